@@ -1,0 +1,234 @@
+//! What a believed answer changes, and what happens to one that is not believed (SGP.32 v1.2 3.3.1, 3.3.2).
+//!
+//! Only an [`Accepted`] value changes state, and only the verifier or the lab policy makes one.
+
+mod effects;
+mod settle;
+
+use super::changes::{Received, ReceivedKind, ReceivedStatus};
+use super::operation::{Kind, OperationError, OperationState, Purpose};
+use super::work::Work;
+use super::{EuiccState, codes};
+use crate::asn1::{
+    EuiccPackageErrorDataSigned, EuiccPackageErrorUnsigned, EuiccPackageResultDataSigned, TransactionId,
+};
+use crate::ids::{EimId, OperationId, SeqNumber};
+use crate::pki::Accepted;
+use serde_json::json;
+
+/// How long the certificates are not asked for again.
+const CERTIFICATES_ASKED_EVERY_MS: i64 = 600_000;
+/// The first wait after an emergency call; it doubles up to the last.
+const ECALL_WAIT_MS: i64 = 60_000;
+const ECALL_WAIT_MAX_MS: i64 = 6 * 3_600_000;
+
+/// What is known of a signed answer before it is believed: enough to keep it and to find its operation.
+#[derive(Debug, Clone)]
+pub struct Answer<'a> {
+    /// What it is.
+    pub kind: ReceivedKind,
+    /// The whole object as it is kept.
+    pub raw: &'a [u8],
+    /// The eUICC's number of it.
+    pub seq_number: Option<SeqNumber>,
+    /// eimTransactionId that it names.
+    pub transaction: Option<&'a TransactionId>,
+    /// counterValue that it names.
+    pub counter: i64,
+}
+
+impl Answer<'_> {
+    /// The operation that it answers: same counter and same transaction; the counter alone where no transaction is named.
+    #[must_use]
+    pub fn operation(&self, work: &Work) -> Option<OperationId> {
+        let matches = |operation: &&super::Operation| {
+            operation.kind.is_euicc_package()
+                && operation.counter.is_some_and(|counter| counter.value() == self.counter)
+                && match (self.transaction, &operation.eim_transaction_id) {
+                    (Some(named), Some(sent)) => **named == *sent.octets(),
+                    (named, _) => named.is_none(),
+                }
+        };
+        work.state.operations.iter().rev().find(matches).map(|operation| operation.id)
+    }
+
+    fn keep(&self, work: &mut Work, status: ReceivedStatus, reason: Option<&str>, operation: Option<OperationId>) {
+        let at = work.now();
+        work.receive(Received {
+            seq: 0,
+            kind: self.kind,
+            seq_number: self.seq_number,
+            raw: self.raw.to_vec(),
+            status,
+            reason: reason.map(str::to_owned),
+            operation,
+            at,
+        });
+    }
+}
+
+const fn believed<T>(accepted: &Accepted<T>) -> ReceivedStatus {
+    if accepted.is_verified() { ReceivedStatus::Verified } else { ReceivedStatus::Unverified }
+}
+
+/// Applies a believed result. Gives the number to acknowledge; `None` when it belongs to another eIM.
+pub fn package_result(
+    work: &mut Work,
+    accepted: &Accepted<EuiccPackageResultDataSigned>,
+    answer: &Answer<'_>,
+    eim_id: &EimId,
+) -> Option<SeqNumber> {
+    let data = accepted.value();
+    if data.eim_id.as_str() != eim_id.as_str() {
+        // Acknowledging it would make the device throw away what the other eIM is waiting for.
+        refuse(work, answer, "eimId", true);
+        return None;
+    }
+    let operation = answer.operation(work);
+    answer.keep(work, believed(accepted), None, operation);
+    match operation {
+        Some(id) => settle::settle(work, id, &data.euicc_result, accepted.is_verified()),
+        None => settle::orphan(work, &data.euicc_result, accepted.is_verified(), answer.counter),
+    }
+    Some(SeqNumber::new(data.seq_number))
+}
+
+/// Applies a believed refusal of a whole package. There is nothing to acknowledge.
+pub fn package_error(
+    work: &mut Work,
+    accepted: &Accepted<EuiccPackageErrorDataSigned>,
+    answer: &Answer<'_>,
+    eim_id: &EimId,
+) {
+    let data = accepted.value();
+    if data.eim_id.as_str() != eim_id.as_str() {
+        refuse(work, answer, "eimId", true);
+        return;
+    }
+    let code = data.euicc_package_error_code;
+    let matched = answer.operation(work);
+    answer.keep(work, believed(accepted), None, matched);
+    let error = codes::error("package", code);
+    let now = work.now();
+    let verified = accepted.is_verified();
+    let Some(operation) = matched.and_then(|id| work.operation(id)) else {
+        work.event("orphanError", json!({ "code": code, "name": error.name, "counterValue": answer.counter }));
+        return;
+    };
+    let (id, purpose) = (operation.id, operation.purpose);
+    if operation.state != OperationState::Delivered {
+        work.event("lateError", json!({ "operation": id, "code": code, "name": error.name }));
+        return;
+    }
+    work.event("packageRefused", json!({ "operation": id, "code": code, "name": error.name, "verified": verified }));
+    let Some(operation) = work.operation(id) else { return };
+    operation.verified = Some(verified);
+    match code {
+        4 if purpose == Some(Purpose::Reconcile) => {
+            operation.fail(error, now);
+            work.euicc().state = EuiccState::CounterLost;
+            work.event("counterLost", json!({ "counterValue": answer.counter }));
+        }
+        4 => {
+            operation.replayed = true;
+            operation.results_asked = false;
+        }
+        104 => {
+            let wait = (ECALL_WAIT_MS << operation.retries.clamp(0, 10)).min(ECALL_WAIT_MAX_MS);
+            operation.state = OperationState::Queued;
+            operation.retries += 1;
+            operation.not_before = Some(now + wait);
+            operation.package = None;
+            operation.verified = None;
+        }
+        6 => {
+            operation.fail(error, now);
+            work.euicc().state = EuiccState::CounterExhausted;
+            work.event("counterExhausted", json!({ "counterValue": answer.counter }));
+        }
+        _ => operation.fail(error, now),
+    }
+    settle::announce(work, id);
+}
+
+/// Takes note of an unsigned error. Nobody signed it, so it changes no state.
+pub fn unsigned_error(work: &mut Work, error: &EuiccPackageErrorUnsigned) {
+    let named = |operation: &&super::Operation| {
+        operation.in_flight()
+            && match (&error.eim_transaction_id, &operation.eim_transaction_id) {
+                (Some(named), Some(sent)) => **named == *sent.octets(),
+                (named, _) => named.is_none(),
+            }
+    };
+    let matched = work.state.operations.iter().find(named).map(|operation| operation.id);
+    let at = work.now_text();
+    if let Some(operation) = matched.and_then(|id| work.operation(id)) {
+        operation.refuse("euiccPackageErrorUnsigned", at);
+    }
+    work.event(
+        "unsignedError",
+        json!({ "operation": matched, "associationToken": error.association_token, "code": error.euicc_package_unsigned_error_code }),
+    );
+}
+
+/// Takes note that the IPA could not use a package. The IPA signs nothing, so an eUICC package stays where it is; a data
+/// request is the IPA's own matter and fails.
+pub fn ipa_error(work: &mut Work, transaction: Option<&TransactionId>, code: i64) {
+    let error = codes::error("ipa", code);
+    let named = |operation: &&super::Operation| {
+        operation.state == OperationState::Delivered
+            && match (transaction, &operation.eim_transaction_id) {
+                (Some(named), Some(sent)) => **named == *sent.octets(),
+                (named, _) => named.is_none() && operation.kind.is_euicc_package(),
+            }
+    };
+    let matched = work.state.operations.iter().find(named).map(|operation| operation.id);
+    let (at, now) = (work.now_text(), work.now());
+    work.event("ipaError", json!({ "operation": matched, "code": code, "name": error.name }));
+    let Some(operation) = matched.and_then(|id| work.operation(id)) else { return };
+    let id = operation.id;
+    operation.refuse(&format!("ipaError {}", error.name), at);
+    if operation.kind == Kind::EuiccData {
+        operation.fail(error, now);
+        settle::announce(work, id);
+    }
+}
+
+/// Keeps an answer that can't be verified yet, and asks for the certificates that could.
+pub fn hold(work: &mut Work, answer: &Answer<'_>, reason: &str, held_before: bool) {
+    let operation = answer.operation(work);
+    answer.keep(work, ReceivedStatus::Held, Some(reason), operation);
+    if !held_before {
+        work.event("resultHeld", json!({ "operation": operation, "reason": reason }));
+    }
+    ask_certificates(work);
+}
+
+/// Asks for the eUICC's certificates, unless that was done a moment ago.
+pub fn ask_certificates(work: &mut Work) {
+    let now = work.now();
+    let lately = work.state.euicc.certificates_asked_at.is_some_and(|asked| now - asked < CERTIFICATES_ASKED_EVERY_MS);
+    if lately || work.asks_already(Purpose::Certificates, Kind::EuiccData) {
+        return;
+    }
+    work.euicc().certificates_asked_at = Some(now);
+    work.ask(Purpose::Certificates, Kind::EuiccData, None, json!({ "euiccData": { "tags": ["A5", "A6"] } }));
+}
+
+/// Keeps an answer that is not believed, and says so. It changes no state.
+pub fn refuse(work: &mut Work, answer: &Answer<'_>, reason: &str, first: bool) {
+    let matched = answer.operation(work);
+    answer.keep(work, ReceivedStatus::Refused, Some(reason), matched);
+    let at = work.now_text();
+    if let Some(operation) = matched.and_then(|id| work.operation(id)) {
+        operation.refuse(reason, at);
+    }
+    if first {
+        work.event("resultRefused", json!({ "operation": matched, "reason": reason, "counterValue": answer.counter }));
+    }
+}
+
+/// The error of an operation that was not carried out as asked.
+fn mismatch(message: String) -> OperationError {
+    OperationError { code: None, name: "resultMismatch".to_owned(), message }
+}

@@ -1,0 +1,175 @@
+//! What a believed result says about the eUICC: its profiles, and our association with it.
+
+use crate::asn1::{Eco, EuiccResultData, Lenient, ProfileInfo, ProfileInfoListResponse, Psmo};
+use crate::domain::EuiccState;
+use crate::domain::euicc::Profile;
+use crate::domain::interpret;
+use crate::domain::request::Request;
+use crate::domain::work::Work;
+use crate::ids::{AssociationToken, CounterValue, Iccid, OperationId};
+use serde_json::json;
+
+/// Applies each entry that says that something was done. An entry counts for the operation at the same place of the
+/// request, and only if it is of the same kind.
+pub(super) fn apply(
+    work: &mut Work,
+    id: Option<OperationId>,
+    request: Option<&Request>,
+    entries: &[Lenient<EuiccResultData>],
+    verified: bool,
+) {
+    for (index, entry) in entries.iter().enumerate() {
+        let Lenient::Known(entry) = entry else { continue };
+        match (request, entry) {
+            (Some(Request::Psmo(list)), entry) => {
+                if let Some(psmo) = list.get(index) {
+                    profile_operation(work, id, psmo, entry, verified);
+                }
+            }
+            (Some(Request::Eco(list)), entry) => {
+                if let Some(eco) = list.get(index) {
+                    configuration_operation(work, id, eco, entry);
+                }
+            }
+            (None, EuiccResultData::ListProfileInfoResult(ProfileInfoListResponse::ProfileInfoListOk(list))) => {
+                // Which profiles were asked for is not known, so nothing is taken away.
+                put_profiles(work, list, false, verified);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn profile_operation(work: &mut Work, id: Option<OperationId>, psmo: &Psmo, entry: &EuiccResultData, verified: bool) {
+    match (psmo, entry) {
+        (Psmo::Enable(enable), EuiccResultData::EnableResult(0)) => {
+            let Ok(iccid) = Iccid::from_octets(&enable.iccid) else { return };
+            let others: Vec<Iccid> = work
+                .state
+                .profiles
+                .iter()
+                .filter(|profile| profile.enabled == Some(true) && profile.iccid != iccid)
+                .map(|profile| profile.iccid)
+                .collect();
+            for other in &others {
+                set_enabled(work, *other, false, verified);
+            }
+            set_enabled(work, iccid, true, verified);
+            if let Some(operation) = id.and_then(|id| work.operation(id)) {
+                operation.enabled_before = others;
+            }
+        }
+        (Psmo::Disable(disable), EuiccResultData::DisableResult(0)) => {
+            if let Ok(iccid) = Iccid::from_octets(&disable.iccid) {
+                set_enabled(work, iccid, false, verified);
+            }
+        }
+        (Psmo::Delete(delete), EuiccResultData::DeleteResult(0)) => {
+            work.state.profiles.retain(|profile| profile.iccid.octets() != &*delete.iccid);
+        }
+        (
+            Psmo::ListProfileInfo(request),
+            EuiccResultData::ListProfileInfoResult(ProfileInfoListResponse::ProfileInfoListOk(list)),
+        ) => put_profiles(work, list, request.search_criteria.is_none(), verified),
+        (Psmo::SetFallbackAttribute(set), EuiccResultData::SetFallbackAttributeResult(0)) => {
+            fallback(work, Some(&set.iccid), verified);
+        }
+        (Psmo::UnsetFallbackAttribute(_), EuiccResultData::UnsetFallbackAttributeResult(0)) => {
+            fallback(work, None, verified);
+        }
+        _ => {}
+    }
+}
+
+fn fallback(work: &mut Work, iccid: Option<&[u8]>, verified: bool) {
+    let now = work.now();
+    for profile in &mut work.state.profiles {
+        let fallback = iccid == Some(profile.iccid.octets());
+        if profile.fallback != fallback {
+            profile.fallback = fallback;
+            profile.verified &= verified;
+            profile.updated_at = now;
+        }
+    }
+}
+
+fn set_enabled(work: &mut Work, iccid: Iccid, enabled: bool, verified: bool) {
+    let now = work.now();
+    match work.state.profiles.iter_mut().find(|profile| profile.iccid == iccid) {
+        Some(profile) => {
+            profile.enabled = Some(enabled);
+            profile.verified &= verified;
+            profile.updated_at = now;
+        }
+        None => {
+            // Enabled though never listed: it is there, and the rest of it will be known with the next list.
+            work.euicc().profiles_stale = true;
+            work.state.profiles.push(Profile {
+                iccid,
+                enabled: Some(enabled),
+                profile_class: None,
+                name: None,
+                service_provider: None,
+                fallback: false,
+                aid: None,
+                verified,
+                updated_at: now,
+            });
+        }
+    }
+}
+
+fn put_profiles(work: &mut Work, list: &[Lenient<ProfileInfo>], complete: bool, verified: bool) {
+    let now = work.now();
+    let listed: Vec<Profile> =
+        list.iter()
+            .filter_map(|info| match info {
+                Lenient::Known(info) => {
+                    let known =
+                        work.state.profiles.iter().find(|profile| {
+                            info.iccid.as_ref().is_some_and(|iccid| **iccid == profile.iccid.octets()[..])
+                        });
+                    interpret::profile(info, known, verified, now)
+                }
+                Lenient::Unknown(_) => None,
+            })
+            .collect();
+    // A list with an entry that can't be read is not taken for the whole truth.
+    if complete && listed.len() == list.len() {
+        work.state.profiles = listed;
+        let euicc = work.euicc();
+        euicc.profiles_stale = false;
+        euicc.profiles_listed_at = Some(now);
+        return;
+    }
+    for profile in listed {
+        work.state.profiles.retain(|known| known.iccid != profile.iccid);
+        work.state.profiles.push(profile);
+    }
+}
+
+/// eIM configuration operations that concern this eIM itself. Those on other eIMs show in the results alone.
+fn configuration_operation(work: &mut Work, id: Option<OperationId>, eco: &Eco, entry: &EuiccResultData) {
+    match (eco, entry) {
+        (Eco::DeleteEim(delete), EuiccResultData::DeleteEimResult(0 | 2)) if is_own(work, &delete.eim_id) => {
+            work.euicc().state = EuiccState::Unmanaged;
+            work.event("associationEnded", json!({ "operation": id }));
+        }
+        (Eco::UpdateEim(update), EuiccResultData::UpdateEimResult(0)) if is_own(work, &update.eim_id) => {
+            let euicc = work.euicc();
+            if let Some(counter) = update.counter_value.and_then(|value| CounterValue::try_from(value).ok()) {
+                euicc.counter = counter;
+            }
+            // -1 asks the eUICC to allocate a token, which this result does not tell.
+            if let Some(token) = update.association_token.filter(|token| *token >= 0) {
+                euicc.association_token = Some(AssociationToken::new(token));
+            }
+            work.event("associationUpdated", json!({ "operation": id }));
+        }
+        _ => {}
+    }
+}
+
+fn is_own(work: &Work, eim_id: &str) -> bool {
+    work.own_eim_id() == Some(eim_id)
+}

@@ -1,0 +1,166 @@
+//! What a decision starts from, and what it changes.
+
+use super::euicc::{Euicc, Profile, words};
+use super::operation::{Kind, Operation, Origin, Purpose};
+use crate::ids::{Iccid, OperationId, SeqNumber};
+use serde_json::{Map, Value};
+
+words!(
+    /// What was received.
+    ReceivedKind {
+        /// A signed euiccPackageResult.
+        PackageResult = "packageResult",
+        /// A signed euiccPackageError.
+        PackageError = "packageError",
+        /// A notification.
+        Notification = "notification",
+        /// A profileDownloadTriggerResult.
+        DownloadResult = "downloadResult",
+    }
+);
+
+words!(
+    /// Whether what was received is believed.
+    ReceivedStatus {
+        /// Its signature verified up to a trusted CI.
+        Verified = "verified",
+        /// Taken under the lab policy.
+        Unverified = "unverified",
+        /// No certificate is known yet that could verify it.
+        Held = "held",
+        /// Its signature, its signer or its content is wrong.
+        Refused = "refused",
+    }
+);
+
+/// Something received from an eUICC, kept as octets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Received {
+    /// Its row; zero until stored.
+    pub seq: i64,
+    /// What it is.
+    pub kind: ReceivedKind,
+    /// The eUICC's number of it, where it has one.
+    pub seq_number: Option<SeqNumber>,
+    /// The octets as received.
+    pub raw: Vec<u8>,
+    /// Whether it is believed.
+    pub status: ReceivedStatus,
+    /// Why it is held or refused.
+    pub reason: Option<String>,
+    /// The operation that it answers.
+    pub operation: Option<OperationId>,
+    /// When it arrived, milliseconds since 1970.
+    pub at: i64,
+}
+
+/// One eUICC as the store holds it, with what the decision at hand needs.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// The eUICC.
+    pub euicc: Euicc,
+    /// Operations that are delivered or unconfirmed, the next ones queued, and those that a received result names; by
+    /// `seq`, each once.
+    pub operations: Vec<Operation>,
+    /// Its profiles. Empty where the decision at hand does not need them.
+    pub profiles: Vec<Profile>,
+    /// Results that are held until certificates are known. Empty where the decision at hand does not need them.
+    pub held: Vec<Received>,
+}
+
+impl Snapshot {
+    /// The operation with this name.
+    #[must_use]
+    pub fn operation(&self, id: OperationId) -> Option<&Operation> {
+        self.operations.iter().find(|operation| operation.id == id)
+    }
+
+    /// The eUICC package in flight, of which there is at most one.
+    #[must_use]
+    pub fn in_flight(&self) -> Option<&Operation> {
+        self.operations.iter().find(|operation| operation.in_flight())
+    }
+}
+
+/// An operation to be queued.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewOperation {
+    /// Its name.
+    pub id: OperationId,
+    /// What it carries.
+    pub kind: Kind,
+    /// Who asks.
+    pub origin: Origin,
+    /// Why the eIM asks on its own account.
+    pub purpose: Option<Purpose>,
+    /// The operation that it is about.
+    pub subject: Option<OperationId>,
+    /// The request in the API's notation.
+    pub request: Value,
+    /// The operator's name for it.
+    pub label: Option<String>,
+    /// Not delivered before, milliseconds since 1970.
+    pub not_before: Option<i64>,
+    /// Not delivered after, milliseconds since 1970.
+    pub valid_until: Option<i64>,
+}
+
+/// An entry of an eUICC's timeline.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event {
+    /// What happened, as a stable word.
+    pub event_type: &'static str,
+    /// The other members.
+    pub details: Map<String, Value>,
+}
+
+impl Event {
+    /// An event with its members; pass an object.
+    #[must_use]
+    pub fn new(event_type: &'static str, details: Value) -> Self {
+        let details = match details {
+            Value::Object(details) => details,
+            _ => Map::new(),
+        };
+        Self { event_type, details }
+    }
+}
+
+/// What happens to the stored profile list.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ProfileChanges {
+    /// Profiles to insert or replace.
+    pub put: Vec<Profile>,
+    /// Profiles that are gone.
+    pub gone: Vec<Iccid>,
+}
+
+/// What a decision changes about one eUICC: written in one transaction, or not at all.
+#[derive(Debug, Clone, Default)]
+pub struct Changes {
+    /// The eUICC after the change.
+    pub euicc: Option<Euicc>,
+    /// Operations after the change.
+    pub operations: Vec<Operation>,
+    /// Operations to be queued, in order.
+    pub queue: Vec<NewOperation>,
+    /// The profile list.
+    pub profiles: ProfileChanges,
+    /// What was received: new (`seq` zero) or changed.
+    pub received: Vec<Received>,
+    /// The timeline, in order.
+    pub events: Vec<Event>,
+}
+
+impl Changes {
+    /// Whether there is nothing to write.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.euicc.is_none()
+            && self.operations.is_empty()
+            && self.queue.is_empty()
+            && self.profiles == ProfileChanges::default()
+            && self.received.is_empty()
+            && self.events.is_empty()
+    }
+}

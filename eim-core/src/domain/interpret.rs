@@ -1,0 +1,156 @@
+//! What an eUICC reported, in words: each arm of a result by name, with its data as the API shows them.
+
+use super::codes;
+use super::euicc::Profile;
+use super::operation::OperationResult;
+use crate::asn1::{AddEimResult, EuiccResultData, Lenient, ListEimResult, ProfileInfo, ProfileInfoListResponse};
+use crate::ids::Iccid;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+/// The name of a result that can't be named.
+pub const UNKNOWN_RESULT: &str = "unknownResult";
+
+/// Puts one entry of euiccResult into words.
+#[must_use]
+pub fn result(entry: &Lenient<EuiccResultData>) -> OperationResult {
+    let entry = match entry {
+        Lenient::Known(entry) => entry,
+        Lenient::Unknown(unknown) => {
+            return OperationResult {
+                operation: UNKNOWN_RESULT.to_owned(),
+                code: None,
+                name: UNKNOWN_RESULT.to_owned(),
+                message: "The eUICC reported something that this version can't name. Its octets are kept.".to_owned(),
+                value: Some(json!({ "raw": STANDARD.encode(unknown.octets()) })),
+            };
+        }
+    };
+    match entry {
+        EuiccResultData::EnableResult(code) => coded("enable", *code),
+        EuiccResultData::DisableResult(code) => coded("disable", *code),
+        EuiccResultData::DeleteResult(code) => coded("delete", *code),
+        EuiccResultData::ListProfileInfoResult(ProfileInfoListResponse::ProfileInfoListOk(profiles)) => {
+            data("listProfileInfo", profiles.iter().map(profile_value).collect())
+        }
+        EuiccResultData::ListProfileInfoResult(ProfileInfoListResponse::ProfileInfoListError(code)) => {
+            coded("listProfileInfo", *code)
+        }
+        EuiccResultData::GetRATResult(rules) => data("getRAT", plain(rules)),
+        EuiccResultData::ConfigureImmediateEnableResult(code) => coded("configureImmediateEnable", *code),
+        EuiccResultData::AddEimResult(AddEimResult::AssociationToken(token)) => {
+            data("addEim", json!({ "associationToken": token }))
+        }
+        EuiccResultData::AddEimResult(AddEimResult::AddEimResultCode(code)) => coded("addEim", *code),
+        EuiccResultData::DeleteEimResult(code) => coded("deleteEim", *code),
+        EuiccResultData::UpdateEimResult(code) => coded("updateEim", *code),
+        EuiccResultData::ListEimResult(ListEimResult::EimIdList(eims)) => data("listEim", plain(eims)),
+        EuiccResultData::ListEimResult(ListEimResult::ListEimError(code)) => coded("listEim", *code),
+        EuiccResultData::RollbackResult(code) => coded("rollback", *code),
+        EuiccResultData::SetFallbackAttributeResult(code) => coded("setFallbackAttribute", *code),
+        EuiccResultData::UnsetFallbackAttributeResult(code) => coded("unsetFallbackAttribute", *code),
+        EuiccResultData::ProcessingTerminated(code) => coded("processingTerminated", *code),
+        EuiccResultData::SetDefaultDpAddressResult(response) => {
+            coded("setDefaultDpAddress", response.set_default_dp_address_result)
+        }
+    }
+}
+
+/// An entry for an operation that was asked for and not executed.
+#[must_use]
+pub fn not_executed(operation: &str) -> OperationResult {
+    OperationResult {
+        operation: operation.to_owned(),
+        code: None,
+        name: "notExecuted".to_owned(),
+        message: "The eUICC ended the package before this operation. Ask for it again.".to_owned(),
+        value: None,
+    }
+}
+
+fn coded(operation: &str, code: i64) -> OperationResult {
+    let (name, message) = codes::code(operation, code);
+    OperationResult { operation: operation.to_owned(), code: Some(code), name, message, value: None }
+}
+
+fn data(operation: &str, value: Value) -> OperationResult {
+    OperationResult {
+        operation: operation.to_owned(),
+        code: None,
+        name: "ok".to_owned(),
+        message: "Done.".to_owned(),
+        value: Some(value),
+    }
+}
+
+/// A value of the wire in its ASN.1 names.
+pub(super) fn plain<T: serde::Serialize>(value: &T) -> Value {
+    serde_json::to_value(value).unwrap_or(Value::Null)
+}
+
+fn profile_value(info: &Lenient<ProfileInfo>) -> Value {
+    match info {
+        Lenient::Known(info) => {
+            let iccid = info.iccid.as_ref().and_then(|iccid| Iccid::from_octets(iccid).ok());
+            json!({
+                "iccid": iccid.and_then(|iccid| iccid.digits()),
+                "rawIccid": iccid.map(|iccid| iccid.raw_hex()),
+                "state": info.profile_state.map(state_name),
+                "class": info.profile_class.map(class_name),
+                "name": info.profile_name.as_ref().map(ToString::to_string),
+                "nickname": info.profile_nickname.as_ref().map(ToString::to_string),
+                "serviceProvider": info.service_provider_name.as_ref().map(ToString::to_string),
+                "fallback": info.fallback_attribute,
+                "fallbackAllowed": info.fallback_allowed,
+                "aid": info.isdp_aid.as_ref().map(hex::encode_upper),
+            })
+        }
+        Lenient::Unknown(unknown) => json!({ "raw": STANDARD.encode(unknown.octets()) }),
+    }
+}
+
+/// The name of a ProfileState.
+fn state_name(state: i64) -> String {
+    match state {
+        0 => "disabled".to_owned(),
+        1 => "enabled".to_owned(),
+        other => format!("state{other}"),
+    }
+}
+
+/// The name of a ProfileClass.
+#[must_use]
+pub fn class_name(class: i64) -> String {
+    match class {
+        0 => "test".to_owned(),
+        1 => "provisioning".to_owned(),
+        2 => "operational".to_owned(),
+        other => format!("class{other}"),
+    }
+}
+
+/// The profile that a ProfileInfo tells of; `None` without an ICCID, since nothing could be asked of it. What a reduced
+/// tag list left out is taken from what was known.
+pub(super) fn profile(info: &ProfileInfo, known: Option<&Profile>, verified: bool, now: i64) -> Option<Profile> {
+    let iccid = Iccid::from_octets(info.iccid.as_ref()?).ok()?;
+    Some(Profile {
+        iccid,
+        enabled: info.profile_state.map(|state| state == 1).or_else(|| known.and_then(|known| known.enabled)),
+        profile_class: info.profile_class.or_else(|| known.and_then(|known| known.profile_class)),
+        name: info
+            .profile_name
+            .as_ref()
+            .map(ToString::to_string)
+            .or_else(|| known.and_then(|known| known.name.clone())),
+        service_provider: info
+            .service_provider_name
+            .as_ref()
+            .map(ToString::to_string)
+            .or_else(|| known.and_then(|known| known.service_provider.clone())),
+        fallback: info.fallback_attribute,
+        aid: info.isdp_aid.as_ref().map(|aid| aid.to_vec()).or_else(|| known.and_then(|known| known.aid.clone())),
+        verified,
+        updated_at: now,
+    })
+}

@@ -1,0 +1,22 @@
+//! Pure decisions: what to send, what a verified answer changes, how an operation lives. No async, no clock, no store.
+//!
+//! Every decision takes a [`Snapshot`] of one eUICC as the store holds it and gives [`Changes`]: the store writes them in
+//! one transaction, and only if nobody else changed that eUICC meanwhile.
+
+pub mod apply;
+pub mod changes;
+pub mod codes;
+pub mod data;
+pub mod euicc;
+pub mod interpret;
+pub mod operation;
+pub mod package;
+pub mod poll;
+pub mod request;
+pub mod work;
+
+pub use changes::{Changes, Event, NewOperation, Received, ReceivedKind, ReceivedStatus, Snapshot};
+pub use euicc::{Euicc, EuiccState, Profile, ResultPolicy};
+pub use operation::{Kind, Operation, OperationError, OperationResult, OperationState, Origin, Purpose, Refusal};
+pub use request::{FieldError, Request};
+pub use work::{Work, rfc3339};

@@ -1,0 +1,196 @@
+//! What a poll means and what is sent to it (SGP.32 v1.2 3.1.1.1).
+
+use super::operation::{Kind, Operation, OperationError, OperationState, Purpose};
+use super::work::Work;
+use super::{EuiccState, codes};
+use crate::ids::{OperationId, Plmn};
+use serde_json::json;
+
+/// How often an unanswered data request is delivered before it is given up.
+const DATA_ATTEMPTS: i64 = 3;
+
+/// What an IPA said when it polled.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Poll {
+    /// notifyStateChange.
+    pub notify_state_change: bool,
+    /// stateChangeCause.
+    pub state_change_cause: Option<i64>,
+    /// rPLMN.
+    pub r_plmn: Option<Plmn>,
+}
+
+impl Poll {
+    /// Whether it says nothing but that the device is there.
+    #[must_use]
+    pub const fn is_plain(&self) -> bool {
+        !self.notify_state_change && self.state_change_cause.is_none() && self.r_plmn.is_none()
+    }
+}
+
+/// What the answer to a poll carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// noEimPackageAvailable, unless the decision queued something: then decide again once that is saved.
+    Nothing,
+    /// A package that is made now, for the first time.
+    Make(OperationId),
+    /// A package that was delivered before: the same octets again.
+    Again(OperationId),
+}
+
+/// Takes note of what the poll says, and chooses what to send.
+pub fn decide(work: &mut Work, poll: &Poll) -> Next {
+    if work.state.euicc.state == EuiccState::Registered {
+        work.euicc().state = EuiccState::Active;
+        work.event("firstSeen", json!({}));
+    }
+    note_state_change(work, poll);
+    confirm_switches(work);
+    give_up_data_requests(work);
+    choose(work)
+}
+
+fn note_state_change(work: &mut Work, poll: &Poll) {
+    let moved = poll.r_plmn.is_some() && poll.r_plmn != work.state.euicc.r_plmn;
+    if poll.notify_state_change || poll.state_change_cause.is_some() || moved {
+        work.event(
+            "stateChange",
+            json!({
+                "notifyStateChange": poll.notify_state_change,
+                "stateChangeCause": poll.state_change_cause.map(codes::state_change_cause),
+                "rPlmn": poll.r_plmn,
+            }),
+        );
+    }
+    let euicc = work.euicc();
+    euicc.r_plmn = poll.r_plmn.or(euicc.r_plmn);
+    euicc.state_change_cause = poll.state_change_cause.or(euicc.state_change_cause);
+    if poll.notify_state_change {
+        euicc.profiles_stale = true;
+        if !work.asks_already(Purpose::Refresh, Kind::Psmo) {
+            work.ask(Purpose::Refresh, Kind::Psmo, None, list_profiles());
+        }
+        if !work.asks_already(Purpose::Refresh, Kind::EuiccData) {
+            let tags = json!({ "euiccData": { "tags": ["81", "BF20", "BF22", "83", "84", "A8", "A9"] } });
+            work.ask(Purpose::Refresh, Kind::EuiccData, None, tags);
+        }
+    }
+}
+
+/// The request that asks for all profiles.
+#[must_use]
+pub fn list_profiles() -> serde_json::Value {
+    json!({ "psmo": [{ "listProfileInfo": {} }] })
+}
+
+/// A switch whose result was believed is done once the device is seen again.
+fn confirm_switches(work: &mut Work) {
+    let now = work.now();
+    let mut confirmed = Vec::new();
+    for operation in &mut work.state.operations {
+        if operation.state == OperationState::Unconfirmed && !operation.results.is_empty() {
+            operation.end(OperationState::Succeeded, now);
+            confirmed.push(operation.id);
+        }
+    }
+    for id in confirmed {
+        work.event("operationSucceeded", json!({ "operation": id, "seenAgain": true }));
+    }
+}
+
+fn give_up_data_requests(work: &mut Work) {
+    let now = work.now();
+    let waiting = |operation: &Operation| {
+        operation.kind == Kind::EuiccData
+            && operation.state == OperationState::Delivered
+            && operation.attempts >= DATA_ATTEMPTS
+    };
+    let mut given_up = Vec::new();
+    for operation in work.state.operations.iter_mut().filter(|operation| waiting(operation)) {
+        let message = "The IPA took the data request three times and did not answer it. The device may not support it.";
+        operation.fail(OperationError::named("noAnswer", message), now);
+        given_up.push(operation.id);
+    }
+    for id in given_up {
+        work.event("operationFailed", json!({ "operation": id, "error": "noAnswer" }));
+    }
+}
+
+fn choose(work: &mut Work) -> Next {
+    let takes_packages = work.state.euicc.state.takes_packages();
+    let in_flight = work.state.in_flight().map(|operation| operation.id);
+    let queued = |operation: &&Operation, kinds: fn(Kind) -> bool| {
+        operation.state == OperationState::Queued
+            && kinds(operation.kind)
+            && operation.not_before.is_none_or(|not_before| not_before <= work.now())
+            && operation.valid_until.is_none_or(|valid_until| valid_until > work.now())
+    };
+    let operations = &work.state.operations;
+    // Certificates come first: without them the result of the package in flight can't be believed.
+    if let Some(certificates) = operations
+        .iter()
+        .find(|operation| operation.purpose == Some(Purpose::Certificates) && queued(operation, |_| true))
+    {
+        return Next::Make(certificates.id);
+    }
+    let may_start_package = takes_packages && in_flight.is_none();
+    let next = operations.iter().find(|operation| {
+        queued(operation, |kind| kind == Kind::EuiccData)
+            || (may_start_package && queued(operation, Kind::is_euicc_package))
+    });
+    if let Some(next) = next {
+        return Next::Make(next.id);
+    }
+    match in_flight {
+        Some(id) => pursue(work, id),
+        None => operations
+            .iter()
+            .find(|operation| operation.kind == Kind::EuiccData && operation.state == OperationState::Delivered)
+            .map_or(Next::Nothing, |operation| Next::Again(operation.id)),
+    }
+}
+
+/// A package is out and its result did not come: the same octets once more, then by turns the question for stored
+/// results and the package, since either of the two may be what the device can't handle.
+fn pursue(work: &mut Work, id: OperationId) -> Next {
+    let (attempts, asked, replayed) = match work.operation(id) {
+        Some(operation) => (operation.attempts, operation.results_asked, operation.replayed),
+        None => return Next::Nothing,
+    };
+    let package_again = if replayed { false } else { attempts < 2 || asked };
+    if package_again {
+        return Next::Again(id);
+    }
+    let question = |purpose| {
+        work.state.operations.iter().find(|operation| {
+            operation.purpose == Some(purpose)
+                && operation.state == OperationState::Delivered
+                && (purpose == Purpose::Certificates || operation.subject == Some(id))
+        })
+    };
+    let open = question(Purpose::Certificates).or_else(|| question(Purpose::StoredResults)).map(|question| question.id);
+    if open.is_none() && replayed && asked {
+        // The eUICC executed it, and what came of it can't be had: the profile list will tell.
+        outcome_unknown(work, id);
+        return choose(work);
+    }
+    if let Some(operation) = work.operation(id) {
+        operation.results_asked = true;
+    }
+    if let Some(open) = open {
+        return Next::Again(open);
+    }
+    work.ask(Purpose::StoredResults, Kind::EuiccData, Some(id), json!({ "euiccData": { "tags": ["A2"] } }));
+    Next::Nothing
+}
+
+/// Frees the slot of an operation whose outcome can't be learned from its result, and asks for the profile list.
+pub fn outcome_unknown(work: &mut Work, id: OperationId) {
+    if let Some(operation) = work.operation(id) {
+        operation.state = OperationState::Unconfirmed;
+    }
+    work.euicc().profiles_stale = true;
+    work.event("operationUnconfirmed", json!({ "operation": id, "outcome": "unknown" }));
+    work.ask(Purpose::Reconcile, Kind::Psmo, Some(id), list_profiles());
+}

@@ -1,0 +1,149 @@
+//! Reading the members of a JSON object one by one, noting each mistake with its place and every member left over.
+
+use super::FieldError;
+use crate::asn1;
+use crate::ids::Iccid;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value};
+use std::collections::HashSet;
+
+/// The longest text that a member may hold.
+const TEXT_MAX: usize = 255;
+
+/// An object being read.
+pub(super) struct Fields<'a> {
+    object: &'a Map<String, Value>,
+    pointer: String,
+    errors: &'a mut Vec<FieldError>,
+    seen: HashSet<String>,
+}
+
+impl<'a> Fields<'a> {
+    /// Starts to read; a value that is no object is a mistake.
+    pub(super) fn of(value: &'a Value, pointer: String, errors: &'a mut Vec<FieldError>) -> Option<Self> {
+        match value {
+            Value::Object(object) => Some(Self { object, pointer, errors, seen: HashSet::new() }),
+            _ => {
+                errors.push(FieldError::new(pointer, "an object is expected"));
+                None
+            }
+        }
+    }
+
+    /// A member, unless absent or null.
+    pub(super) fn member(&mut self, name: &str) -> Option<&'a Value> {
+        self.seen.insert(name.to_owned());
+        self.object.get(name).filter(|value| !value.is_null())
+    }
+
+    /// Notes a mistake in a member.
+    pub(super) fn wrong(&mut self, name: &str, message: &str) {
+        self.errors.push(FieldError::new(format!("{}/{name}", self.pointer), message));
+    }
+
+    /// Notes that the object's own name is no operation.
+    pub(super) fn unknown_operation(&mut self, known: &str) {
+        self.errors.push(FieldError::new(self.pointer.clone(), format!("one of {known} is expected")));
+        self.seen.extend(self.object.keys().cloned());
+    }
+
+    /// Notes members that nobody asked for.
+    pub(super) fn finish(self) {
+        for name in self.object.keys().filter(|name| !self.seen.contains(*name)) {
+            let pointer = format!("{}/{}", self.pointer, name.replace('~', "~0").replace('/', "~1"));
+            self.errors.push(FieldError::new(pointer, "this member is not known here"));
+        }
+    }
+
+    /// A nested object.
+    pub(super) fn object(&mut self, name: &str) -> Option<Fields<'_>> {
+        let value = self.member(name)?;
+        Fields::of(value, format!("{}/{name}", self.pointer), self.errors)
+    }
+
+    /// A text of a bounded length.
+    pub(super) fn text(&mut self, name: &str) -> Option<String> {
+        match self.member(name)? {
+            Value::String(text) if (1..=TEXT_MAX).contains(&text.len()) => Some(text.clone()),
+            _ => {
+                self.wrong(name, "a text of 1 to 255 octets is expected");
+                None
+            }
+        }
+    }
+
+    /// A text that must be readable as something.
+    pub(super) fn parsed<T>(&mut self, name: &str, expected: &str, parse: impl FnOnce(&str) -> Option<T>) -> Option<T> {
+        let value = self.member(name)?;
+        let parsed = value.as_str().and_then(parse);
+        if parsed.is_none() {
+            self.wrong(name, &format!("{expected} is expected"));
+        }
+        parsed
+    }
+
+    /// A boolean; absent is false.
+    pub(super) fn flag(&mut self, name: &str) -> bool {
+        match self.member(name) {
+            None => false,
+            Some(Value::Bool(flag)) => *flag,
+            Some(_) => {
+                self.wrong(name, "true or false is expected");
+                false
+            }
+        }
+    }
+
+    /// A whole number in a range.
+    pub(super) fn number(&mut self, name: &str, range: std::ops::RangeInclusive<i64>) -> Option<i64> {
+        let value = self.member(name)?;
+        let number = value.as_i64().filter(|number| range.contains(number));
+        if number.is_none() {
+            self.wrong(name, &format!("a whole number from {} to {} is expected", range.start(), range.end()));
+        }
+        number
+    }
+
+    /// Octets in base64.
+    pub(super) fn base64(&mut self, name: &str) -> Option<Vec<u8>> {
+        self.parsed(name, "base64 of DER", |text| STANDARD.decode(text).ok())
+    }
+
+    /// Whether the object names a profile.
+    pub(super) fn has_iccid(&self) -> bool {
+        self.object.contains_key("iccid") || self.object.contains_key("rawIccid")
+    }
+
+    /// The profile: `iccid` in digits, or `rawIccid` in hexadecimal.
+    pub(super) fn iccid(&mut self) -> Option<asn1::Iccid> {
+        let digits = self.member("iccid");
+        let raw = self.member("rawIccid");
+        let iccid = match (digits, raw) {
+            (Some(_), None) => self.parsed("iccid", "an ICCID of 18 to 20 digits", |text| text.parse::<Iccid>().ok()),
+            (None, Some(_)) => self
+                .parsed("rawIccid", "a raw ICCID of 20 hexadecimal characters", |text| Iccid::from_raw_hex(text).ok()),
+            _ => {
+                self.wrong("iccid", "exactly one of iccid and rawIccid is expected");
+                None
+            }
+        };
+        iccid.map(|iccid| asn1::Octets::from_array(*iccid.octets()))
+    }
+
+    /// A list of texts in hexadecimal, concatenated.
+    pub(super) fn hex_list(&mut self, name: &str) -> Option<Vec<u8>> {
+        let value = self.member(name)?;
+        let octets: Option<Vec<u8>> = value.as_array().filter(|list| (1..=64).contains(&list.len())).and_then(|list| {
+            let tags: Option<Vec<Vec<u8>>> = list
+                .iter()
+                .map(|tag| hex::decode(tag.as_str()?).ok().filter(|tag| (1..=4).contains(&tag.len())))
+                .collect();
+            tags.map(|tags| tags.concat())
+        });
+        if octets.is_none() {
+            self.wrong(name, "a list of tags in hexadecimal is expected");
+        }
+        octets
+    }
+}

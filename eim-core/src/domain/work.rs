@@ -1,0 +1,142 @@
+//! A decision in the making: the snapshot it started from, the state it leads to, and what it adds.
+
+use super::changes::{Changes, Event, NewOperation, ProfileChanges, Received, ReceivedStatus, Snapshot};
+use super::euicc::Euicc;
+use super::operation::{Kind, Operation, Origin, Purpose};
+use crate::ids::OperationId;
+use chrono::{DateTime, SecondsFormat};
+use serde_json::Value;
+
+/// A decision in the making. Change the state through it, then [`Work::finish`] tells what changed.
+#[derive(Debug)]
+pub struct Work {
+    before: Snapshot,
+    /// The state that the decision leads to.
+    pub state: Snapshot,
+    queue: Vec<NewOperation>,
+    received: Vec<Received>,
+    events: Vec<Event>,
+    now: i64,
+    random: [u8; 10],
+    own_eim_id: Option<String>,
+}
+
+impl Work {
+    /// Starts from a snapshot. `now` is in milliseconds since 1970; `random` names the operations that are queued.
+    #[must_use]
+    pub fn new(snapshot: Snapshot, now: i64, random: [u8; 10]) -> Self {
+        let state = snapshot.clone();
+        Self { before: snapshot, state, queue: vec![], received: vec![], events: vec![], now, random, own_eim_id: None }
+    }
+
+    /// Says who we are, so that operations on our own association are told from those on others'.
+    #[must_use]
+    pub fn of_eim(mut self, eim_id: &crate::ids::EimId) -> Self {
+        self.own_eim_id = Some(eim_id.as_str().to_owned());
+        self
+    }
+
+    /// The eimId of this eIM, where it was said.
+    #[must_use]
+    pub fn own_eim_id(&self) -> Option<&str> {
+        self.own_eim_id.as_deref()
+    }
+
+    /// The time of the decision, milliseconds since 1970.
+    #[must_use]
+    pub const fn now(&self) -> i64 {
+        self.now
+    }
+
+    /// The time of the decision as people read it.
+    #[must_use]
+    pub fn now_text(&self) -> String {
+        rfc3339(self.now)
+    }
+
+    /// The eUICC.
+    pub const fn euicc(&mut self) -> &mut Euicc {
+        &mut self.state.euicc
+    }
+
+    /// The operation with this name.
+    pub fn operation(&mut self, id: OperationId) -> Option<&mut Operation> {
+        self.state.operations.iter_mut().find(|operation| operation.id == id)
+    }
+
+    /// Adds to the timeline.
+    pub fn event(&mut self, event_type: &'static str, details: Value) {
+        self.events.push(Event::new(event_type, details));
+    }
+
+    /// Keeps something received: new, or changed.
+    pub fn receive(&mut self, received: Received) {
+        self.received.push(received);
+    }
+
+    /// Whether a result of this operation is held until it can be verified.
+    #[must_use]
+    pub fn holds_result_of(&self, id: OperationId) -> bool {
+        let held = |received: &Received| received.status == ReceivedStatus::Held && received.operation == Some(id);
+        self.state.held.iter().any(held) || self.received.iter().any(held)
+    }
+
+    /// Whether the eIM waits already for what an operation with this purpose asks.
+    #[must_use]
+    pub fn asks_already(&self, purpose: Purpose, kind: Kind) -> bool {
+        let waiting = |operation: &Operation| {
+            operation.purpose == Some(purpose) && operation.kind == kind && !operation.state.is_final()
+        };
+        self.state.operations.iter().any(waiting)
+            || self.queue.iter().any(|operation| operation.purpose == Some(purpose) && operation.kind == kind)
+    }
+
+    /// Queues an operation on the eIM's own account.
+    pub fn ask(&mut self, purpose: Purpose, kind: Kind, subject: Option<OperationId>, request: Value) {
+        let id = self.fresh_id();
+        self.queue.push(NewOperation {
+            id,
+            kind,
+            origin: Origin::Eim,
+            purpose: Some(purpose),
+            subject,
+            request,
+            label: None,
+            not_before: None,
+            valid_until: None,
+        });
+    }
+
+    fn fresh_id(&mut self) -> OperationId {
+        let mut random = self.random;
+        // Names made in one decision differ in the last octet and sort in the order in which they were made.
+        random[9] = random[9].wrapping_add(u8::try_from(self.queue.len()).unwrap_or(u8::MAX));
+        OperationId::new(self.now, random)
+    }
+
+    /// What the decision changed.
+    #[must_use]
+    pub fn finish(self) -> Changes {
+        let Self { before, state, queue, received, events, .. } = self;
+        let operations = state
+            .operations
+            .into_iter()
+            .filter(|operation| before.operation(operation.id) != Some(operation))
+            .collect();
+        let gone = before
+            .profiles
+            .iter()
+            .filter(|old| state.profiles.iter().all(|new| new.iccid != old.iccid))
+            .map(|old| old.iccid)
+            .collect();
+        let put = state.profiles.into_iter().filter(|new| !before.profiles.contains(new)).collect();
+        let euicc = (state.euicc != before.euicc).then_some(state.euicc);
+        Changes { euicc, operations, queue, profiles: ProfileChanges { put, gone }, received, events }
+    }
+}
+
+/// A time as people and scripts read it: RFC 3339 in UTC with milliseconds.
+#[must_use]
+pub fn rfc3339(ms: i64) -> String {
+    DateTime::from_timestamp_millis(ms).unwrap_or_default().to_rfc3339_opts(SecondsFormat::Millis, true)
+}
