@@ -1,0 +1,128 @@
+//! PostgreSQL: a few threads with a connection each.
+
+use super::StoreError;
+use super::workers::{Job, Pool, Reply};
+use diesel::Connection as _;
+use diesel_async::AsyncPgConnection;
+use diesel_async::async_connection_wrapper::AsyncConnectionWrapper;
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+
+#[path = "shared/mod.rs"]
+pub(super) mod shared;
+
+/// What the shared transactions run on.
+pub(super) type Connection = AsyncConnectionWrapper<AsyncPgConnection>;
+
+const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../migrations/postgres");
+/// How often a transaction that met another one is run again.
+const ATTEMPTS: usize = 5;
+
+/// A PostgreSQL database.
+pub(super) struct Postgres {
+    pool: Pool<Link>,
+}
+
+/// A connection that is made again after it broke.
+pub(super) struct Link {
+    url: String,
+    conn: Option<Connection>,
+}
+
+impl Postgres {
+    pub(super) fn open(url: &str, connections: usize) -> Result<Self, StoreError> {
+        let links = (0..connections.max(1)).map(|_| Link { url: url.to_owned(), conn: None }).collect();
+        let pool = Pool::start("postgres", links, |link: &mut Link, job: Job<Link>, _| {
+            job(link).into_iter().for_each(|reply: Reply| reply(None));
+        })?;
+        Ok(Self { pool })
+    }
+
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        body: impl Fn(&mut Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.pool.run(name, move |link| link.with(|conn| body(conn))).await
+    }
+
+    pub(super) async fn write<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        body: impl Fn(&mut Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.pool
+            .run(name, move |link| {
+                link.with(|conn| {
+                    for _ in 1..ATTEMPTS {
+                        match conn.transaction(|conn| body(conn)) {
+                            Err(StoreError::Transaction { source, .. }) if met_another(&source) => {}
+                            done => return done,
+                        }
+                    }
+                    conn.transaction(|conn| body(conn))
+                })
+            })
+            .await
+    }
+
+    pub(super) async fn migrate(&self) -> Result<Vec<String>, StoreError> {
+        self.pool.run_alone(|link| link.with(|conn| run_migrations(conn))).await
+    }
+
+    pub(super) async fn pending_migrations(&self) -> Result<Vec<String>, StoreError> {
+        self.pool.run_alone(|link| link.with(|conn| pending(conn))).await
+    }
+}
+
+impl Link {
+    /// Runs the body on the connection, making it first where there is none, and drops it when it broke.
+    fn with<T>(&mut self, body: impl FnOnce(&mut Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        if self.conn.is_none() {
+            // The address holds a password, so the cause is told without it.
+            let conn = Connection::establish(&self.url)
+                .map_err(|error| StoreError::Open(error.to_string().replace(&self.url, "postgres")))?;
+            self.conn = Some(conn);
+        }
+        let Some(conn) = self.conn.as_mut() else { return Err(StoreError::Closed) };
+        let done = body(conn);
+        if let Err(StoreError::Transaction { source, .. }) = &done
+            && broke(source)
+        {
+            self.conn = None;
+        }
+        done
+    }
+}
+
+fn met_another(error: &diesel::result::Error) -> bool {
+    use diesel::result::{DatabaseErrorKind, Error};
+    match error {
+        Error::DatabaseError(DatabaseErrorKind::SerializationFailure, _) => true,
+        Error::DatabaseError(_, information) => information.message().contains("deadlock"),
+        _ => false,
+    }
+}
+
+fn broke(error: &diesel::result::Error) -> bool {
+    use diesel::result::{DatabaseErrorKind, Error};
+    match error {
+        Error::BrokenTransactionManager
+        | Error::DatabaseError(DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand, _) => true,
+        Error::DatabaseError(DatabaseErrorKind::Unknown, information) => {
+            let message = information.message();
+            message.contains("closed") || message.contains("terminat") || message.contains("communicating")
+        }
+        Error::RollbackErrorOnCommit { commit_error, .. } => broke(commit_error),
+        _ => false,
+    }
+}
+
+fn run_migrations(conn: &mut Connection) -> Result<Vec<String>, StoreError> {
+    let run = conn.run_pending_migrations(MIGRATIONS).map_err(|error| StoreError::Migration(error.to_string()))?;
+    Ok(run.iter().map(ToString::to_string).collect())
+}
+
+fn pending(conn: &mut Connection) -> Result<Vec<String>, StoreError> {
+    let pending = conn.pending_migrations(MIGRATIONS).map_err(|error| StoreError::Migration(error.to_string()))?;
+    Ok(pending.iter().map(|migration| migration.name().to_string()).collect())
+}

@@ -1,0 +1,137 @@
+//! The tables, shared by both backends.
+
+diesel::table! {
+    euiccs (seq) {
+        seq -> BigInt,
+        tenant_id -> BigInt,
+        eid -> Text,
+        version -> BigInt,
+        label -> Nullable<Text>,
+        tags -> Text,
+        result_policy -> Text,
+        state -> Text,
+        counter_value -> BigInt,
+        association_token -> Nullable<BigInt>,
+        eum_certificate -> Nullable<Binary>,
+        euicc_certificate -> Nullable<Binary>,
+        capabilities -> Nullable<Text>,
+        last_seen_at -> Nullable<BigInt>,
+        poll_interval_ms -> Nullable<BigInt>,
+        r_plmn -> Nullable<Binary>,
+        state_change_cause -> Nullable<BigInt>,
+        profiles_stale -> Bool,
+        profiles_listed_at -> Nullable<BigInt>,
+        certificates_asked_at -> Nullable<BigInt>,
+        warnings -> Text,
+        created_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    euicc_tags (tenant_id, tag, eid) {
+        tenant_id -> BigInt,
+        tag -> Text,
+        eid -> Text,
+    }
+}
+
+diesel::table! {
+    operations (seq) {
+        seq -> BigInt,
+        id -> Text,
+        tenant_id -> BigInt,
+        eid -> Text,
+        kind -> Text,
+        origin -> Text,
+        purpose -> Nullable<Text>,
+        subject_id -> Nullable<Text>,
+        request -> Text,
+        state -> Text,
+        label -> Nullable<Text>,
+        not_before -> Nullable<BigInt>,
+        valid_until -> Nullable<BigInt>,
+        created_at -> BigInt,
+        delivered_at -> Nullable<BigInt>,
+        completed_at -> Nullable<BigInt>,
+        attempts -> BigInt,
+        retries -> BigInt,
+        counter_value -> Nullable<BigInt>,
+        eim_transaction_id -> Nullable<Text>,
+        association_token -> Nullable<BigInt>,
+        package -> Nullable<Binary>,
+        verified -> Nullable<Bool>,
+        results -> Text,
+        error -> Nullable<Text>,
+        refusals -> Text,
+        late_result -> Nullable<Text>,
+        enabled_before -> Text,
+        results_asked -> Bool,
+        replayed -> Bool,
+    }
+}
+
+diesel::table! {
+    profiles (tenant_id, eid, iccid) {
+        tenant_id -> BigInt,
+        eid -> Text,
+        iccid -> Binary,
+        enabled -> Nullable<Bool>,
+        profile_class -> Nullable<BigInt>,
+        name -> Nullable<Text>,
+        service_provider -> Nullable<Text>,
+        fallback -> Bool,
+        aid -> Nullable<Binary>,
+        verified -> Bool,
+        updated_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    received (seq) {
+        seq -> BigInt,
+        tenant_id -> BigInt,
+        eid -> Text,
+        kind -> Text,
+        seq_number -> Nullable<BigInt>,
+        digest -> Binary,
+        raw -> Binary,
+        status -> Text,
+        reason -> Nullable<Text>,
+        operation_id -> Nullable<Text>,
+        at -> BigInt,
+    }
+}
+
+diesel::table! {
+    events (seq) {
+        seq -> BigInt,
+        tenant_id -> BigInt,
+        eid -> Text,
+        at -> BigInt,
+        event_type -> Text,
+        details -> Text,
+    }
+}
+
+diesel::table! {
+    api_keys (id) {
+        id -> Text,
+        tenant_id -> BigInt,
+        name -> Text,
+        role -> Text,
+        key_digest -> Binary,
+        created_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    idempotency (tenant_id, key) {
+        tenant_id -> BigInt,
+        key -> Text,
+        fingerprint -> Binary,
+        resource -> Text,
+        created_at -> BigInt,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(euiccs, euicc_tags);

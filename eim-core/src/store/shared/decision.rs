@@ -1,0 +1,214 @@
+//! Writing what a decision changed: all of it in one transaction, and only on the version it was made for.
+
+use super::Connection;
+use crate::domain::{Changes, Event, NewOperation, Received, ReceivedStatus};
+use crate::ids::{Eid, TenantId};
+use crate::store::rows::{
+    EuiccChange, NewEventRow, NewOperationRow, NewReceivedRow, OperationChange, ProfileRow, text_of,
+};
+use crate::store::schema::{euicc_tags, euiccs, events, idempotency, operations, profiles, received};
+use crate::store::{Enqueued, IdempotencyKey, Saved, StoreError};
+use diesel::prelude::*;
+
+/// How many octet strings that were not believed are kept for one eUICC; the oldest refused go first.
+const REFUSED_KEPT: i64 = 64;
+/// The same for all that belongs to no eUICC known here, together.
+const UNATTRIBUTED_KEPT: i64 = 4_096;
+
+pub(in crate::store) fn save_decision(
+    conn: &mut Connection,
+    eid: &Eid,
+    version: i64,
+    changes: &Changes,
+    tenant: TenantId,
+    now: i64,
+) -> Result<Saved, StoreError> {
+    let row = euiccs::table.filter(
+        euiccs::tenant_id.eq(tenant.value()).and(euiccs::eid.eq(eid.to_string())).and(euiccs::version.eq(version)),
+    );
+    let written = match &changes.euicc {
+        Some(euicc) => diesel::update(row).set(EuiccChange::new(euicc, version + 1)).execute(conn)?,
+        None => diesel::update(row).set(euiccs::version.eq(version + 1)).execute(conn)?,
+    };
+    if written == 0 {
+        return Ok(Saved::Conflict);
+    }
+    if let Some(euicc) = &changes.euicc {
+        put_tags(conn, eid, &euicc.tags, tenant)?;
+    }
+    for operation in &changes.operations {
+        diesel::update(operations::table.filter(operations::seq.eq(operation.seq)))
+            .set(OperationChange::new(operation))
+            .execute(conn)?;
+    }
+    for operation in &changes.queue {
+        insert_operation(conn, operation, eid, tenant, now)?;
+    }
+    put_profiles(conn, eid, changes, tenant)?;
+    for received in &changes.received {
+        put_received(conn, received, &eid.to_string(), tenant)?;
+    }
+    for event in &changes.events {
+        insert_event(conn, event, eid, tenant, now)?;
+    }
+    Ok(Saved::Done)
+}
+
+pub(super) fn put_tags(conn: &mut Connection, eid: &Eid, tags: &[String], tenant: TenantId) -> Result<(), StoreError> {
+    let mine =
+        || euicc_tags::table.filter(euicc_tags::tenant_id.eq(tenant.value()).and(euicc_tags::eid.eq(eid.to_string())));
+    let stored: Vec<String> = mine().select(euicc_tags::tag).order(euicc_tags::tag).load(conn)?;
+    if stored == tags {
+        return Ok(());
+    }
+    diesel::delete(mine()).execute(conn)?;
+    for tag in tags {
+        diesel::insert_into(euicc_tags::table)
+            .values((
+                euicc_tags::tenant_id.eq(tenant.value()),
+                euicc_tags::eid.eq(eid.to_string()),
+                euicc_tags::tag.eq(tag),
+            ))
+            .execute(conn)?;
+    }
+    Ok(())
+}
+
+pub(super) fn insert_operation(
+    conn: &mut Connection,
+    operation: &NewOperation,
+    eid: &Eid,
+    tenant: TenantId,
+    now: i64,
+) -> Result<(), StoreError> {
+    diesel::insert_into(operations::table).values(NewOperationRow::new(operation, eid, tenant, now)).execute(conn)?;
+    Ok(())
+}
+
+fn put_profiles(conn: &mut Connection, eid: &Eid, changes: &Changes, tenant: TenantId) -> Result<(), StoreError> {
+    let mine = || profiles::table.filter(profiles::tenant_id.eq(tenant.value()).and(profiles::eid.eq(eid.to_string())));
+    for iccid in &changes.profiles.gone {
+        diesel::delete(mine().filter(profiles::iccid.eq(iccid.octets().to_vec()))).execute(conn)?;
+    }
+    for profile in &changes.profiles.put {
+        diesel::insert_into(profiles::table)
+            .values(ProfileRow::new(profile, eid, tenant))
+            .on_conflict((profiles::tenant_id, profiles::eid, profiles::iccid))
+            .do_update()
+            .set(ProfileRow::new(profile, eid, tenant))
+            .execute(conn)?;
+    }
+    Ok(())
+}
+
+pub(in crate::store) fn put_received(
+    conn: &mut Connection,
+    item: &Received,
+    eid: &str,
+    tenant: TenantId,
+) -> Result<(), StoreError> {
+    let row = NewReceivedRow::new(item, eid, tenant);
+    diesel::insert_into(received::table)
+        .values(&row)
+        .on_conflict((received::tenant_id, received::eid, received::digest))
+        .do_update()
+        .set((
+            received::status.eq(item.status.as_str()),
+            received::reason.eq(item.reason.as_deref()),
+            received::operation_id.eq(item.operation.map(|id| id.to_string())),
+        ))
+        .execute(conn)?;
+    if item.status == ReceivedStatus::Refused || item.status == ReceivedStatus::Held {
+        drop_oldest(conn, item.status, eid, tenant)?;
+    }
+    Ok(())
+}
+
+fn drop_oldest(conn: &mut Connection, status: ReceivedStatus, eid: &str, tenant: TenantId) -> Result<(), StoreError> {
+    let mine = || {
+        received::table
+            .filter(received::tenant_id.eq(tenant.value()).and(received::eid.eq(eid)))
+            .filter(received::status.eq(status.as_str()))
+    };
+    let kept = if eid.is_empty() { UNATTRIBUTED_KEPT } else { REFUSED_KEPT };
+    let last_dropped: Option<i64> =
+        mine().order(received::seq.desc()).select(received::seq).limit(1).offset(kept).first(conn).optional()?;
+    if let Some(seq) = last_dropped {
+        diesel::delete(mine().filter(received::seq.le(seq))).execute(conn)?;
+    }
+    Ok(())
+}
+
+pub(super) fn insert_event(
+    conn: &mut Connection,
+    event: &Event,
+    eid: &Eid,
+    tenant: TenantId,
+    now: i64,
+) -> Result<(), StoreError> {
+    diesel::insert_into(events::table)
+        .values(NewEventRow {
+            tenant_id: tenant.value(),
+            eid: eid.to_string(),
+            at: now,
+            event_type: event.event_type,
+            details: text_of(&event.details),
+        })
+        .execute(conn)?;
+    Ok(())
+}
+
+pub(in crate::store) fn enqueue(
+    conn: &mut Connection,
+    eid: &Eid,
+    operation: &NewOperation,
+    event: &Event,
+    key: Option<&IdempotencyKey>,
+    tenant: TenantId,
+    now: i64,
+) -> Result<Enqueued, StoreError> {
+    if let Some(key) = key
+        && let Some(earlier) = claim_key(conn, key, &operation.id.to_string(), tenant, now)?
+    {
+        return Ok(earlier);
+    }
+    let known: Option<i64> = euiccs::table
+        .filter(euiccs::tenant_id.eq(tenant.value()).and(euiccs::eid.eq(eid.to_string())))
+        .select(euiccs::version)
+        .first(conn)
+        .optional()?;
+    if known.is_none() {
+        return Ok(Enqueued::UnknownEuicc);
+    }
+    insert_operation(conn, operation, eid, tenant, now)?;
+    insert_event(conn, event, eid, tenant, now)?;
+    Ok(Enqueued::Done)
+}
+
+/// Takes the key for this resource, or tells what it was taken for before.
+pub(super) fn claim_key(
+    conn: &mut Connection,
+    key: &IdempotencyKey,
+    resource: &str,
+    tenant: TenantId,
+    now: i64,
+) -> Result<Option<Enqueued>, StoreError> {
+    let taken = diesel::insert_into(idempotency::table)
+        .values((
+            idempotency::tenant_id.eq(tenant.value()),
+            idempotency::key.eq(&key.key),
+            idempotency::fingerprint.eq(&key.fingerprint),
+            idempotency::resource.eq(resource),
+            idempotency::created_at.eq(now),
+        ))
+        .on_conflict_do_nothing()
+        .execute(conn)?;
+    if taken == 1 {
+        return Ok(None);
+    }
+    let (fingerprint, resource): (Vec<u8>, String) = idempotency::table
+        .filter(idempotency::tenant_id.eq(tenant.value()).and(idempotency::key.eq(&key.key)))
+        .select((idempotency::fingerprint, idempotency::resource))
+        .first(conn)?;
+    Ok(Some(if fingerprint == key.fingerprint { Enqueued::Before { resource } } else { Enqueued::KeyTaken }))
+}

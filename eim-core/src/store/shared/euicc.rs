@@ -1,0 +1,129 @@
+//! The inventory: registering, listing, sightings and timelines of eUICCs.
+
+use super::Connection;
+use super::decision::{claim_key, insert_event, put_tags};
+use crate::domain::{Euicc, Event, ReceivedStatus};
+use crate::ids::{Eid, TenantId};
+use crate::store::rows::{EuiccRow, EventRow};
+use crate::store::schema::{euicc_tags, euiccs, events, received};
+use crate::store::{Enqueued, EuiccFilter, IdempotencyKey, StoreError, StoredEvent};
+use diesel::prelude::*;
+
+/// Two polls further apart than this belong to two visits of the device; their distance is one poll interval.
+const NEW_VISIT_AFTER_MS: i64 = 30_000;
+
+pub(in crate::store) fn insert_euicc(
+    conn: &mut Connection,
+    euicc: &Euicc,
+    event: &Event,
+    key: Option<&IdempotencyKey>,
+    tenant: TenantId,
+    now: i64,
+) -> Result<Enqueued, StoreError> {
+    if let Some(key) = key
+        && let Some(earlier) = claim_key(conn, key, &euicc.eid.to_string(), tenant, now)?
+    {
+        return Ok(earlier);
+    }
+    let inserted = diesel::insert_into(euiccs::table)
+        .values(EuiccRow::new(euicc, tenant))
+        .on_conflict((euiccs::tenant_id, euiccs::eid))
+        .do_nothing()
+        .execute(conn)?;
+    if inserted == 0 {
+        return Ok(Enqueued::Exists);
+    }
+    put_tags(conn, &euicc.eid, &euicc.tags, tenant)?;
+    insert_event(conn, event, &euicc.eid, tenant, now)?;
+    Ok(Enqueued::Done)
+}
+
+pub(in crate::store) fn euicc_page(
+    conn: &mut Connection,
+    filter: &EuiccFilter,
+    tenant: TenantId,
+) -> Result<Vec<(i64, Euicc)>, StoreError> {
+    let mut query = euiccs::table
+        .filter(euiccs::tenant_id.eq(tenant.value()))
+        .filter(euiccs::seq.gt(filter.after))
+        .order(euiccs::seq)
+        .limit(filter.limit)
+        .select((euiccs::seq, EuiccRow::as_select()))
+        .into_boxed();
+    if let Some(state) = filter.state {
+        query = query.filter(euiccs::state.eq(state.as_str()));
+    }
+    if let Some(tag) = &filter.tag {
+        let tagged = euicc_tags::table
+            .filter(euicc_tags::tenant_id.eq(tenant.value()).and(euicc_tags::tag.eq(tag.clone())))
+            .select(euicc_tags::eid);
+        query = query.filter(euiccs::eid.eq_any(tagged));
+    }
+    query.load::<(i64, EuiccRow)>(conn)?.into_iter().map(|(seq, row)| Ok((seq, row.euicc()?))).collect()
+}
+
+pub(in crate::store) fn euicc(
+    conn: &mut Connection,
+    eid: &Eid,
+    tenant: TenantId,
+) -> Result<Option<(Euicc, i64)>, StoreError> {
+    let row = euiccs::table
+        .filter(euiccs::tenant_id.eq(tenant.value()).and(euiccs::eid.eq(eid.to_string())))
+        .select(EuiccRow::as_select())
+        .first(conn)
+        .optional()?;
+    let Some(row) = row else { return Ok(None) };
+    let held = received::table
+        .filter(received::tenant_id.eq(tenant.value()).and(received::eid.eq(eid.to_string())))
+        .filter(received::status.eq(ReceivedStatus::Held.as_str()))
+        .count()
+        .get_result(conn)?;
+    Ok(Some((row.euicc()?, held)))
+}
+
+pub(in crate::store) fn record_sightings(
+    conn: &mut Connection,
+    sightings: &[(Eid, i64)],
+    tenant: TenantId,
+) -> Result<(), StoreError> {
+    for (eid, at) in sightings {
+        let mine = || euiccs::table.filter(euiccs::tenant_id.eq(tenant.value()).and(euiccs::eid.eq(eid.to_string())));
+        let before: Option<(Option<i64>, Option<i64>)> =
+            mine().select((euiccs::last_seen_at, euiccs::poll_interval_ms)).first(conn).optional()?;
+        let Some((last_seen_at, interval)) = before else { continue };
+        let gap = last_seen_at.map(|last| at - last).filter(|gap| *gap >= NEW_VISIT_AFTER_MS);
+        let interval = match (interval, gap) {
+            (Some(interval), Some(gap)) => Some((interval * 3 + gap) / 4),
+            (interval, gap) => interval.or(gap),
+        };
+        if last_seen_at.is_none_or(|last| last < *at) {
+            diesel::update(mine())
+                .set((euiccs::last_seen_at.eq(at), euiccs::poll_interval_ms.eq(interval)))
+                .execute(conn)?;
+        }
+    }
+    Ok(())
+}
+
+pub(in crate::store) fn event_page(
+    conn: &mut Connection,
+    eid: &Eid,
+    after: i64,
+    limit: i64,
+    tenant: TenantId,
+) -> Result<Vec<StoredEvent>, StoreError> {
+    events::table
+        .filter(events::tenant_id.eq(tenant.value()).and(events::eid.eq(eid.to_string())))
+        .filter(events::seq.gt(after))
+        .order(events::seq)
+        .limit(limit)
+        .select(EventRow::as_select())
+        .load(conn)?
+        .into_iter()
+        .map(|row| {
+            let details =
+                serde_json::from_str(&row.details).map_err(|_| StoreError::Corrupt { column: "events.details" })?;
+            Ok(StoredEvent { seq: row.seq, at: row.at, event_type: row.event_type, details })
+        })
+        .collect()
+}

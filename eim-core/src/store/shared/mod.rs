@@ -1,0 +1,15 @@
+//! The transactions, written once and compiled for each backend: the including module names its `Connection`.
+
+mod api_key;
+mod decision;
+mod euicc;
+mod operation;
+mod snapshot;
+
+pub(in crate::store) use api_key::*;
+pub(in crate::store) use decision::*;
+pub(in crate::store) use euicc::*;
+pub(in crate::store) use operation::*;
+pub(in crate::store) use snapshot::*;
+
+use super::Connection;

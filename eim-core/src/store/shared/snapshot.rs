@@ -1,0 +1,156 @@
+//! Reading one eUICC with what a decision needs.
+
+use super::Connection;
+use crate::domain::{Operation, OperationState, Origin, Profile, Received, ReceivedStatus, Snapshot};
+use crate::ids::{Eid, TenantId};
+use crate::store::rows::{EuiccRow, OperationRow, ProfileRow, ReceivedRow, digest};
+use crate::store::schema::{euiccs, operations, profiles, received};
+use crate::store::{ResultKeys, StoreError};
+use diesel::prelude::*;
+
+/// How many queued operations a decision looks at: the oldest due ones.
+const QUEUED_SEEN: i64 = 8;
+/// How many delivered or unconfirmed operations a decision looks at.
+const OPEN_SEEN: i64 = 64;
+/// How many held results are verified again at once.
+const HELD_SEEN: i64 = 64;
+
+pub(in crate::store) fn poll_snapshot(
+    conn: &mut Connection,
+    eid: &Eid,
+    tenant: TenantId,
+    now: i64,
+) -> Result<Option<Snapshot>, StoreError> {
+    // The eUICC comes first: whatever changes between the two queries makes the save of the decision fail.
+    let row = euiccs::table
+        .filter(euiccs::tenant_id.eq(tenant.value()).and(euiccs::eid.eq(eid.to_string())))
+        .select(EuiccRow::as_select())
+        .first(conn)
+        .optional()?;
+    let Some(row) = row else { return Ok(None) };
+    let euicc = row.euicc()?;
+    Ok(Some(Snapshot { euicc, operations: open_operations(conn, eid, tenant, now)?, profiles: vec![], held: vec![] }))
+}
+
+fn open_operations(conn: &mut Connection, eid: &Eid, tenant: TenantId, now: i64) -> Result<Vec<Operation>, StoreError> {
+    let mine = || {
+        operations::table
+            .filter(operations::tenant_id.eq(tenant.value()).and(operations::eid.eq(eid.to_string())))
+            .order(operations::seq)
+            .select(OperationRow::as_select())
+    };
+    let mut rows: Vec<OperationRow> = mine()
+        .filter(
+            operations::state
+                .eq(OperationState::Delivered.as_str())
+                .or(operations::state.eq(OperationState::Unconfirmed.as_str())),
+        )
+        .limit(OPEN_SEEN)
+        .load(conn)?;
+    let queued: Vec<OperationRow> = mine()
+        .filter(operations::state.eq(OperationState::Queued.as_str()))
+        .filter(operations::not_before.is_null().or(operations::not_before.le(now)))
+        .filter(operations::valid_until.is_null().or(operations::valid_until.gt(now)))
+        .limit(QUEUED_SEEN)
+        .load(conn)?;
+    if queued.len() as i64 == QUEUED_SEEN {
+        // Behind a long queue the eIM's own questions must be seen all the same, or they would be asked twice.
+        let own: Vec<OperationRow> = mine()
+            .filter(operations::state.eq(OperationState::Queued.as_str()))
+            .filter(operations::origin.eq(Origin::Eim.as_str()))
+            .limit(QUEUED_SEEN)
+            .load(conn)?;
+        rows.extend(own);
+    }
+    rows.extend(queued);
+    let mut operations = rows.into_iter().map(OperationRow::operation).collect::<Result<Vec<_>, _>>()?;
+    operations.sort_by_key(|operation| operation.seq);
+    operations.dedup_by_key(|operation| operation.seq);
+    Ok(operations)
+}
+
+pub(in crate::store) fn result_snapshot(
+    conn: &mut Connection,
+    eid: &Eid,
+    keys: &ResultKeys,
+    tenant: TenantId,
+    now: i64,
+) -> Result<Option<(Snapshot, Vec<Received>)>, StoreError> {
+    let Some(mut snapshot) = poll_snapshot(conn, eid, tenant, now)? else { return Ok(None) };
+    let named: Vec<OperationRow> = operations::table
+        .filter(operations::tenant_id.eq(tenant.value()).and(operations::eid.eq(eid.to_string())))
+        .filter(
+            operations::eim_transaction_id
+                .eq_any(keys.transactions.iter().map(ToString::to_string))
+                .or(operations::counter_value.eq_any(keys.counters.clone()))
+                .or(operations::id.eq_any(keys.operations.iter().map(ToString::to_string))),
+        )
+        .order(operations::seq.desc())
+        .limit(OPEN_SEEN)
+        .select(OperationRow::as_select())
+        .load(conn)?;
+    for row in named {
+        let operation = row.operation()?;
+        if snapshot.operation(operation.id).is_none() {
+            snapshot.operations.push(operation);
+        }
+    }
+    snapshot.operations.sort_by_key(|operation| operation.seq);
+    snapshot.profiles = euicc_profiles(conn, eid, tenant)?;
+    snapshot.held = received_rows(conn, eid, tenant, None)?;
+    let before = received_rows(conn, eid, tenant, Some(keys.octets.iter().map(|octets| digest(octets)).collect()))?;
+    Ok(Some((snapshot, before)))
+}
+
+/// The held ones, or those with these digests.
+fn received_rows(
+    conn: &mut Connection,
+    eid: &Eid,
+    tenant: TenantId,
+    digests: Option<Vec<Vec<u8>>>,
+) -> Result<Vec<Received>, StoreError> {
+    let mine = received::table
+        .filter(received::tenant_id.eq(tenant.value()).and(received::eid.eq(eid.to_string())))
+        .order(received::seq)
+        .select(ReceivedRow::as_select());
+    let rows: Vec<ReceivedRow> = match digests {
+        Some(digests) if digests.is_empty() => vec![],
+        Some(digests) => mine.filter(received::digest.eq_any(digests)).load(conn)?,
+        None => mine.filter(received::status.eq(ReceivedStatus::Held.as_str())).limit(HELD_SEEN).load(conn)?,
+    };
+    rows.into_iter().map(ReceivedRow::received).collect()
+}
+
+pub(in crate::store) fn euicc_profiles(
+    conn: &mut Connection,
+    eid: &Eid,
+    tenant: TenantId,
+) -> Result<Vec<Profile>, StoreError> {
+    profiles::table
+        .filter(profiles::tenant_id.eq(tenant.value()).and(profiles::eid.eq(eid.to_string())))
+        .order(profiles::iccid)
+        .select(ProfileRow::as_select())
+        .load(conn)?
+        .into_iter()
+        .map(ProfileRow::profile)
+        .collect()
+}
+
+pub(in crate::store) fn eid_of_transaction(
+    conn: &mut Connection,
+    transaction: &str,
+    tenant: TenantId,
+) -> Result<Option<Eid>, StoreError> {
+    let eids: Vec<String> = operations::table
+        .filter(operations::tenant_id.eq(tenant.value()))
+        .filter(operations::eim_transaction_id.eq(transaction))
+        .select(operations::eid)
+        .distinct()
+        .limit(2)
+        .load(conn)?;
+    // Two eUICCs with the same transaction can't be told apart by it.
+    match eids.as_slice() {
+        [eid] => eid.parse().map(Some).map_err(|_| StoreError::Corrupt { column: "operations.eid" }),
+        _ => Ok(None),
+    }
+}

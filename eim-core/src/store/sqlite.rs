@@ -1,0 +1,119 @@
+//! SQLite: one writer thread that commits what waits together, and a few reader threads.
+
+use super::StoreError;
+use super::schema::operations;
+use super::workers::{Job, Pool, Reply};
+use crate::domain::OperationState;
+use crate::ids::{Eid, TenantId};
+use diesel::Connection as _;
+use diesel::SqliteConnection;
+use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+use std::path::Path;
+
+#[path = "shared/mod.rs"]
+pub(super) mod shared;
+
+/// What the shared transactions run on.
+pub(super) type Connection = SqliteConnection;
+
+const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../migrations/sqlite");
+const READERS: usize = 2;
+/// How many waiting transactions are committed together.
+const GROUP: usize = 64;
+
+/// A SQLite file. One process at a time writes it.
+pub(super) struct Sqlite {
+    writer: Pool<Connection>,
+    readers: Pool<Connection>,
+}
+
+impl Sqlite {
+    pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
+        let path = path.to_str().ok_or_else(|| StoreError::Url("a SQLite path must be UTF-8".to_owned()))?.to_owned();
+        let writer = vec![connect(&path)?];
+        let readers = (0..READERS).map(|_| connect(&path)).collect::<Result<Vec<_>, _>>()?;
+        Ok(Self {
+            writer: Pool::start("sqlite-writer", writer, write_in_groups)?,
+            readers: Pool::start("sqlite-reader", readers, |conn, job, _| {
+                job(conn).into_iter().for_each(|reply| reply(None))
+            })?,
+        })
+    }
+
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        body: impl Fn(&mut Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.readers.run(name, body).await
+    }
+
+    pub(super) async fn write<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        body: impl Fn(&mut Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        // A savepoint of its own, so that a failure undoes this transaction and not its neighbours in the group.
+        self.writer.run(name, move |conn| conn.transaction(|conn| body(conn))).await
+    }
+
+    pub(super) async fn migrate(&self) -> Result<Vec<String>, StoreError> {
+        self.writer.run_alone(|conn| run_migrations(conn)).await
+    }
+
+    pub(super) async fn pending_migrations(&self) -> Result<Vec<String>, StoreError> {
+        self.readers.run_alone(|conn| pending(conn)).await
+    }
+}
+
+fn connect(path: &str) -> Result<Connection, StoreError> {
+    let open = |message: String| StoreError::Open(format!("{path}: {message}"));
+    let mut conn = SqliteConnection::establish(path).map_err(|error| open(error.to_string()))?;
+    conn.batch_execute(
+        "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
+         PRAGMA cache_size = -8000; PRAGMA wal_autocheckpoint = 2000;",
+    )
+    .map_err(|error| open(error.to_string()))?;
+    Ok(conn)
+}
+
+/// Runs the job and all that wait behind it in one transaction, and tells the callers after its commit.
+fn write_in_groups(conn: &mut Connection, first: Job<Connection>, next: &mut dyn FnMut() -> Option<Job<Connection>>) {
+    let mut replies: Vec<Reply> = Vec::new();
+    let committed = conn.immediate_transaction::<_, diesel::result::Error, _>(|conn| {
+        let mut job = Some(first);
+        while let Some(run) = job.take() {
+            replies.extend(run(conn));
+            if replies.len() < GROUP {
+                job = next();
+            }
+        }
+        Ok(())
+    });
+    let failure = committed.err().map(|error| error.to_string());
+    for reply in replies {
+        reply(failure.as_deref());
+    }
+}
+
+/// When the next operation becomes due by time alone.
+pub(super) fn next_due_at(conn: &mut Connection, eid: &Eid, tenant: TenantId) -> Result<Option<i64>, StoreError> {
+    let due = operations::table
+        .filter(operations::tenant_id.eq(tenant.value()).and(operations::eid.eq(eid.to_string())))
+        .filter(operations::state.eq(OperationState::Queued.as_str()))
+        .select(diesel::dsl::min(operations::not_before))
+        .first(conn)?;
+    Ok(due)
+}
+
+fn run_migrations(conn: &mut Connection) -> Result<Vec<String>, StoreError> {
+    let run = conn.run_pending_migrations(MIGRATIONS).map_err(|error| StoreError::Migration(error.to_string()))?;
+    Ok(run.iter().map(ToString::to_string).collect())
+}
+
+fn pending(conn: &mut Connection) -> Result<Vec<String>, StoreError> {
+    let pending = conn.pending_migrations(MIGRATIONS).map_err(|error| StoreError::Migration(error.to_string()))?;
+    Ok(pending.iter().map(|migration| migration.name().to_string()).collect())
+}
