@@ -1,0 +1,203 @@
+//! The composed application: what every function needs at hand.
+
+use crate::domain::Changes;
+use crate::ids::{Eid, EimId};
+use crate::metrics::Metrics;
+use crate::pki::{LabPolicy, TrustStore};
+use crate::ports::{Clock, EimSigner, Entropy};
+use crate::store::{Store, StoreError};
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// How this eIM is named to eUICCs.
+#[derive(Debug, Clone)]
+pub struct EimIdentity {
+    /// eimId.
+    pub eim_id: EimId,
+    /// eimFqdn: the host that IPAs contact.
+    pub eim_fqdn: String,
+    /// eimIdType.
+    pub eim_id_type: EimIdType,
+    /// The signing certificate, DER; then eUICCs get it instead of the bare key.
+    pub signing_certificate: Option<Vec<u8>>,
+    /// The certificate that IPAs should trust for TLS, DER.
+    pub tls_trust: Option<Vec<u8>>,
+    /// The CI key that eUICCs must use for results, as a key identifier.
+    pub euicc_ci_pk_id: Option<Vec<u8>>,
+}
+
+/// eimIdType (SGP.32 v1.2 2.11.1.1.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EimIdType {
+    /// The eimId is a dotted OID.
+    Oid,
+    /// The eimId is a host name.
+    Fqdn,
+    /// Anything else.
+    Proprietary,
+}
+
+impl EimIdType {
+    /// The number on the wire.
+    #[must_use]
+    pub const fn code(self) -> i64 {
+        match self {
+            Self::Oid => 1,
+            Self::Fqdn => 2,
+            Self::Proprietary => 3,
+        }
+    }
+}
+
+impl fmt::Display for EimIdType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Oid => "oid",
+            Self::Fqdn => "fqdn",
+            Self::Proprietary => "proprietary",
+        })
+    }
+}
+
+impl FromStr for EimIdType {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        match text {
+            "oid" => Ok(Self::Oid),
+            "fqdn" => Ok(Self::Fqdn),
+            "proprietary" => Ok(Self::Proprietary),
+            _ => Err("oid, fqdn or proprietary is expected"),
+        }
+    }
+}
+
+/// What an eIM is composed of.
+pub struct EimParts {
+    /// How it is named to eUICCs.
+    pub identity: EimIdentity,
+    /// The store.
+    pub store: Store,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// The source of randomness.
+    pub entropy: Arc<dyn Entropy>,
+    /// The signing key.
+    pub signer: Arc<dyn EimSigner>,
+    /// The trusted CI certificates.
+    pub trust: TrustStore,
+    /// The permission to take unverified results of eUICCs marked so; `None` where the configuration gives none.
+    pub lab: Option<LabPolicy>,
+    /// The metrics.
+    pub metrics: Metrics,
+}
+
+/// The composed application. Cheap to clone.
+#[derive(Clone)]
+pub struct Eim(Arc<Inner>);
+
+struct Inner {
+    parts: EimParts,
+    /// When devices were last seen, until that is written to the store.
+    sightings: Mutex<HashMap<Eid, i64>>,
+}
+
+impl Eim {
+    /// Composes it.
+    #[must_use]
+    pub fn new(parts: EimParts) -> Self {
+        Self(Arc::new(Inner { parts, sightings: Mutex::default() }))
+    }
+
+    /// How this eIM is named to eUICCs.
+    #[must_use]
+    pub fn identity(&self) -> &EimIdentity {
+        &self.0.parts.identity
+    }
+
+    /// The store.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.0.parts.store
+    }
+
+    /// The clock.
+    #[must_use]
+    pub fn clock(&self) -> &dyn Clock {
+        &*self.0.parts.clock
+    }
+
+    /// The source of randomness.
+    #[must_use]
+    pub fn entropy(&self) -> &dyn Entropy {
+        &*self.0.parts.entropy
+    }
+
+    /// The signing key.
+    #[must_use]
+    pub fn signer(&self) -> &dyn EimSigner {
+        &*self.0.parts.signer
+    }
+
+    /// The trusted CI certificates.
+    #[must_use]
+    pub fn trust(&self) -> &TrustStore {
+        &self.0.parts.trust
+    }
+
+    /// The permission to take unverified results, where there is one.
+    #[must_use]
+    pub fn lab(&self) -> Option<&LabPolicy> {
+        self.0.parts.lab.as_ref()
+    }
+
+    /// The metrics.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.0.parts.metrics
+    }
+
+    /// Notes that a device was seen. Written to the store a little later; a crash may lose it.
+    pub(crate) fn saw(&self, eid: Eid, now: i64) {
+        self.0.sightings.lock().unwrap_or_else(PoisonError::into_inner).insert(eid, now);
+    }
+
+    /// Writes the sightings that wait.
+    ///
+    /// # Errors
+    /// When the store fails; then they wait on.
+    pub async fn flush_sightings(&self) -> Result<(), StoreError> {
+        let waiting = std::mem::take(&mut *self.0.sightings.lock().unwrap_or_else(PoisonError::into_inner));
+        let waiting: Vec<(Eid, i64)> = waiting.into_iter().collect();
+        for chunk in waiting.chunks(500) {
+            if let Err(error) = self.store().record_sightings(chunk.to_vec()).await {
+                let mut sightings = self.0.sightings.lock().unwrap_or_else(PoisonError::into_inner);
+                for (eid, at) in &waiting {
+                    sightings.entry(*eid).or_insert(*at);
+                }
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Saves a decision and counts what it did. See [`Store::save_decision`].
+    pub(crate) async fn save(
+        &self,
+        eid: Eid,
+        version: i64,
+        changes: Changes,
+        now: i64,
+    ) -> Result<crate::store::Saved, StoreError> {
+        let changes = Arc::new(changes);
+        let saved = self.store().save_decision(eid, version, Arc::clone(&changes), now).await?;
+        if saved == crate::store::Saved::Done {
+            self.metrics().count_changes(&changes, now);
+        }
+        Ok(saved)
+    }
+}

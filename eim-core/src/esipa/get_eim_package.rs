@@ -1,0 +1,131 @@
+//! getEimPackage: the poll (SGP.32 v1.2 5.14.4, 3.1.1.1).
+
+use super::{DECIDED_AGAIN, EID_NOT_FOUND, EsipaAnswer, EsipaError, eid_of};
+use crate::Eim;
+use crate::asn1::{
+    self, EsipaMessageFromEimToIpa, EuiccPackageRequest, EuiccPackageSigned, GetEimPackageRequest,
+    GetEimPackageResponse, IpaEuiccDataRequest, OctetString, Raw,
+};
+use crate::domain::package::{self, Draft};
+use crate::domain::poll::{self, Next, Poll};
+use crate::domain::{EuiccState, Kind, Work};
+use crate::ids::{AssociationToken, Eid, EimTransactionId, OperationId, Plmn};
+use crate::pki;
+use crate::store::Saved;
+
+const NO_EIM_PACKAGE_AVAILABLE: i64 = 1;
+
+pub(super) async fn answer(request: GetEimPackageRequest, eim: &Eim) -> Result<EsipaAnswer, EsipaError> {
+    let response = match eid_of(request.eid_value.as_deref()) {
+        Ok(eid) => {
+            let poll = Poll {
+                notify_state_change: request.notify_state_change.is_some(),
+                state_change_cause: request.state_change_cause,
+                r_plmn: request.r_plmn.as_ref().and_then(|plmn| Plmn::from_octets(plmn).ok()),
+            };
+            poll_of(eid, poll, eim).await?
+        }
+        Err(fault) => GetEimPackageResponse::EimPackageError(fault.code()),
+    };
+    let outcome = match &response {
+        GetEimPackageResponse::EimPackageError(NO_EIM_PACKAGE_AVAILABLE) => "none",
+        GetEimPackageResponse::EimPackageError(EID_NOT_FOUND) => "eidNotFound",
+        GetEimPackageResponse::EimPackageError(_) => "invalidEid",
+        GetEimPackageResponse::IpaEuiccDataRequest(_) => "data",
+        _ => "package",
+    };
+    eim.metrics().polls_total.with_label_values(&[outcome]).inc();
+    Ok(EsipaMessageFromEimToIpa::GetEimPackageResponse(response).into())
+}
+
+async fn poll_of(eid: Eid, mut poll: Poll, eim: &Eim) -> Result<GetEimPackageResponse, EsipaError> {
+    for _ in 0..DECIDED_AGAIN {
+        let now = eim.clock().now_ms();
+        if poll.is_plain() && eim.store().is_quiet(&eid, now) {
+            eim.saw(eid, now);
+            return Ok(GetEimPackageResponse::EimPackageError(NO_EIM_PACKAGE_AVAILABLE));
+        }
+        let ticket = eim.store().quiet_ticket(&eid);
+        let Some(snapshot) = eim.store().poll_snapshot(eid, now).await? else {
+            return Ok(GetEimPackageResponse::EimPackageError(EID_NOT_FOUND));
+        };
+        eim.saw(eid, now);
+        let version = snapshot.euicc.version;
+        let quiet = snapshot.operations.is_empty() && snapshot.euicc.state == EuiccState::Active;
+        let mut work = Work::new(snapshot, now, eim.entropy().octets()).of_eim(&eim.identity().eim_id);
+        let next = poll::decide(&mut work, &poll);
+        let response = match next {
+            Next::Nothing => None,
+            Next::Again(id) => Some(again(&mut work, id)?),
+            Next::Make(id) => make(&mut work, id, eim)?,
+        };
+        let changes = work.finish();
+        if changes.is_empty() {
+            if let (true, Some(ticket)) = (quiet, ticket) {
+                eim.store().mark_quiet(eid, ticket, now).await?;
+            }
+            return Ok(response.unwrap_or(GetEimPackageResponse::EimPackageError(NO_EIM_PACKAGE_AVAILABLE)));
+        }
+        match (eim.save(eid, version, changes, now).await?, response) {
+            (Saved::Conflict, _) => {}
+            (Saved::Done, Some(response)) => {
+                if let Next::Again(_) = next {
+                    let kind = if matches!(response, GetEimPackageResponse::IpaEuiccDataRequest(_)) {
+                        Kind::EuiccData.as_str()
+                    } else {
+                        "euiccPackage"
+                    };
+                    eim.metrics().packages_total.with_label_values(&[kind, "redelivered"]).inc();
+                }
+                return Ok(response);
+            }
+            // Something was noted, queued or given up: what is to be sent now is decided on the new state.
+            (Saved::Done, None) => poll = Poll::default(),
+        }
+    }
+    Err(EsipaError::Contended { function: "getEimPackage" })
+}
+
+/// The package of an operation, made now. The signature is made before the transaction that stores it; until that is
+/// committed nothing leaves this process, so a counter never stands for two packages.
+fn make(work: &mut Work, id: OperationId, eim: &Eim) -> Result<Option<GetEimPackageResponse>, EsipaError> {
+    let random: [u8; 16] = eim.entropy().octets();
+    let Ok(transaction) = EimTransactionId::from_octets(&random) else { return Ok(None) };
+    let Some(draft) = package::draft(work, id, &eim.identity().eim_id, &transaction) else { return Ok(None) };
+    let (octets, response) = match draft {
+        Draft::Data(request) => (asn1::encode(&request)?, GetEimPackageResponse::IpaEuiccDataRequest(request)),
+        Draft::Signed(to_be_signed) => {
+            let token = work.operation(id).and_then(|operation| operation.association_token);
+            let request = sign(*to_be_signed, token, eim)?;
+            (asn1::encode(&request)?, GetEimPackageResponse::EuiccPackageRequest(request))
+        }
+    };
+    package::delivered(work, id, octets);
+    Ok(Some(response))
+}
+
+fn sign(
+    to_be_signed: EuiccPackageSigned,
+    token: Option<AssociationToken>,
+    eim: &Eim,
+) -> Result<EuiccPackageRequest, EsipaError> {
+    let euicc_package_signed = Raw::encode_new(to_be_signed)?;
+    let input = pki::package_signature_input(euicc_package_signed.octets(), token);
+    let eim_signature = OctetString::from_vec(eim.signer().sign(&input)?.to_vec());
+    Ok(EuiccPackageRequest { euicc_package_signed, eim_signature })
+}
+
+/// The package of an operation as it was delivered before, byte for byte.
+fn again(work: &mut Work, id: OperationId) -> Result<GetEimPackageResponse, EsipaError> {
+    package::redelivered(work, id);
+    let operation = work.operation(id).ok_or(EsipaError::StoredPackage)?;
+    let octets = operation.package.as_deref().ok_or(EsipaError::StoredPackage)?;
+    let unreadable = |_| EsipaError::StoredPackage;
+    Ok(if operation.kind == Kind::EuiccData {
+        let request: IpaEuiccDataRequest = asn1::decode(octets).map_err(unreadable)?;
+        GetEimPackageResponse::IpaEuiccDataRequest(request)
+    } else {
+        let request: EuiccPackageRequest = asn1::decode(octets).map_err(unreadable)?;
+        GetEimPackageResponse::EuiccPackageRequest(request)
+    })
+}

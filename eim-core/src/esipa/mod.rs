@@ -1,0 +1,110 @@
+//! The ESipa functions, free of any transport: load, decide, save, answer (SGP.32 v1.2 5.14).
+//!
+//! An error of the specification is an answer. [`EsipaError`] is our own fault, and the IPA will try again.
+
+mod get_eim_package;
+mod handle_notification;
+mod package_result;
+mod provide_eim_package_result;
+mod received_notification;
+mod relay;
+
+use crate::Eim;
+use crate::asn1::{EncodeError, EsipaMessageFromEimToIpa, EsipaMessageFromIpaToEim};
+use crate::ids::Eid;
+use crate::ports::SignerError;
+use crate::store::StoreError;
+
+/// What goes back to the IPA.
+#[derive(Debug, Clone, PartialEq)]
+pub enum EsipaAnswer {
+    /// A message.
+    Message(Box<EsipaMessageFromEimToIpa>),
+    /// Nothing but the acknowledgement that it is stored: HTTP 204.
+    Empty,
+    /// The message is not one that an IPA sends by itself, and no answer to it exists: HTTP 400.
+    NotAccepted,
+}
+
+impl From<EsipaMessageFromEimToIpa> for EsipaAnswer {
+    fn from(message: EsipaMessageFromEimToIpa) -> Self {
+        Self::Message(Box::new(message))
+    }
+}
+
+/// Why a message could not be answered: our own fault.
+#[derive(Debug, thiserror::Error)]
+pub enum EsipaError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The signing key failed.
+    #[error(transparent)]
+    Signer(#[from] SignerError),
+    /// A message of our own has no encoding.
+    #[error("a message could not be encoded: {0}")]
+    Encode(#[from] EncodeError),
+    /// Others changed the same eUICC again and again.
+    #[error("{function} met other changes of the same eUICC too often")]
+    Contended {
+        /// The function.
+        function: &'static str,
+    },
+    /// The store holds a package that can't be read.
+    #[error("the stored package of an operation can't be read")]
+    StoredPackage,
+}
+
+impl EsipaError {
+    /// Whether the same message may be answered later.
+    #[must_use]
+    pub fn retryable(&self) -> bool {
+        match self {
+            Self::Store(error) => error.retryable(),
+            Self::Signer(_) | Self::Contended { .. } => true,
+            Self::Encode(_) | Self::StoredPackage => false,
+        }
+    }
+}
+
+/// How often a decision is made again because somebody else changed the same eUICC.
+const DECIDED_AGAIN: usize = 16;
+
+/// Answers a message of an IPA.
+///
+/// # Errors
+/// Our own faults; nothing of the message is lost then, since the IPA keeps what was not answered.
+pub async fn answer(message: EsipaMessageFromIpaToEim, eim: &Eim) -> Result<EsipaAnswer, EsipaError> {
+    use EsipaMessageFromIpaToEim as Message;
+    match message {
+        Message::GetEimPackageRequest(request) => get_eim_package::answer(request, eim).await,
+        Message::ProvideEimPackageResult(result) => provide_eim_package_result::answer(result, eim).await,
+        Message::HandleNotificationEsipa(notification) => handle_notification::answer(notification, eim).await,
+        Message::TransferEimPackageResponse(_) => Ok(EsipaAnswer::NotAccepted),
+        relayed => Ok(relay::answer(&relayed).into()),
+    }
+}
+
+/// Why an eidValue can't be used.
+enum EidFault {
+    Missing,
+    Invalid,
+}
+
+impl EidFault {
+    /// The code in the answers of getEimPackage and provideEimPackageResult.
+    const fn code(&self) -> i64 {
+        match self {
+            Self::Invalid => INVALID_EID,
+            Self::Missing => MISSING_EID,
+        }
+    }
+}
+
+const EID_NOT_FOUND: i64 = 2;
+const INVALID_EID: i64 = 3;
+const MISSING_EID: i64 = 4;
+
+fn eid_of(eid_value: Option<&[u8]>) -> Result<Eid, EidFault> {
+    Eid::from_octets(eid_value.ok_or(EidFault::Missing)?).map_err(|_| EidFault::Invalid)
+}

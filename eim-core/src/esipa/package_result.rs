@@ -1,0 +1,405 @@
+//! What an IPA brings back: verified, applied and stored, in whichever message it comes.
+
+use super::received_notification;
+use super::{DECIDED_AGAIN, EsipaError};
+use crate::Eim;
+use crate::asn1::{
+    self, EimPackageResult, EuiccPackageErrorSigned, EuiccPackageResult, EuiccPackageResultSigned, IpaEuiccData,
+    IpaEuiccDataResponse, Lenient, PendingNotification, ProfileDownloadTriggerResult, Raw, TransactionId,
+};
+use crate::domain::apply::{self, Answer};
+use crate::domain::data::{self, Certificates};
+use crate::domain::{Received, ReceivedKind, ReceivedStatus, ResultPolicy, Snapshot, Work};
+use crate::ids::{Eid, EimTransactionId, SeqNumber};
+use crate::pki::{self, Accepted, LabPolicy, TrustError, VerifiedChain, accept_unverified};
+use crate::store::{ResultKeys, Saved};
+
+/// What became of a message.
+pub(super) enum Processed {
+    /// It is stored; these numbers may be acknowledged.
+    Stored { acknowledge: Vec<SeqNumber> },
+    /// The eUICC is not known; nothing was stored.
+    UnknownEuicc,
+}
+
+/// A message taken apart.
+#[derive(Default)]
+struct Parts<'a> {
+    results: Vec<&'a Lenient<EuiccPackageResult>>,
+    single: Option<&'a EuiccPackageResult>,
+    notifications: Vec<&'a Lenient<PendingNotification>>,
+    data: Option<&'a IpaEuiccData>,
+    data_error: Option<&'a asn1::IpaEuiccDataResponseError>,
+    download: Option<&'a ProfileDownloadTriggerResult>,
+    ipa_error: Option<&'a asn1::EimPackageResultResponseError>,
+    unknown: Option<&'a [u8]>,
+}
+
+pub(super) async fn process(eid: Eid, result: &Lenient<EimPackageResult>, eim: &Eim) -> Result<Processed, EsipaError> {
+    let mut parts = Parts::default();
+    match result {
+        Lenient::Unknown(unknown) => parts.unknown = Some(unknown.octets()),
+        Lenient::Known(EimPackageResult::EuiccPackageResult(result)) => parts.single = Some(result),
+        Lenient::Known(EimPackageResult::EPRAndNotifications(both)) => {
+            parts.results.push(&both.euicc_package_result);
+            parts.notifications = both.notification_list.iter().collect();
+        }
+        Lenient::Known(EimPackageResult::IpaEuiccDataResponse(IpaEuiccDataResponse::IpaEuiccData(data))) => {
+            parts.results = data.euicc_package_result_list.iter().flatten().collect();
+            parts.notifications = data.notifications_list.iter().flatten().collect();
+            parts.data = Some(data);
+        }
+        Lenient::Known(EimPackageResult::IpaEuiccDataResponse(IpaEuiccDataResponse::IpaEuiccDataResponseError(
+            error,
+        ))) => {
+            parts.data_error = Some(error);
+        }
+        Lenient::Known(EimPackageResult::ProfileDownloadTriggerResult(result)) => parts.download = Some(result),
+        Lenient::Known(EimPackageResult::EimPackageResultResponseError(error)) => parts.ipa_error = Some(error),
+    }
+    store(eid, &parts, eim).await
+}
+
+/// A single notification, outside of any result.
+pub(super) async fn notification(
+    eid: Eid,
+    notification: &Lenient<PendingNotification>,
+    eim: &Eim,
+) -> Result<Processed, EsipaError> {
+    store(eid, &Parts { notifications: vec![notification], ..Parts::default() }, eim).await
+}
+
+/// The eimTransactionIds that a result names.
+pub(super) fn transactions(result: &EimPackageResult) -> Vec<&[u8]> {
+    fn of_package(result: &EuiccPackageResult) -> Option<&TransactionId> {
+        match result {
+            EuiccPackageResult::EuiccPackageResultSigned(signed) => {
+                signed.euicc_package_result_data_signed.value().eim_transaction_id.as_ref()
+            }
+            EuiccPackageResult::EuiccPackageErrorSigned(signed) => {
+                signed.euicc_package_error_data_signed.value().eim_transaction_id.as_ref()
+            }
+            EuiccPackageResult::EuiccPackageErrorUnsigned(error) => error.eim_transaction_id.as_ref(),
+        }
+    }
+    fn of_lenient(result: &Lenient<EuiccPackageResult>) -> Option<&TransactionId> {
+        match result {
+            Lenient::Known(result) => of_package(result),
+            Lenient::Unknown(_) => None,
+        }
+    }
+    let mut found: Vec<Option<&TransactionId>> = vec![];
+    match result {
+        EimPackageResult::EuiccPackageResult(result) => found.push(of_package(result)),
+        EimPackageResult::EPRAndNotifications(both) => found.push(of_lenient(&both.euicc_package_result)),
+        EimPackageResult::IpaEuiccDataResponse(IpaEuiccDataResponse::IpaEuiccData(data)) => {
+            found.push(data.eim_transaction_id.as_ref());
+            found.extend(data.euicc_package_result_list.iter().flatten().map(of_lenient));
+        }
+        EimPackageResult::IpaEuiccDataResponse(IpaEuiccDataResponse::IpaEuiccDataResponseError(error)) => {
+            found.push(error.eim_transaction_id.as_ref());
+        }
+        EimPackageResult::ProfileDownloadTriggerResult(result) => found.push(result.eim_transaction_id.as_ref()),
+        EimPackageResult::EimPackageResultResponseError(error) => found.push(error.eim_transaction_id.as_ref()),
+    }
+    found.into_iter().flatten().map(|transaction| transaction.as_slice()).collect()
+}
+
+async fn store(eid: Eid, parts: &Parts<'_>, eim: &Eim) -> Result<Processed, EsipaError> {
+    let keys = keys(parts)?;
+    for _ in 0..DECIDED_AGAIN {
+        let now = eim.clock().now_ms();
+        let Some((snapshot, before)) = eim.store().result_snapshot(eid, keys.clone(), now).await? else {
+            return Ok(Processed::UnknownEuicc);
+        };
+        let version = snapshot.euicc.version;
+        let mut visit = Visit::new(snapshot, before, parts.data, now, eim);
+        visit.take(parts)?;
+        let Visit { work, acknowledge, .. } = visit;
+        let changes = work.finish();
+        if changes.is_empty() || eim.save(eid, version, changes, now).await? == Saved::Done {
+            return Ok(Processed::Stored { acknowledge });
+        }
+    }
+    Err(EsipaError::Contended { function: "provideEimPackageResult" })
+}
+
+/// What the message names, so that it is loaded with the snapshot.
+fn keys(parts: &Parts<'_>) -> Result<ResultKeys, EsipaError> {
+    let mut keys = ResultKeys::default();
+    let known = parts.results.iter().filter_map(|result| match result {
+        Lenient::Known(result) => Some(result),
+        Lenient::Unknown(_) => None,
+    });
+    for result in parts.single.into_iter().chain(known) {
+        let (transaction, counter) = match result {
+            EuiccPackageResult::EuiccPackageResultSigned(signed) => {
+                let data = signed.euicc_package_result_data_signed.value();
+                (data.eim_transaction_id.as_ref(), Some(data.counter_value))
+            }
+            EuiccPackageResult::EuiccPackageErrorSigned(signed) => {
+                let data = signed.euicc_package_error_data_signed.value();
+                (data.eim_transaction_id.as_ref(), Some(data.counter_value))
+            }
+            EuiccPackageResult::EuiccPackageErrorUnsigned(error) => (error.eim_transaction_id.as_ref(), None),
+        };
+        keys.transactions.extend(transaction.and_then(|octets| EimTransactionId::from_octets(octets).ok()));
+        keys.counters.extend(counter);
+        keys.octets.push(asn1::encode(result)?);
+    }
+    for notification in &parts.notifications {
+        keys.octets.push(asn1::encode(*notification)?);
+    }
+    Ok(keys)
+}
+
+/// One message of one eUICC being taken in.
+struct Visit<'a> {
+    work: Work,
+    before: Vec<Received>,
+    chain: Option<Result<VerifiedChain, TrustError>>,
+    certificates: Certificates,
+    lab: Option<&'a LabPolicy>,
+    acknowledge: Vec<SeqNumber>,
+    eim: &'a Eim,
+}
+
+impl<'a> Visit<'a> {
+    fn new(snapshot: Snapshot, before: Vec<Received>, data: Option<&IpaEuiccData>, now: i64, eim: &'a Eim) -> Self {
+        let (chain, certificates) = trust(&snapshot, data, eim);
+        let lab = eim.lab().filter(|_| snapshot.euicc.result_policy == ResultPolicy::Lab);
+        let work = Work::new(snapshot, now, eim.entropy().octets()).of_eim(&eim.identity().eim_id);
+        Self { work, before, chain, certificates, lab, acknowledge: vec![], eim }
+    }
+
+    fn take(&mut self, parts: &Parts<'_>) -> Result<(), EsipaError> {
+        if let Some(result) = parts.single {
+            self.package_result(result, asn1::encode(result)?);
+        }
+        for result in &parts.results {
+            match result {
+                Lenient::Known(result) => self.package_result(result, asn1::encode(result)?),
+                Lenient::Unknown(unknown) => self.unreadable(unknown.octets()),
+            }
+        }
+        if let Some(octets) = parts.unknown {
+            self.unreadable(octets);
+        }
+        self.verify_held();
+        for notification in &parts.notifications {
+            self.notification(notification, asn1::encode(*notification)?);
+        }
+        if let Some(result) = parts.download {
+            self.download_result(result)?;
+        }
+        if let Some(data) = parts.data {
+            let certificates = std::mem::replace(&mut self.certificates, Certificates::Absent);
+            data::report(&mut self.work, data, certificates);
+        }
+        if let Some(error) = parts.data_error {
+            data::error(&mut self.work, error.eim_transaction_id.as_ref(), error.ipa_euicc_data_error_code);
+        }
+        if let Some(error) = parts.ipa_error {
+            apply::ipa_error(&mut self.work, error.eim_transaction_id.as_ref(), error.eim_package_result_error_code);
+        }
+        Ok(())
+    }
+
+    /// Results that were held are tried again wherever a chain is at hand.
+    fn verify_held(&mut self) {
+        if !matches!(self.chain, Some(Ok(_))) {
+            return;
+        }
+        let held: Vec<Received> = self.work.state.held.clone();
+        for item in held {
+            if self.before.iter().any(|before| before.raw == item.raw) {
+                continue;
+            }
+            match item.kind {
+                ReceivedKind::PackageResult | ReceivedKind::PackageError => {
+                    if let Ok(result) = asn1::decode::<EuiccPackageResult>(&item.raw) {
+                        self.package_result(&result, item.raw);
+                    }
+                }
+                ReceivedKind::Notification => {
+                    if let Ok(notification) = asn1::decode::<PendingNotification>(&item.raw) {
+                        self.notification(&Lenient::Known(notification), item.raw);
+                    }
+                }
+                ReceivedKind::DownloadResult => {}
+            }
+        }
+    }
+
+    fn package_result(&mut self, result: &EuiccPackageResult, raw: Vec<u8>) {
+        match result {
+            EuiccPackageResult::EuiccPackageResultSigned(signed) => self.signed_result(signed, &raw),
+            EuiccPackageResult::EuiccPackageErrorSigned(signed) => self.signed_error(signed, &raw),
+            EuiccPackageResult::EuiccPackageErrorUnsigned(error) => apply::unsigned_error(&mut self.work, error),
+        }
+    }
+
+    fn signed_result(&mut self, signed: &EuiccPackageResultSigned, raw: &[u8]) {
+        let data = signed.euicc_package_result_data_signed.value();
+        let answer = Answer {
+            kind: ReceivedKind::PackageResult,
+            raw,
+            seq_number: Some(SeqNumber::new(data.seq_number)),
+            transaction: data.eim_transaction_id.as_ref(),
+            counter: data.counter_value,
+        };
+        if self.is_duplicate(raw) {
+            self.acknowledge.extend(answer.seq_number);
+            return;
+        }
+        let accepted = self.accept(&answer, &signed.euicc_package_result_data_signed, |chain, token| {
+            pki::verify_package_result(chain, signed, token)
+        });
+        if let Some(accepted) = accepted {
+            let eim_id = &self.eim.identity().eim_id;
+            self.acknowledge.extend(apply::package_result(&mut self.work, &accepted, &answer, eim_id));
+        }
+    }
+
+    fn signed_error(&mut self, signed: &EuiccPackageErrorSigned, raw: &[u8]) {
+        let data = signed.euicc_package_error_data_signed.value();
+        let answer = Answer {
+            kind: ReceivedKind::PackageError,
+            raw,
+            seq_number: None,
+            transaction: data.eim_transaction_id.as_ref(),
+            counter: data.counter_value,
+        };
+        if self.is_duplicate(raw) {
+            return;
+        }
+        let accepted = self.accept(&answer, &signed.euicc_package_error_data_signed, |chain, token| {
+            pki::verify_package_error(chain, signed, token)
+        });
+        if let Some(accepted) = accepted {
+            apply::package_error(&mut self.work, &accepted, &answer, &self.eim.identity().eim_id);
+        }
+    }
+
+    /// Whether the same octets were taken before; then they change nothing again.
+    fn is_duplicate(&self, raw: &[u8]) -> bool {
+        self.status_before(raw)
+            .is_some_and(|status| matches!(status, ReceivedStatus::Verified | ReceivedStatus::Unverified))
+    }
+
+    fn status_before(&self, raw: &[u8]) -> Option<ReceivedStatus> {
+        self.before.iter().chain(&self.work.state.held).find(|before| before.raw == raw).map(|before| before.status)
+    }
+
+    /// Believes a signed object, or holds or refuses it. The token is the one in force when the package was signed.
+    fn accept<T: Clone>(
+        &mut self,
+        answer: &Answer<'_>,
+        object: &Raw<T>,
+        verify: impl FnOnce(&VerifiedChain, Option<crate::ids::AssociationToken>) -> Result<pki::Verified<T>, TrustError>,
+    ) -> Option<Accepted<T>> {
+        if let Some(policy) = self.lab {
+            tracing::warn!(eid = %self.work.state.euicc.eid, "a result is taken unverified under the lab policy");
+            return Some(accept_unverified(policy, object).into());
+        }
+        let status = self.status_before(answer.raw);
+        let token = match answer.operation(&self.work).and_then(|id| self.work.operation(id)) {
+            Some(operation) => operation.association_token,
+            None => self.work.state.euicc.association_token,
+        };
+        match &self.chain {
+            None => {
+                apply::hold(&mut self.work, answer, "certificates-unknown", status == Some(ReceivedStatus::Held));
+                None
+            }
+            Some(Err(error)) => {
+                let reason = error.reason();
+                apply::hold(&mut self.work, answer, reason, status == Some(ReceivedStatus::Held));
+                None
+            }
+            Some(Ok(chain)) => match verify(chain, token) {
+                Ok(verified) => Some(verified.into()),
+                Err(error) => {
+                    tracing::warn!(eid = %self.work.state.euicc.eid, reason = error.reason(), "a result is not believed");
+                    let first = status != Some(ReceivedStatus::Refused);
+                    apply::refuse(&mut self.work, answer, error.reason(), first);
+                    None
+                }
+            },
+        }
+    }
+
+    /// A result that can't be read is nobody's word: it is kept, and the package in flight notes it.
+    fn unreadable(&mut self, octets: &[u8]) {
+        let at = self.work.now_text();
+        let in_flight = self.work.state.in_flight().map(|operation| operation.id);
+        if let Some(operation) = in_flight.and_then(|id| self.work.operation(id)) {
+            operation.refuse("structure", at);
+        }
+        let now = self.work.now();
+        self.work.receive(Received {
+            seq: 0,
+            kind: ReceivedKind::PackageResult,
+            seq_number: None,
+            raw: octets.to_vec(),
+            status: ReceivedStatus::Refused,
+            reason: Some("structure".to_owned()),
+            operation: in_flight,
+            at: now,
+        });
+        self.work.event("resultRefused", serde_json::json!({ "operation": in_flight, "reason": "structure" }));
+    }
+
+    fn notification(&mut self, notification: &Lenient<PendingNotification>, raw: Vec<u8>) {
+        let known = self.status_before(&raw);
+        let chain = self.chain.as_ref();
+        let acknowledged = received_notification::take(&mut self.work, notification, raw, known, chain, self.eim);
+        self.acknowledge.extend(acknowledged);
+    }
+
+    /// Profile downloads are not run in this version; a result of one is kept for the record.
+    fn download_result(&mut self, result: &ProfileDownloadTriggerResult) -> Result<(), EsipaError> {
+        let at = self.work.now();
+        self.work.receive(Received {
+            seq: 0,
+            kind: ReceivedKind::DownloadResult,
+            seq_number: None,
+            raw: asn1::encode(result)?,
+            status: ReceivedStatus::Held,
+            reason: Some("no-download".to_owned()),
+            operation: None,
+            at,
+        });
+        self.work.event("downloadResultReceived", serde_json::json!({}));
+        Ok(())
+    }
+}
+
+/// The chain to verify with: from the certificates in the message where they are trusted, else from the stored ones.
+fn trust(
+    snapshot: &Snapshot,
+    data: Option<&IpaEuiccData>,
+    eim: &Eim,
+) -> (Option<Result<VerifiedChain, TrustError>>, Certificates) {
+    let euicc = &snapshot.euicc;
+    let verify = |eum: &[u8], certificate: &[u8]| {
+        pki::verify_euicc_chain(eim.trust(), eum, certificate, eim.clock().now(), &euicc.eid)
+    };
+    let sent = data.and_then(|data| Some((data.eum_certificate.as_ref()?, data.euicc_certificate.as_ref()?)));
+    let certificates = match sent {
+        None => Certificates::Absent,
+        Some((eum, certificate)) => match verify(eum.der(), certificate.der()) {
+            Ok(chain) => {
+                let certificates = Certificates::Trusted { eum: eum.der().to_vec(), euicc: certificate.der().to_vec() };
+                return (Some(Ok(chain)), certificates);
+            }
+            Err(error) => {
+                tracing::warn!(eid = %euicc.eid, reason = error.reason(), "certificates are not trusted");
+                eim.metrics().verification_failures_total.with_label_values(&[error.reason()]).inc();
+                Certificates::Refused { reason: error.reason() }
+            }
+        },
+    };
+    let stored = euicc.eum_certificate.as_deref().zip(euicc.euicc_certificate.as_deref());
+    (stored.map(|(eum, certificate)| verify(eum, certificate)), certificates)
+}

@@ -1,0 +1,81 @@
+//! This eIM as eUICCs get to know it (SGP.32 v1.2 2.11.1.1.1, 3.5.2).
+
+use super::ManageError;
+use super::views::EimView;
+use crate::asn1::{
+    self, AddInitialEimRequest, Certificate, EimConfigurationData, EimIdText, EimPublicKeyData, OctetString,
+    SubjectPublicKeyInfo, TrustedPublicKeyDataTls,
+};
+use crate::{Eim, EimIdentity};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+/// What a factory or an IPA needs to associate this eIM with an eUICC.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EimConfiguration {
+    /// EimConfigurationData, DER.
+    pub eim_configuration_data: Vec<u8>,
+    /// AddInitialEimRequest with that one configuration, DER.
+    pub add_initial_eim_request: Vec<u8>,
+}
+
+/// The configuration for a fresh association: counter 0, no token.
+///
+/// # Errors
+/// When the identity has no encoding, for example a key that is none.
+pub fn eim_configuration(eim: &Eim) -> Result<EimConfiguration, ManageError> {
+    let data = configuration_data(eim.identity(), eim.signer().public_key()).ok_or_else(|| {
+        ManageError::invalid("/eim", "the identity of this eIM has no encoding; check eim.id and its key")
+    })?;
+    let unencodable = |_| ManageError::invalid("/eim", "the identity of this eIM has no encoding");
+    Ok(EimConfiguration {
+        eim_configuration_data: asn1::encode(&data).map_err(unencodable)?,
+        add_initial_eim_request: asn1::encode(&AddInitialEimRequest { eim_configuration_data_list: vec![data] })
+            .map_err(unencodable)?,
+    })
+}
+
+fn configuration_data(identity: &EimIdentity, public_key: &[u8]) -> Option<EimConfigurationData> {
+    let eim_public_key_data = match &identity.signing_certificate {
+        Some(certificate) => EimPublicKeyData::EimCertificate(Certificate::from_der(certificate).ok()?),
+        None => EimPublicKeyData::EimPublicKey(SubjectPublicKeyInfo::from_der(public_key).ok()?),
+    };
+    let trusted_public_key_data_tls = match &identity.tls_trust {
+        Some(certificate) => {
+            Some(TrustedPublicKeyDataTls::TrustedCertificateTls(Certificate::from_der(certificate).ok()?))
+        }
+        None => None,
+    };
+    Some(EimConfigurationData {
+        eim_id: EimIdText::new(identity.eim_id.as_str()).ok()?,
+        eim_fqdn: Some(identity.eim_fqdn.clone()),
+        eim_id_type: Some(identity.eim_id_type.code()),
+        counter_value: Some(0),
+        association_token: None,
+        eim_public_key_data: Some(eim_public_key_data),
+        trusted_public_key_data_tls,
+        eim_supported_protocol: serde_json::from_value(serde_json::json!(["eimRetrieveHttps"])).ok(),
+        euicc_ci_pk_id: identity.euicc_ci_pk_id.clone().map(OctetString::from_vec),
+        indirect_profile_download: None,
+    })
+}
+
+/// Shows this eIM.
+///
+/// # Errors
+/// Those of [`eim_configuration`].
+pub fn eim_view(eim: &Eim) -> Result<EimView, ManageError> {
+    let configuration = eim_configuration(eim)?;
+    let identity = eim.identity();
+    Ok(EimView {
+        eim_id: identity.eim_id.to_string(),
+        eim_fqdn: identity.eim_fqdn.clone(),
+        eim_id_type: identity.eim_id_type.to_string(),
+        public_key: STANDARD.encode(eim.signer().public_key()),
+        certificate: identity.signing_certificate.as_ref().map(|der| STANDARD.encode(der)),
+        eim_configuration_data: STANDARD.encode(configuration.eim_configuration_data),
+        add_initial_eim_request: STANDARD.encode(configuration.add_initial_eim_request),
+        trusted_ci_key_ids: eim.trust().key_ids().map(|key_id| hex::encode_upper(key_id.octets())).collect(),
+        lab_enabled: eim.lab().is_some(),
+    })
+}

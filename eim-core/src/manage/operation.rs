@@ -1,0 +1,229 @@
+//! Asking devices for something, and following what becomes of it.
+
+use super::euicc::eid_of;
+use super::register::{idempotency, key_taken};
+use super::views::{OperationView, Page};
+use super::{FieldError, ManageError, page, view};
+use crate::Eim;
+use crate::domain::operation::Purpose;
+use crate::domain::poll::list_profiles;
+use crate::domain::{Event, Kind, NewOperation, Operation, OperationError, OperationState, Origin, Request, Work};
+use crate::ids::{Eid, OperationId};
+use crate::store::{self, Enqueued, ResultKeys, Saved};
+use chrono::DateTime;
+use serde_json::{Map, Value, json};
+
+const LABEL_MAX: usize = 128;
+const ATTEMPTS: usize = 8;
+
+/// Which operations to list.
+#[derive(Debug, Clone, Default)]
+pub struct OperationFilter {
+    /// Only those of this eUICC.
+    pub eid: Option<String>,
+    /// Only those in this state.
+    pub state: Option<String>,
+    /// The `nextCursor` of the page before.
+    pub cursor: Option<String>,
+    /// At most so many.
+    pub limit: Option<u32>,
+}
+
+/// Queues an operation for a device. It is delivered when the device polls.
+///
+/// # Errors
+/// What can't be taken; `NotFound` when the eUICC is not known.
+pub async fn create_operation(
+    eid: &str,
+    body: Value,
+    idempotency_key: Option<&str>,
+    eim: &Eim,
+) -> Result<OperationView, ManageError> {
+    let eid = eid_of(eid)?;
+    let now = eim.clock().now_ms();
+    let key = idempotency_key.map(|key| idempotency(key, &format!("operation {eid}"), &body)).transpose()?;
+    let id = eim.entropy().operation_id(now);
+    let operation = read(body, id, now)?;
+    let event = Event::new("operationQueued", json!({ "operation": id, "kind": operation.kind.as_str() }));
+    match eim.store().enqueue(eid, operation, event, key, now).await? {
+        Enqueued::Done => self::operation(&id.to_string(), eim).await,
+        Enqueued::Before { resource } => self::operation(&resource, eim).await,
+        Enqueued::KeyTaken => Err(key_taken()),
+        Enqueued::UnknownEuicc | Enqueued::Exists => Err(ManageError::NotFound { what: "eUICC", id: eid.to_string() }),
+    }
+}
+
+fn read(body: Value, id: OperationId, now: i64) -> Result<NewOperation, ManageError> {
+    let Value::Object(mut body) = body else { return Err(ManageError::invalid("", "an object is expected")) };
+    let mut errors = Vec::new();
+    let not_before = time(&mut body, "notBefore", &mut errors);
+    let valid_until = time(&mut body, "validUntil", &mut errors);
+    if valid_until.is_some_and(|until| until <= now.max(not_before.unwrap_or(now))) {
+        errors.push(FieldError::new("/validUntil", "a time after now and after notBefore is expected"));
+    }
+    let label = match body.remove("label") {
+        None | Some(Value::Null) => None,
+        Some(Value::String(label)) if label.len() <= LABEL_MAX => Some(label),
+        Some(_) => {
+            errors.push(FieldError::new("/label", format!("a text of at most {LABEL_MAX} octets is expected")));
+            None
+        }
+    };
+    for name in body.keys().filter(|name| Kind::from_word(name).is_none()) {
+        errors.push(FieldError::new(format!("/{name}"), "this member is not known here"));
+    }
+    let request = match Request::parse(&body) {
+        Ok(request) if errors.is_empty() => request,
+        Ok(_) => return Err(ManageError::Invalid(errors)),
+        Err(wrong) => {
+            errors.extend(wrong);
+            return Err(ManageError::Invalid(errors));
+        }
+    };
+    Ok(NewOperation {
+        id,
+        kind: request.kind(),
+        origin: Origin::Operator,
+        purpose: None,
+        subject: None,
+        request: Value::Object(body),
+        label,
+        not_before,
+        valid_until,
+    })
+}
+
+fn time(body: &mut Map<String, Value>, name: &str, errors: &mut Vec<FieldError>) -> Option<i64> {
+    match body.remove(name) {
+        None | Some(Value::Null) => None,
+        Some(value) => {
+            let time = value.as_str().and_then(|text| DateTime::parse_from_rfc3339(text).ok());
+            if time.is_none() {
+                errors.push(FieldError::new(format!("/{name}"), "a time as in RFC 3339 is expected"));
+            }
+            time.map(|time| time.timestamp_millis())
+        }
+    }
+}
+
+/// Shows one operation.
+///
+/// # Errors
+/// When it is not known.
+pub async fn operation(id: &str, eim: &Eim) -> Result<OperationView, ManageError> {
+    Ok(view::operation(load(id, eim).await?))
+}
+
+async fn load(id: &str, eim: &Eim) -> Result<Operation, ManageError> {
+    let not_found = || ManageError::NotFound { what: "operation", id: id.chars().take(64).collect() };
+    let parsed: OperationId = id.parse().map_err(|_| not_found())?;
+    eim.store().operation(parsed).await?.ok_or_else(not_found)
+}
+
+/// Lists operations, oldest first.
+///
+/// # Errors
+/// When a filter can't be taken.
+pub async fn list_operations(filter: OperationFilter, eim: &Eim) -> Result<Page<OperationView>, ManageError> {
+    let (after, limit) = page::bounds(filter.cursor.as_deref(), filter.limit)?;
+    let eid = match filter.eid.as_deref() {
+        None => None,
+        Some(text) => Some(text.parse::<Eid>().map_err(|error| ManageError::invalid("/eid", format!("{error}")))?),
+    };
+    let state = match filter.state.as_deref() {
+        None => None,
+        Some(word) => Some(OperationState::from_word(word).ok_or_else(|| {
+            let words: Vec<&str> = OperationState::ALL.iter().map(|state| state.as_str()).collect();
+            ManageError::invalid("/state", format!("one of {} is expected", words.join(", ")))
+        })?),
+    };
+    let found = eim.store().operations(store::OperationFilter { eid, state, after, limit }).await?;
+    let next_cursor = page::next(found.iter().map(|operation| operation.seq), limit);
+    Ok(Page { items: found.into_iter().map(view::operation).collect(), next_cursor })
+}
+
+/// Withdraws an operation that was not delivered yet.
+///
+/// # Errors
+/// `Conflict` when it was delivered or has ended.
+pub async fn cancel_operation(id: &str, eim: &Eim) -> Result<OperationView, ManageError> {
+    change(id, eim, |work, id| {
+        let now = work.now();
+        let Some(operation) = work.operation(id) else { return Ok(()) };
+        match operation.state {
+            OperationState::Queued => {
+                operation.end(OperationState::Cancelled, now);
+                work.event("operationCancelled", json!({ "operation": id }));
+                Ok(())
+            }
+            OperationState::Delivered | OperationState::Unconfirmed => Err(ManageError::Conflict {
+                slug: "operation-delivered",
+                message: "The operation was delivered: the device may have carried it out already, so it can't be \
+                          called back. Wait for its result, or abandon it."
+                    .to_owned(),
+            }),
+            state => Err(ended(state)),
+        }
+    })
+    .await
+}
+
+/// Stops waiting for a delivered operation. The device may have carried it out; its profile list is asked for.
+///
+/// # Errors
+/// `Conflict` when it is still queued or has ended.
+pub async fn abandon_operation(id: &str, eim: &Eim) -> Result<OperationView, ManageError> {
+    change(id, eim, |work, id| {
+        let now = work.now();
+        let Some(operation) = work.operation(id) else { return Ok(()) };
+        match operation.state {
+            OperationState::Queued => Err(ManageError::Conflict {
+                slug: "operation-queued",
+                message: "The operation was not delivered yet. Cancel it instead.".to_owned(),
+            }),
+            OperationState::Delivered | OperationState::Unconfirmed => {
+                let message = "An operator gave it up after it was delivered. The device may have carried it out.";
+                operation.error = Some(OperationError::named("abandoned", message));
+                operation.end(OperationState::Cancelled, now);
+                let package = operation.kind.is_euicc_package();
+                work.event("operationAbandoned", json!({ "operation": id }));
+                if package && !work.asks_already(Purpose::Reconcile, Kind::Psmo) {
+                    work.euicc().profiles_stale = true;
+                    work.ask(Purpose::Reconcile, Kind::Psmo, Some(id), list_profiles());
+                }
+                Ok(())
+            }
+            state => Err(ended(state)),
+        }
+    })
+    .await
+}
+
+fn ended(state: OperationState) -> ManageError {
+    ManageError::Conflict { slug: "operation-ended", message: format!("The operation has ended: {}.", state.as_str()) }
+}
+
+async fn change(
+    id: &str,
+    eim: &Eim,
+    decide: impl Fn(&mut Work, OperationId) -> Result<(), ManageError>,
+) -> Result<OperationView, ManageError> {
+    for _ in 0..ATTEMPTS {
+        let operation = load(id, eim).await?;
+        let now = eim.clock().now_ms();
+        let keys = ResultKeys { operations: vec![operation.id], ..ResultKeys::default() };
+        let Some((snapshot, _)) = eim.store().result_snapshot(operation.eid, keys, now).await? else {
+            return Err(ManageError::NotFound { what: "eUICC", id: operation.eid.to_string() });
+        };
+        let version = snapshot.euicc.version;
+        let mut work = Work::new(snapshot, now, eim.entropy().octets());
+        decide(&mut work, operation.id)?;
+        if eim.save(operation.eid, version, work.finish(), now).await? == Saved::Done {
+            return self::operation(id, eim).await;
+        }
+    }
+    Err(ManageError::Conflict {
+        slug: "euicc-busy",
+        message: "the eUICC was changed by others meanwhile; try again".to_owned(),
+    })
+}

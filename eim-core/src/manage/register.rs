@@ -1,0 +1,278 @@
+//! Adding an eUICC to the inventory.
+
+use super::views::EuiccView;
+use super::{FieldError, ManageError, euicc, view};
+use crate::Eim;
+use crate::domain::{Euicc, EuiccState, Event, ResultPolicy};
+use crate::ids::{AssociationToken, CounterValue, Eid};
+use crate::pki;
+use crate::store::{Enqueued, IdempotencyKey};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+
+/// The longest label or tag.
+const TEXT_MAX: usize = 128;
+/// How many tags an eUICC may have.
+const TAGS_MAX: usize = 64;
+
+/// An eUICC to be registered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NewEuicc {
+    /// 32 digits. Wrong check digits are a warning.
+    pub eid: String,
+    /// The operator's own name for it, up to 128 octets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// Up to 64 tags of up to 128 octets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tags: Option<Vec<String>>,
+    /// The association, where it is not a fresh one without a token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub association: Option<NewAssociation>,
+    /// The EUM certificate, base64 of DER. Goes with `euiccCertificate`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eum_certificate: Option<String>,
+    /// The eUICC certificate, base64 of DER. Without it the certificates are asked for when they are needed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub euicc_certificate: Option<String>,
+    /// `verified` (default) or `lab`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result_policy: Option<String>,
+}
+
+/// How this eIM is associated with an eUICC.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NewAssociation {
+    /// The counter of the last package made for it; 0 for a fresh association.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counter_value: Option<i64>,
+    /// The token that the eUICC holds; absent or null for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub association_token: Option<i64>,
+}
+
+const MEMBERS: [&str; 7] =
+    ["eid", "label", "tags", "association", "eumCertificate", "euiccCertificate", "resultPolicy"];
+
+impl NewEuicc {
+    /// Reads it, naming the place of a value of the wrong type.
+    ///
+    /// # Errors
+    /// What can't be taken.
+    pub fn from_json(body: Value) -> Result<Self, ManageError> {
+        let Value::Object(members) = &body else {
+            return Err(ManageError::invalid("", "an object is expected"));
+        };
+        let mut errors: Vec<FieldError> = members
+            .keys()
+            .filter(|name| !MEMBERS.contains(&name.as_str()))
+            .map(|name| FieldError::new(format!("/{name}"), "this member is not known here"))
+            .collect();
+        if !members.contains_key("eid") {
+            errors.push(FieldError::new("/eid", "an EID of 32 digits is expected"));
+        }
+        for name in ["eid", "label", "eumCertificate", "euiccCertificate", "resultPolicy"] {
+            if members.get(name).is_some_and(|value| !value.is_string() && (name == "eid" || !value.is_null())) {
+                errors.push(FieldError::new(format!("/{name}"), "a text is expected"));
+            }
+        }
+        if !errors.is_empty() {
+            return Err(ManageError::Invalid(errors));
+        }
+        serde_json::from_value(body.clone()).map_err(|_| {
+            let place = ["tags", "association"].into_iter().find(|name| match members.get(*name) {
+                None | Some(Value::Null) => false,
+                Some(value) if *name == "tags" => serde_json::from_value::<Vec<String>>(value.clone()).is_err(),
+                Some(value) => serde_json::from_value::<NewAssociation>(value.clone()).is_err(),
+            });
+            match place {
+                Some("tags") => ManageError::invalid("/tags", "a list of texts is expected"),
+                Some(_) => ManageError::invalid(
+                    "/association",
+                    "an object of counterValue and associationToken, both whole numbers, is expected",
+                ),
+                None => ManageError::invalid("", "the members of an eUICC are expected"),
+            }
+        })
+    }
+}
+
+/// Registers an eUICC.
+///
+/// # Errors
+/// What can't be taken; `Conflict` when it is registered already.
+pub async fn register_euicc(new: NewEuicc, idempotency_key: Option<&str>, eim: &Eim) -> Result<EuiccView, ManageError> {
+    let now = eim.clock().now_ms();
+    let key = idempotency_key
+        .map(|key| idempotency(key, "register_euicc", &serde_json::to_value(&new).unwrap_or_default()))
+        .transpose()?;
+    let euicc = read(new, now, eim)?;
+    let eid = euicc.eid;
+    let event = Event::new("registered", json!({}));
+    match eim.store().insert_euicc(euicc.clone(), event, key, now).await? {
+        Enqueued::Done => Ok(view::euicc(euicc, 0, eim)),
+        Enqueued::Before { .. } => euicc::euicc(&eid.to_string(), eim).await,
+        Enqueued::KeyTaken => Err(key_taken()),
+        Enqueued::Exists | Enqueued::UnknownEuicc => Err(ManageError::Conflict {
+            slug: "euicc-exists",
+            message: format!("EID {eid} is registered already. Change it with PATCH."),
+        }),
+    }
+}
+
+fn read(new: NewEuicc, now: i64, eim: &Eim) -> Result<Euicc, ManageError> {
+    let mut errors = Vec::new();
+    let eid = new.eid.parse::<Eid>();
+    if let Err(error) = &eid {
+        errors.push(FieldError::new("/eid", error.to_string()));
+    }
+    let label = read_label(new.label, &mut errors);
+    let tags = read_tags(new.tags.unwrap_or_default(), &mut errors);
+    let result_policy = read_policy(new.result_policy.as_deref(), &mut errors, eim);
+    let association = new.association.unwrap_or_default();
+    let counter = read_counter(association.counter_value.unwrap_or(0), &mut errors);
+    let token = association.association_token.and_then(|token| read_token(token, &mut errors));
+    let certificates = read_certificates(
+        new.eum_certificate.as_deref(),
+        new.euicc_certificate.as_deref(),
+        eid.as_ref().ok(),
+        &mut errors,
+        eim,
+    );
+    let (Ok(eid), true) = (eid, errors.is_empty()) else { return Err(ManageError::Invalid(errors)) };
+    let (eum_certificate, euicc_certificate) = certificates.unzip();
+    let mut warnings = vec![];
+    if !eid.check_digits_ok() {
+        warnings.push("the check digits of the EID are wrong".to_owned());
+    }
+    Ok(Euicc {
+        eid,
+        version: 1,
+        label,
+        tags,
+        result_policy,
+        state: EuiccState::Registered,
+        counter,
+        association_token: token,
+        eum_certificate,
+        euicc_certificate,
+        capabilities: None,
+        last_seen_at: None,
+        poll_interval_ms: None,
+        r_plmn: None,
+        state_change_cause: None,
+        profiles_stale: true,
+        profiles_listed_at: None,
+        certificates_asked_at: None,
+        warnings,
+        created_at: now,
+    })
+}
+
+pub(super) fn read_label(label: Option<String>, errors: &mut Vec<FieldError>) -> Option<String> {
+    if label.as_ref().is_some_and(|label| label.len() > TEXT_MAX) {
+        errors.push(FieldError::new("/label", format!("a text of at most {TEXT_MAX} octets is expected")));
+    }
+    label.filter(|label| !label.is_empty())
+}
+
+pub(super) fn read_tags(mut tags: Vec<String>, errors: &mut Vec<FieldError>) -> Vec<String> {
+    if tags.len() > TAGS_MAX || tags.iter().any(|tag| tag.is_empty() || tag.len() > TEXT_MAX) {
+        let message = format!("at most {TAGS_MAX} tags of 1 to {TEXT_MAX} octets are expected");
+        errors.push(FieldError::new("/tags", message));
+    }
+    tags.sort();
+    tags.dedup();
+    tags
+}
+
+pub(super) fn read_policy(policy: Option<&str>, errors: &mut Vec<FieldError>, eim: &Eim) -> ResultPolicy {
+    match policy.map(ResultPolicy::from_word) {
+        None | Some(Some(ResultPolicy::Verified)) => ResultPolicy::Verified,
+        Some(Some(ResultPolicy::Lab)) if eim.lab().is_some() => ResultPolicy::Lab,
+        Some(Some(ResultPolicy::Lab)) => {
+            let message = "the lab policy is refused: this server does not allow it ([lab] enabled = false)";
+            errors.push(FieldError::new("/resultPolicy", message));
+            ResultPolicy::Verified
+        }
+        Some(None) => {
+            errors.push(FieldError::new("/resultPolicy", "verified or lab is expected"));
+            ResultPolicy::Verified
+        }
+    }
+}
+
+pub(super) fn read_counter(value: i64, errors: &mut Vec<FieldError>) -> CounterValue {
+    CounterValue::try_from(value).unwrap_or_else(|error| {
+        errors.push(FieldError::new("/association/counterValue", error.to_string()));
+        CounterValue::ZERO
+    })
+}
+
+pub(super) fn read_token(value: i64, errors: &mut Vec<FieldError>) -> Option<AssociationToken> {
+    if value < 0 {
+        let message = "the token that the eUICC holds is expected: zero or more";
+        errors.push(FieldError::new("/association/associationToken", message));
+        return None;
+    }
+    Some(AssociationToken::new(value))
+}
+
+/// Reads the two certificates. Those that can't be trusted now are refused where there are roots to tell by; without
+/// roots they are kept, and nothing is believed until there are.
+pub(super) fn read_certificates(
+    eum: Option<&str>,
+    euicc: Option<&str>,
+    eid: Option<&Eid>,
+    errors: &mut Vec<FieldError>,
+    eim: &Eim,
+) -> Option<(Vec<u8>, Vec<u8>)> {
+    let mut read = |pointer: &str, text: &str| {
+        let der = STANDARD.decode(text).ok().filter(|der| pki::Certificate::parse(der).is_ok());
+        if der.is_none() {
+            errors.push(FieldError::new(pointer, "base64 of a DER certificate is expected"));
+        }
+        der
+    };
+    let (eum, euicc) = match (eum, euicc) {
+        (None, None) => return None,
+        (Some(eum), Some(euicc)) => (read("/eumCertificate", eum), read("/euiccCertificate", euicc)),
+        (Some(_), None) => {
+            errors.push(FieldError::new("/euiccCertificate", "both certificates or none are expected"));
+            return None;
+        }
+        (None, Some(_)) => {
+            errors.push(FieldError::new("/eumCertificate", "both certificates or none are expected"));
+            return None;
+        }
+    };
+    let (eum, euicc, eid) = (eum?, euicc?, eid?);
+    if !eim.trust().is_empty()
+        && let Err(error) = pki::verify_euicc_chain(eim.trust(), &eum, &euicc, eim.clock().now(), eid)
+    {
+        errors.push(FieldError::new("/euiccCertificate", format!("the certificates are not trusted: {error}")));
+    }
+    Some((eum, euicc))
+}
+
+/// An idempotency key with the digest of what it stands for.
+pub(super) fn idempotency(key: &str, function: &str, request: &Value) -> Result<IdempotencyKey, ManageError> {
+    if key.is_empty() || key.len() > 255 {
+        return Err(ManageError::invalid("/Idempotency-Key", "a key of 1 to 255 octets is expected"));
+    }
+    let text = format!("{function}\n{request}");
+    let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
+    Ok(IdempotencyKey { key: key.to_owned(), fingerprint: digest.as_ref().to_vec() })
+}
+
+pub(super) fn key_taken() -> ManageError {
+    ManageError::Conflict {
+        slug: "idempotency-key-taken",
+        message: "this Idempotency-Key was used for another request".to_owned(),
+    }
+}

@@ -1,0 +1,123 @@
+//! Changing what is known of an eUICC.
+
+use super::euicc::eid_of;
+use super::register::{read_certificates, read_counter, read_label, read_policy, read_tags, read_token};
+use super::views::EuiccView;
+use super::{FieldError, ManageError, euicc};
+use crate::Eim;
+use crate::domain::{Euicc, EuiccState, Work};
+use crate::ids::AssociationToken;
+use crate::store::Saved;
+use serde_json::{Map, Value, json};
+
+const MEMBERS: [&str; 6] = ["label", "tags", "resultPolicy", "association", "eumCertificate", "euiccCertificate"];
+const ATTEMPTS: usize = 8;
+
+/// Changes an eUICC by a JSON merge patch (RFC 7396): members that are given are set, null clears. Setting the counter
+/// also ends `counterLost` and `counterExhausted`.
+///
+/// # Errors
+/// What can't be taken; `NotFound`; `Conflict` when the device was busy with it all the time.
+pub async fn update_euicc(eid: &str, patch: Value, eim: &Eim) -> Result<EuiccView, ManageError> {
+    let eid = eid_of(eid)?;
+    let Value::Object(patch) = patch else { return Err(ManageError::invalid("", "an object is expected")) };
+    for _ in 0..ATTEMPTS {
+        let now = eim.clock().now_ms();
+        let snapshot = eim
+            .store()
+            .poll_snapshot(eid, now)
+            .await?
+            .ok_or_else(|| ManageError::NotFound { what: "eUICC", id: eid.to_string() })?;
+        let version = snapshot.euicc.version;
+        let mut work = Work::new(snapshot, now, eim.entropy().octets());
+        let mut errors = Vec::new();
+        apply(work.euicc(), &patch, &mut errors, eim);
+        if !errors.is_empty() {
+            return Err(ManageError::Invalid(errors));
+        }
+        work.event("changed", json!({ "members": patch.keys().collect::<Vec<_>>() }));
+        let changes = work.finish();
+        if eim.save(eid, version, changes, now).await? == Saved::Done {
+            return euicc::euicc(&eid.to_string(), eim).await;
+        }
+    }
+    Err(ManageError::Conflict {
+        slug: "euicc-busy",
+        message: "the eUICC was changed by others meanwhile; try again".to_owned(),
+    })
+}
+
+fn apply(euicc: &mut Euicc, patch: &Map<String, Value>, errors: &mut Vec<FieldError>, eim: &Eim) {
+    for name in patch.keys().filter(|name| !MEMBERS.contains(&name.as_str())) {
+        errors.push(FieldError::new(format!("/{name}"), "this member can't be changed or is not known"));
+    }
+    let mut text = |name: &str| match patch.get(name) {
+        None => None,
+        Some(Value::Null) => Some(None),
+        Some(Value::String(text)) => Some(Some(text.clone())),
+        Some(_) => {
+            errors.push(FieldError::new(format!("/{name}"), "a text or null is expected"));
+            None
+        }
+    };
+    let label = text("label");
+    let policy = text("resultPolicy");
+    let certificates = (text("eumCertificate"), text("euiccCertificate"));
+    if let Some(label) = label {
+        euicc.label = read_label(label, errors);
+    }
+    if let Some(policy) = policy {
+        euicc.result_policy = read_policy(policy.as_deref(), errors, eim);
+    }
+    match patch.get("tags") {
+        None => {}
+        Some(Value::Null) => euicc.tags = vec![],
+        Some(tags) => match serde_json::from_value(tags.clone()) {
+            Ok(tags) => euicc.tags = read_tags(tags, errors),
+            Err(_) => errors.push(FieldError::new("/tags", "a list of texts is expected")),
+        },
+    }
+    match certificates {
+        (None, None) => {}
+        (Some(None), Some(None)) => {
+            euicc.eum_certificate = None;
+            euicc.euicc_certificate = None;
+        }
+        (eum, certificate) => {
+            let (eum, certificate) = (eum.flatten(), certificate.flatten());
+            if let Some((eum, certificate)) =
+                read_certificates(eum.as_deref(), certificate.as_deref(), Some(&euicc.eid), errors, eim)
+            {
+                euicc.eum_certificate = Some(eum);
+                euicc.euicc_certificate = Some(certificate);
+            }
+        }
+    }
+    match patch.get("association") {
+        None => {}
+        Some(Value::Object(association)) => apply_association(euicc, association, errors),
+        Some(_) => errors.push(FieldError::new("/association", "an object is expected")),
+    }
+}
+
+fn apply_association(euicc: &mut Euicc, association: &Map<String, Value>, errors: &mut Vec<FieldError>) {
+    for (name, value) in association {
+        match (name.as_str(), value, value.as_i64()) {
+            ("counterValue", _, Some(counter)) => {
+                euicc.counter = read_counter(counter, errors);
+                if matches!(euicc.state, EuiccState::CounterLost | EuiccState::CounterExhausted) {
+                    euicc.state = EuiccState::Active;
+                }
+            }
+            ("associationToken", Value::Null, _) => euicc.association_token = None,
+            ("associationToken", _, Some(token)) => {
+                let token: Option<AssociationToken> = read_token(token, errors);
+                euicc.association_token = token;
+            }
+            ("counterValue" | "associationToken", ..) => {
+                errors.push(FieldError::new(format!("/association/{name}"), "a whole number is expected"));
+            }
+            _ => errors.push(FieldError::new(format!("/association/{name}"), "this member is not known here")),
+        }
+    }
+}

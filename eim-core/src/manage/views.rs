@@ -1,0 +1,217 @@
+//! What the API shows. Field names are those of the API contract; times are RFC 3339 in UTC.
+
+use crate::domain::{OperationError, OperationResult, Refusal};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+/// One page of a list.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Page<T> {
+    /// The items of this page.
+    pub items: Vec<T>,
+    /// What to pass as `cursor` for the next page; absent on the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<String>,
+}
+
+/// An eUICC as the eIM knows it.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EuiccView {
+    /// 32 digits.
+    pub eid: String,
+    /// The operator's own name for it.
+    pub label: Option<String>,
+    /// The operator's tags, sorted.
+    pub tags: Vec<String>,
+    /// `verified`, or `lab`: results are taken unverified and marked so.
+    pub result_policy: String,
+    /// `registered` (never seen), `active`, `counterLost`, `counterExhausted` or `unmanaged` (we deleted ourselves).
+    pub state: String,
+    /// How this eIM is associated with the eUICC.
+    pub association: AssociationView,
+    /// The eUICC certificate, base64 of DER.
+    pub euicc_certificate: Option<String>,
+    /// The EUM certificate, base64 of DER.
+    pub eum_certificate: Option<String>,
+    /// Whether the two certificates chain to a trusted CI now.
+    pub certificates_trusted: bool,
+    /// What the IPA reported about itself and the eUICC. Reported unsigned, so never verified.
+    pub capabilities: Option<Value>,
+    /// When it last polled.
+    pub last_seen_at: Option<String>,
+    /// When it should poll again, from its own observed interval.
+    pub next_poll_expected_at: Option<String>,
+    /// The network it last reported: five or six digits.
+    pub r_plmn: Option<String>,
+    /// The last stateChangeCause by name.
+    pub last_state_change_cause: Option<String>,
+    /// Whether the profile list is known to be out of date.
+    pub profiles_stale: bool,
+    /// How many results are held because no certificate is known that could verify them.
+    pub held_results: i64,
+    /// What deserves attention, for example wrong EID check digits.
+    pub warnings: Vec<String>,
+    /// When it was registered.
+    pub created_at: String,
+}
+
+/// The association of this eIM with one eUICC.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AssociationView {
+    /// The eIM's name on the eUICC.
+    pub eim_id: String,
+    /// The counter of the last package made.
+    pub counter_value: i64,
+    /// The token; absent when none is configured.
+    pub association_token: Option<i64>,
+}
+
+/// A profile on an eUICC as last reported.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ProfileView {
+    /// 18 to 20 digits; absent when the octets are no digits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub iccid: Option<String>,
+    /// The 10 octets of EF.ICCID as 20 hexadecimal characters.
+    pub raw_iccid: String,
+    /// `enabled` or `disabled`; absent when it was not reported.
+    pub state: Option<String>,
+    /// `test`, `provisioning` or `operational`.
+    #[serde(rename = "class")]
+    pub profile_class: Option<String>,
+    /// profileName.
+    pub name: Option<String>,
+    /// serviceProviderName.
+    pub service_provider: Option<String>,
+    /// Whether it is the Fallback Profile.
+    pub fallback: bool,
+    /// The AID of its ISD-P, hexadecimal.
+    pub aid: Option<String>,
+    /// Whether what stands here comes from verified results alone.
+    pub verified: bool,
+    /// When it was last reported or changed.
+    pub updated_at: String,
+}
+
+/// The profile list of an eUICC.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ProfilesView {
+    /// The profiles, by ICCID.
+    pub items: Vec<ProfileView>,
+    /// Whether the list is known to be out of date.
+    pub stale: bool,
+    /// Whether the list comes from verified results alone.
+    pub verified: bool,
+    /// When a full list was last reported.
+    pub listed_at: Option<String>,
+}
+
+/// Something that happened to an eUICC.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EventView {
+    /// When.
+    pub at: String,
+    /// What, for example `stateChange`, `operationSucceeded`, `resultRefused`.
+    #[serde(rename = "type")]
+    pub event_type: String,
+    /// The rest of the members, by type.
+    #[serde(flatten)]
+    #[schema(value_type = Object)]
+    pub details: Map<String, Value>,
+}
+
+/// An operation: what a device was asked to do and what became of it.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OperationView {
+    /// A UUID.
+    pub id: String,
+    /// The eUICC it is for.
+    pub eid: String,
+    /// `psmo`, `eco`, `euiccData` or `profileDownload`.
+    pub kind: String,
+    /// `operator`, or `eim` for what the eIM asks on its own account (refresh, certificates, stored results).
+    pub origin: String,
+    /// Why the eIM asked on its own account: `refresh`, `certificates`, `storedResults` or `reconcile`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub purpose: Option<String>,
+    /// The request as it was made.
+    #[schema(value_type = Object)]
+    pub request: Value,
+    /// `queued`, `delivered`, `succeeded`, `failed`, `expired`, `cancelled`, `unconfirmed` or `rolledBack`.
+    pub state: String,
+    /// counterValue of the package; absent until it is made.
+    pub counter_value: Option<i64>,
+    /// eimTransactionId of the package, upper-case hexadecimal; absent until it is made.
+    pub eim_transaction_id: Option<String>,
+    /// How many times it was delivered.
+    pub attempts: i64,
+    /// Whether the results are verified up to the CI; absent until there are results.
+    pub verified: Option<bool>,
+    /// One entry for each executed operation, in order.
+    pub results: Vec<OperationResult>,
+    /// Why it failed.
+    pub error: Option<OperationError>,
+    /// Results that arrived and were not believed.
+    pub refusals: Vec<Refusal>,
+    /// A result that arrived after the operation had ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub late_result: Option<Value>,
+    /// When it was asked for.
+    pub created_at: String,
+    /// When it was first delivered.
+    pub delivered_at: Option<String>,
+    /// When it ended.
+    pub completed_at: Option<String>,
+    /// Not delivered before.
+    pub not_before: Option<String>,
+    /// Not delivered after.
+    pub valid_until: Option<String>,
+    /// The operator's own name for it.
+    pub label: Option<String>,
+}
+
+/// This eIM as eUICCs know it.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EimView {
+    /// eimId.
+    pub eim_id: String,
+    /// eimFqdn.
+    pub eim_fqdn: String,
+    /// `oid`, `fqdn` or `proprietary`.
+    pub eim_id_type: String,
+    /// The public key, base64 of DER of a SubjectPublicKeyInfo.
+    pub public_key: String,
+    /// The signing certificate, base64 of DER, where there is one.
+    pub certificate: Option<String>,
+    /// EimConfigurationData, base64 of DER.
+    pub eim_configuration_data: String,
+    /// AddInitialEimRequest, base64 of DER.
+    pub add_initial_eim_request: String,
+    /// Key identifiers of the trusted CI certificates, upper-case hexadecimal.
+    pub trusted_ci_key_ids: Vec<String>,
+    /// Whether the lab policy may be used on this server.
+    pub lab_enabled: bool,
+}
+
+/// An API key, without the key.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ApiKeyView {
+    /// A short name for reference.
+    pub id: String,
+    /// The name given to it.
+    pub name: String,
+    /// `admin`, `operator` or `viewer`.
+    pub role: String,
+    /// When it was made.
+    pub created_at: String,
+}

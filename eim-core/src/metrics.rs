@@ -1,0 +1,121 @@
+//! All metrics of the library, registered in one place. No label holds an EID.
+
+use crate::Eim;
+use crate::domain::{Changes, Kind, OperationState, ReceivedStatus};
+use crate::store::StoreError;
+use prometheus::{GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry};
+
+/// The metrics.
+#[derive(Clone)]
+pub struct Metrics {
+    /// `eim_polls_total{outcome}`: package, data, none or the name of an error.
+    pub polls_total: IntCounterVec,
+    /// `eim_packages_total{kind,outcome}`: delivered, redelivered, or the state in which an operation ended; with
+    /// `Unverified` behind it where the result was taken under the lab policy.
+    pub packages_total: IntCounterVec,
+    /// `eim_verification_failures_total{reason}`.
+    pub verification_failures_total: IntCounterVec,
+    /// `eim_notifications_total{outcome}`: verified, held, refused or unattributed.
+    pub notifications_total: IntCounterVec,
+    /// `eim_queue_depth{kind}`: operations that are queued.
+    pub queue_depth: IntGaugeVec,
+    /// `eim_queue_oldest_seconds{kind}`: how long the oldest of them waits.
+    pub queue_oldest_seconds: GaugeVec,
+    /// `eim_esipa_request_seconds{function,binding}`.
+    pub esipa_request_seconds: HistogramVec,
+    /// `eim_esipa_rejected_total{binding,reason}`: requests that are no ESipa message.
+    pub esipa_rejected_total: IntCounterVec,
+    /// `eim_jobs_total{job,outcome}`.
+    pub jobs_total: IntCounterVec,
+}
+
+impl Metrics {
+    /// Registers the metrics.
+    ///
+    /// # Errors
+    /// When the registry has one of them already.
+    pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let counter = |name: &str, help: &str, labels: &[&str]| {
+            let counter = IntCounterVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(counter.clone()))?;
+            Ok::<_, prometheus::Error>(counter)
+        };
+        let queue_depth = IntGaugeVec::new(Opts::new("eim_queue_depth", "Operations that are queued"), &["kind"])?;
+        let queue_oldest_seconds = GaugeVec::new(
+            Opts::new("eim_queue_oldest_seconds", "How long the oldest queued operation waits"),
+            &["kind"],
+        )?;
+        let esipa_request_seconds = HistogramVec::new(
+            HistogramOpts::new("eim_esipa_request_seconds", "Time to answer an ESipa request").buckets(vec![
+                0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0,
+            ]),
+            &["function", "binding"],
+        )?;
+        registry.register(Box::new(queue_depth.clone()))?;
+        registry.register(Box::new(queue_oldest_seconds.clone()))?;
+        registry.register(Box::new(esipa_request_seconds.clone()))?;
+        Ok(Self {
+            polls_total: counter("eim_polls_total", "Polls by outcome", &["outcome"])?,
+            packages_total: counter("eim_packages_total", "Packages by kind and outcome", &["kind", "outcome"])?,
+            verification_failures_total: counter(
+                "eim_verification_failures_total",
+                "Signed objects that were not believed, by reason",
+                &["reason"],
+            )?,
+            notifications_total: counter(
+                "eim_notifications_total",
+                "Notifications received, by outcome",
+                &["outcome"],
+            )?,
+            queue_depth,
+            queue_oldest_seconds,
+            esipa_request_seconds,
+            esipa_rejected_total: counter(
+                "eim_esipa_rejected_total",
+                "Requests that are no ESipa message",
+                &["binding", "reason"],
+            )?,
+            jobs_total: counter("eim_jobs_total", "Background jobs by outcome", &["job", "outcome"])?,
+        })
+    }
+
+    /// Counts the outcomes in what was just saved.
+    pub(crate) fn count_changes(&self, changes: &Changes, now: i64) {
+        for operation in &changes.operations {
+            let ended = operation.completed_at == Some(now);
+            let outcome = match operation.state {
+                OperationState::Unconfirmed => "unconfirmed",
+                OperationState::Delivered if operation.delivered_at == Some(now) && operation.attempts == 1 => {
+                    "delivered"
+                }
+                OperationState::Delivered => continue,
+                state if ended => state.as_str(),
+                _ => continue,
+            };
+            let lab = operation.verified == Some(false) && operation.kind.is_euicc_package();
+            let outcome = if lab { format!("{outcome}Unverified") } else { outcome.to_owned() };
+            self.packages_total.with_label_values(&[operation.kind.as_str(), &outcome]).inc();
+        }
+        for received in changes.received.iter().filter(|received| received.status == ReceivedStatus::Refused) {
+            let reason = received.reason.as_deref().unwrap_or("unknown");
+            self.verification_failures_total.with_label_values(&[reason]).inc();
+        }
+    }
+}
+
+/// Reads queue depth and age from the store, before a scrape.
+///
+/// # Errors
+/// When the store fails.
+pub async fn refresh_queue_gauges(eim: &Eim) -> Result<(), StoreError> {
+    let depths = eim.store().queue_depths().await?;
+    let now = eim.clock().now_ms();
+    for kind in Kind::ALL {
+        let found = depths.iter().find(|depth| depth.kind == kind.as_str());
+        let metrics = eim.metrics();
+        metrics.queue_depth.with_label_values(&[kind.as_str()]).set(found.map_or(0, |found| found.depth));
+        let waited_ms = found.and_then(|found| found.oldest_at).map_or(0, |oldest| (now - oldest).max(0));
+        metrics.queue_oldest_seconds.with_label_values(&[kind.as_str()]).set(waited_ms as f64 / 1000.0);
+    }
+    Ok(())
+}
