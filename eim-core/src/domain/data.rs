@@ -142,8 +142,8 @@ fn capabilities(data: &IpaEuiccData) -> Map<String, Value> {
     put("defaultSmdpAddress", data.default_smdp_address.as_ref().map(|address| json!(address)));
     put("rootSmdsAddress", data.root_smds_address.as_ref().map(|address| json!(address)));
     put("associationToken", data.association_token.map(|token| json!(token)));
-    put("euiccInfo1", data.euicc_info1.as_ref().map(|info| upper_hex(plain(info.value()))));
-    put("euiccInfo2", data.euicc_info2.as_ref().map(|info| upper_hex(plain(info.value()))));
+    put("euiccInfo1", data.euicc_info1.as_ref().map(|info| upper_hex(plain(info))));
+    put("euiccInfo2", data.euicc_info2.as_ref().map(|info| upper_hex(plain(info))));
     put("euiccInfo2Der", data.euicc_info2.as_ref().map(|info| json!(STANDARD.encode(info.octets()))));
     put("ipaCapabilities", data.ipa_capabilities.as_ref().map(plain));
     put("deviceInfo", data.device_info.as_ref().map(|info| upper_hex(plain(info))));

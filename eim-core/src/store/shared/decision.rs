@@ -167,11 +167,6 @@ pub(in crate::store) fn enqueue(
     tenant: TenantId,
     now: i64,
 ) -> Result<Enqueued, StoreError> {
-    if let Some(key) = key
-        && let Some(earlier) = claim_key(conn, key, &operation.id.to_string(), tenant, now)?
-    {
-        return Ok(earlier);
-    }
     let known: Option<i64> = euiccs::table
         .filter(euiccs::tenant_id.eq(tenant.value()).and(euiccs::eid.eq(eid.to_string())))
         .select(euiccs::version)
@@ -179,6 +174,11 @@ pub(in crate::store) fn enqueue(
         .optional()?;
     if known.is_none() {
         return Ok(Enqueued::UnknownEuicc);
+    }
+    if let Some(key) = key
+        && let Some(earlier) = claim_key(conn, key, &operation.id.to_string(), tenant, now)?
+    {
+        return Ok(earlier);
     }
     insert_operation(conn, operation, eid, tenant, now)?;
     insert_event(conn, event, eid, tenant, now)?;
@@ -211,4 +211,12 @@ pub(super) fn claim_key(
         .select((idempotency::fingerprint, idempotency::resource))
         .first(conn)?;
     Ok(Some(if fingerprint == key.fingerprint { Enqueued::Before { resource } } else { Enqueued::KeyTaken }))
+}
+
+pub(super) fn free_key(conn: &mut Connection, key: &IdempotencyKey, tenant: TenantId) -> Result<(), StoreError> {
+    diesel::delete(
+        idempotency::table.filter(idempotency::tenant_id.eq(tenant.value()).and(idempotency::key.eq(&key.key))),
+    )
+    .execute(conn)?;
+    Ok(())
 }

@@ -1,7 +1,7 @@
 //! The inventory: registering, listing, sightings and timelines of eUICCs.
 
 use super::Connection;
-use super::decision::{claim_key, insert_event, put_tags};
+use super::decision::{claim_key, free_key, insert_event, put_tags};
 use crate::domain::{Euicc, Event, ReceivedStatus};
 use crate::ids::{Eid, TenantId};
 use crate::store::rows::{EuiccRow, EventRow};
@@ -31,6 +31,10 @@ pub(in crate::store) fn insert_euicc(
         .do_nothing()
         .execute(conn)?;
     if inserted == 0 {
+        if let Some(key) = key {
+            // The key made nothing, so it stands for nothing.
+            free_key(conn, key, tenant)?;
+        }
         return Ok(Enqueued::Exists);
     }
     put_tags(conn, &euicc.eid, &euicc.tags, tenant)?;

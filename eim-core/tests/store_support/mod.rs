@@ -1,0 +1,84 @@
+//! Fresh stores on each backend.
+
+use eim_core::domain::{Euicc, EuiccState, ResultPolicy};
+use eim_core::ids::CounterValue;
+use eim_core::store::{Store, StoreUrl};
+
+/// An eUICC that was just registered.
+pub fn euicc(number: u32) -> Euicc {
+    Euicc {
+        eid: format!("890490320000000000000000{number:08}").parse().unwrap(),
+        version: 1,
+        label: None,
+        tags: vec![],
+        result_policy: ResultPolicy::Verified,
+        state: EuiccState::Registered,
+        counter: CounterValue::ZERO,
+        association_token: None,
+        eum_certificate: None,
+        euicc_certificate: None,
+        capabilities: None,
+        last_seen_at: None,
+        poll_interval_ms: None,
+        r_plmn: None,
+        state_change_cause: None,
+        profiles_stale: true,
+        profiles_listed_at: None,
+        certificates_asked_at: None,
+        warnings: vec![],
+        created_at: 1,
+    }
+}
+
+/// Runs the test on a fresh SQLite file, and on a fresh schema of PostgreSQL where there is one.
+pub fn on_each_backend(test: impl AsyncFn(Store)) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    runtime.block_on(async {
+        let store = Store::open(&StoreUrl::Sqlite(folder.path().join("eim.db")), 1).await.unwrap();
+        store.migrate().await.unwrap();
+        test(store).await;
+    });
+    let url =
+        std::env::var("EIM_TEST_POSTGRES_URL").unwrap_or_else(|_| "postgres://postgres@127.0.0.1:5432/test".into());
+    let schema = format!("eim_store_{}_{:?}", std::process::id(), std::thread::current().id())
+        .replace(|c: char| !c.is_ascii_alphanumeric(), "_")
+        .to_lowercase();
+    match postgres::create_schema(&url, &schema) {
+        Ok(()) => {
+            let separator = if url.contains('?') { '&' } else { '?' };
+            let scoped: StoreUrl = format!("{url}{separator}options=-csearch_path%3D{schema}").parse().unwrap();
+            runtime.block_on(async {
+                let store = Store::open(&scoped, 4).await.unwrap();
+                store.migrate().await.unwrap();
+                test(store).await;
+            });
+            postgres::drop_schema(&url, &schema).unwrap();
+        }
+        Err(error) if std::env::var("EIM_TEST_REQUIRE_SERVICES").is_ok_and(|value| value == "1") => {
+            panic!("PostgreSQL is required and can't be reached: {error}");
+        }
+        Err(error) => eprintln!("SKIPPED on PostgreSQL, which can't be reached: {error}"),
+    }
+}
+
+mod postgres {
+    use diesel::Connection;
+    use diesel::connection::SimpleConnection;
+    use diesel_async::AsyncPgConnection;
+    use diesel_async::async_connection_wrapper::AsyncConnectionWrapper;
+
+    fn run(url: &str, sql: &str) -> Result<(), String> {
+        let mut conn =
+            AsyncConnectionWrapper::<AsyncPgConnection>::establish(url).map_err(|error| error.to_string())?;
+        conn.batch_execute(sql).map_err(|error| error.to_string())
+    }
+
+    pub fn create_schema(url: &str, schema: &str) -> Result<(), String> {
+        run(url, &format!("DROP SCHEMA IF EXISTS {schema} CASCADE; CREATE SCHEMA {schema}"))
+    }
+
+    pub fn drop_schema(url: &str, schema: &str) -> Result<(), String> {
+        run(url, &format!("DROP SCHEMA IF EXISTS {schema} CASCADE"))
+    }
+}
