@@ -1,0 +1,49 @@
+//! Whether the process lives and whether it can work.
+
+use super::{Api, Problem};
+use actix_web::HttpResponse;
+use actix_web::web::Data;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// All is well.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Health {
+    /// `ok`.
+    status: &'static str,
+}
+
+const OK: Health = Health { status: "ok" };
+
+/// Whether the process lives. Looks at nothing else: a store that is away is no reason to kill the process.
+#[utoipa::path(
+    get, path = "/healthz", tag = "Service", operation_id = "healthz",
+    responses((status = 200, description = "The process lives.", body = Health)),
+)]
+pub(super) async fn healthz() -> HttpResponse {
+    HttpResponse::Ok().json(OK)
+}
+
+/// Whether requests can be served: the store answers and its migrations have been run.
+#[utoipa::path(
+    get, path = "/readyz", tag = "Service", operation_id = "readyz",
+    responses(
+        (status = 200, description = "Requests can be served.", body = Health),
+        (status = 503, description = "The store is away or lacks migrations.", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn readyz(api: Data<Api>) -> Result<HttpResponse, Problem> {
+    let store = api.eim.store();
+    let pending = async {
+        store.ping().await?;
+        store.pending_migrations().await
+    };
+    match pending.await {
+        Ok(pending) if pending.is_empty() => Ok(HttpResponse::Ok().json(OK)),
+        Ok(pending) => Err(Problem::unavailable(format!("{} migration(s) have not been run", pending.len()))),
+        Err(error) => {
+            tracing::warn!(%error, "not ready");
+            Err(Problem::unavailable("the store does not answer"))
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! The operator API: its own listener, plain HTTP, loopback by default.
+//!
+//! [`routes`] is the page that shows everything. Handlers are thin: they read the request, call one use case of
+//! `eim_core::manage` and show what comes back. Everything that goes wrong becomes a [`Problem`].
+
+mod auth;
+mod health;
+mod metrics;
+mod openapi;
+mod problem;
+mod request;
+pub mod routes;
+pub mod schema;
+mod v1;
+
+pub use openapi::document;
+pub(crate) use problem::as_problems;
+pub use problem::{Problem, ProblemField};
+
+use crate::config::Limits;
+use actix_web::middleware::DefaultHeaders;
+use eim_core::Eim;
+use prometheus::Registry;
+use std::time::Duration;
+
+/// What the handlers of the API share.
+pub struct Api {
+    eim: Eim,
+    registry: Registry,
+    body_bytes: usize,
+    body_timeout: Duration,
+    openapi_json: String,
+}
+
+impl Api {
+    /// An API over the application. `registry` is what `/metrics` shows.
+    ///
+    /// # Errors
+    /// When the OpenAPI document can't be written, which a test excludes.
+    pub fn new(eim: Eim, registry: Registry, limits: &Limits) -> Result<Self, serde_json::Error> {
+        Ok(Self {
+            eim,
+            registry,
+            body_bytes: limits.body_bytes,
+            body_timeout: limits.request_timeout(),
+            openapi_json: document().to_json()?,
+        })
+    }
+}
+
+/// Headers of every answer. Pages may load and call this server only, and what a key opened is not kept by caches.
+pub(crate) fn security_headers() -> DefaultHeaders {
+    DefaultHeaders::new()
+        .add((
+            "Content-Security-Policy",
+            "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'",
+        ))
+        .add(("X-Content-Type-Options", "nosniff"))
+        .add(("Cache-Control", "no-store"))
+}

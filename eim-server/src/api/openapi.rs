@@ -1,0 +1,152 @@
+//! The OpenAPI 3.1 document, generated from the handlers, and the reference that shows it.
+
+use super::v1::{eim, euiccs, operations};
+use super::{Api, Problem, health, metrics, problem, schema};
+use actix_web::HttpResponse;
+use actix_web::http::header;
+use actix_web::web::Data;
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{Content, OpenApi as Document, Ref, ResponseBuilder};
+use utoipa::{Modify, OpenApi};
+use utoipa_swagger_ui::{Config, SwaggerUi};
+
+/// The name of the security scheme in the document.
+const API_KEY: &str = "apiKey";
+
+/// The document.
+#[must_use]
+pub fn document() -> Document {
+    EimApi::openapi()
+}
+
+/// GET /openapi.json
+pub(super) async fn openapi_json(api: Data<Api>) -> HttpResponse {
+    HttpResponse::Ok().insert_header((header::CONTENT_TYPE, "application/json")).body(api.openapi_json.clone())
+}
+
+/// The reference under `/docs/`; everything it needs is in the binary. The validator, which would be asked over the network,
+/// is off.
+pub(super) fn docs() -> SwaggerUi {
+    SwaggerUi::new("/docs/{_:.*}").config(Config::from("/openapi.json").validator_url("none"))
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "eIM operator API",
+        description = "Manages eUICCs through an eSIM IoT remote Manager (GSMA SGP.32 v1.2).\n\n\
+            Every request under `/api/v1` needs an API key: `Authorization: Bearer KEY`. Roles: `viewer` reads; \
+            `operator` also registers and changes eUICCs and asks for operations; `admin` may do everything, setting \
+            `resultPolicy` to `lab` included.\n\n\
+            What a device must do is accepted with 202 and a `Location`; the operation shows what became of it. Times \
+            are RFC 3339 in UTC, certificates and other DER base64, short octets upper-case hexadecimal. Problems are \
+            RFC 9457 documents with a stable `type`. Lists are read page by page with `cursor`.",
+    ),
+    paths(
+        euiccs::list::list,
+        euiccs::register::register,
+        euiccs::show::show,
+        euiccs::update::update,
+        euiccs::profiles::profiles,
+        euiccs::events::events,
+        operations::create::create,
+        operations::list::list,
+        operations::show::show,
+        operations::cancel::cancel,
+        operations::abandon::abandon,
+        eim::show::show,
+        health::healthz,
+        health::readyz,
+        metrics::metrics,
+    ),
+    components(schemas(
+        Problem,
+        schema::NewOperation,
+        schema::EuiccPatch,
+    )),
+    tags(
+        (name = "eUICCs", description = "The inventory."),
+        (name = "Operations", description = "What devices are asked to do, and what became of it."),
+        (name = "eIM", description = "This eIM as eUICCs know it."),
+        (name = "Service", description = "For monitoring; no key needed."),
+    ),
+    modifiers(&Security),
+)]
+struct EimApi;
+
+/// Adds what is the same for every operation that needs a key.
+struct Security;
+
+impl Modify for Security {
+    fn modify(&self, document: &mut Document) {
+        let scheme = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some("An API key from `eim-server api-key create`."))
+            .build();
+        document.components.get_or_insert_default().add_security_scheme(API_KEY, SecurityScheme::Http(scheme));
+        for item in document.paths.paths.values_mut() {
+            for operation in [&mut item.get, &mut item.post, &mut item.patch].into_iter().flatten() {
+                complete(operation);
+            }
+        }
+    }
+}
+
+fn complete(operation: &mut Operation) {
+    let Some(role) = required_role(operation) else { return };
+    let description = operation.description.take().unwrap_or_default();
+    operation.description =
+        Some(format!("{description}\n\nNeeds the role `{role}` or a higher one.").trim().to_owned());
+    for (status, text) in [
+        ("400", "The request can't be read."),
+        ("401", "No API key, or one that is not known."),
+        ("403", "The role of the API key does not reach."),
+        ("default", "Any other problem."),
+    ] {
+        let response = ResponseBuilder::new()
+            .description(text)
+            .content(problem::MEDIA_TYPE, Content::new(Some(Ref::from_schema_name("Problem"))))
+            .build();
+        operation.responses.responses.entry(status.to_owned()).or_insert_with(|| response.into());
+    }
+}
+
+/// The role that stands in the security requirement (OpenAPI 3.1 allows role names there).
+fn required_role(operation: &Operation) -> Option<String> {
+    let requirements = serde_json::to_value(operation.security.as_ref()?).ok()?;
+    Some(requirements.get(0)?.get(API_KEY)?.get(0)?.as_str()?.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn the_document_is_openapi_3_1_and_resolves_all_its_references() {
+        let document = serde_json::to_value(document()).unwrap();
+        assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
+        let text = document.to_string();
+        for (at, _) in text.match_indices("\"$ref\":\"#") {
+            let pointer = text[at + 9..].split('"').next().unwrap();
+            assert!(document.pointer(pointer).is_some(), "{pointer} does not resolve");
+        }
+    }
+
+    #[test]
+    fn every_operation_under_api_names_its_role() {
+        let document = serde_json::to_value(document()).unwrap();
+        let paths = document["paths"].as_object().unwrap();
+        assert!(paths.keys().filter(|path| path.starts_with("/api/v1/")).count() >= 9);
+        for (path, item) in paths.iter().filter(|(path, _)| path.starts_with("/api/v1/")) {
+            for (method, operation) in item.as_object().unwrap() {
+                let role = operation["security"][0]["apiKey"][0].as_str().unwrap();
+                let expected = if method == "get" { "viewer" } else { "operator" };
+                assert_eq!(role, expected, "{method} {path}");
+                assert!(operation["responses"]["403"].is_object());
+            }
+        }
+    }
+}

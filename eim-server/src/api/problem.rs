@@ -1,0 +1,265 @@
+//! Everything that goes wrong, in one form: problem details (RFC 9457) with a stable type.
+
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::middleware::Next;
+use actix_web::{HttpResponse, ResponseError};
+use eim_core::manage::ManageError;
+use eim_core::store::StoreError;
+use serde::Serialize;
+use std::time::Instant;
+use utoipa::ToSchema;
+
+pub(super) const MEDIA_TYPE: &str = "application/problem+json";
+const TYPE_PREFIX: &str = "urn:eim:problem:";
+
+/// What went wrong (RFC 9457).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Problem {
+    /// The kind of problem, for programs: `urn:eim:problem:` and a word that stays the same.
+    #[serde(rename = "type")]
+    #[schema(example = "urn:eim:problem:invalid-value")]
+    pub problem_type: String,
+    /// The kind of problem, for people.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// What happened this time.
+    pub detail: String,
+    /// The members of the request that can't be taken; empty when the request as a whole is the problem.
+    pub errors: Vec<ProblemField>,
+}
+
+/// A member of the request that can't be taken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ProblemField {
+    /// A JSON pointer (RFC 6901) into the request body, or `/` and the name of a query parameter or header.
+    #[schema(example = "/psmo/0/enable/iccid")]
+    pub pointer: String,
+    /// What was expected.
+    pub message: String,
+}
+
+impl Problem {
+    fn new(status: StatusCode, slug: &str, title: &str, detail: impl Into<String>) -> Self {
+        Self {
+            problem_type: format!("{TYPE_PREFIX}{slug}"),
+            title: title.to_owned(),
+            status: status.as_u16(),
+            detail: detail.into(),
+            errors: Vec::new(),
+        }
+    }
+
+    fn at(mut self, pointer: impl Into<String>, message: impl Into<String>) -> Self {
+        self.errors.push(ProblemField { pointer: pointer.into(), message: message.into() });
+        self
+    }
+
+    /// 400: the request can't be read.
+    pub(super) fn malformed(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "malformed-request", "The request can't be read", detail)
+    }
+
+    /// 400: a query parameter or header can't be read.
+    pub(super) fn malformed_parameter(name: &str, message: impl Into<String>) -> Self {
+        Self::malformed(format!("{name} can't be taken")).at(format!("/{name}"), message)
+    }
+
+    /// 401: no key, or an unknown one.
+    pub(super) fn unauthorized(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "An API key is needed", detail)
+    }
+
+    /// 403: the key's role does not reach.
+    pub(super) fn forbidden(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "forbidden", "The role of the API key does not reach", detail)
+    }
+
+    /// 413: the body is too large.
+    pub(super) fn too_large(limit: usize) -> Self {
+        Self::of_status(StatusCode::PAYLOAD_TOO_LARGE, format!("a request body may have {limit} octets"))
+    }
+
+    /// 408: the body did not arrive in time.
+    pub(super) fn too_slow() -> Self {
+        Self::of_status(StatusCode::REQUEST_TIMEOUT, "the request body did not arrive in time")
+    }
+
+    /// 500: our fault; the details are in the log.
+    pub(super) fn internal() -> Self {
+        Self::of_status(StatusCode::INTERNAL_SERVER_ERROR, "see the log of the server")
+    }
+
+    /// 503: not now.
+    pub(super) fn unavailable(detail: impl Into<String>) -> Self {
+        Self::of_status(StatusCode::SERVICE_UNAVAILABLE, detail)
+    }
+
+    /// A problem that its status says enough about.
+    fn of_status(status: StatusCode, detail: impl Into<String>) -> Self {
+        let (slug, title) = match status {
+            StatusCode::BAD_REQUEST => ("malformed-request", "The request can't be read"),
+            StatusCode::UNAUTHORIZED => ("unauthorized", "An API key is needed"),
+            StatusCode::FORBIDDEN => ("forbidden", "The role of the API key does not reach"),
+            StatusCode::NOT_FOUND => ("not-found", "There is no such thing"),
+            StatusCode::METHOD_NOT_ALLOWED => ("method-not-allowed", "The method is not for this path"),
+            StatusCode::REQUEST_TIMEOUT => ("request-timeout", "The request took too long"),
+            StatusCode::PAYLOAD_TOO_LARGE => ("body-too-large", "The request body is too large"),
+            StatusCode::SERVICE_UNAVAILABLE => ("unavailable", "Not available at the moment"),
+            status if status.is_client_error() => ("malformed-request", "The request can't be taken"),
+            _ => ("internal", "The server failed"),
+        };
+        Self::new(status, slug, title, detail)
+    }
+
+    fn status(&self) -> StatusCode {
+        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    fn json(&self) -> String {
+        // Strings and numbers only: this can't fail.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.title, self.detail)
+    }
+}
+
+impl ResponseError for Problem {
+    fn status_code(&self) -> StatusCode {
+        self.status()
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut response = HttpResponse::build(self.status());
+        response.content_type(MEDIA_TYPE);
+        match self.status() {
+            StatusCode::UNAUTHORIZED => {
+                response.insert_header((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"eim\"")));
+            }
+            StatusCode::SERVICE_UNAVAILABLE => {
+                response.insert_header((header::RETRY_AFTER, HeaderValue::from_static("5")));
+            }
+            StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT => {
+                // The rest of the body is not read: the connection can't serve another request.
+                response.force_close();
+            }
+            _ => {}
+        }
+        response.body(self.json())
+    }
+}
+
+/// The one place where failures of use cases become HTTP.
+impl From<ManageError> for Problem {
+    fn from(error: ManageError) -> Self {
+        match error {
+            ManageError::NotFound { .. } => Self::of_status(StatusCode::NOT_FOUND, error.to_string()),
+            ManageError::Conflict { slug, message } => {
+                Self::new(StatusCode::CONFLICT, slug, "The state does not allow it", message)
+            }
+            ManageError::Invalid(fields) => {
+                let detail = match fields.as_slice() {
+                    [field] => format!("{}: {}", field.pointer, field.message),
+                    fields => format!("{} values of the request can't be taken", fields.len()),
+                };
+                let problem =
+                    Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-value", "A value can't be taken", detail);
+                fields.into_iter().fold(problem, |problem, field| problem.at(field.pointer, field.message))
+            }
+            ManageError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        tracing::error!(%error, "an API request failed in the store");
+        if error.retryable() { Self::unavailable("the store did not answer; try again") } else { Self::internal() }
+    }
+}
+
+/// Wraps the whole application: whatever answers with an error, the framework included, answers with a problem.
+pub(crate) async fn as_problems(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    let started = Instant::now();
+    let method = request.method().clone();
+    let response = next.call(request).await?.map_into_boxed_body();
+    let status = response.status();
+    tracing::debug!(
+        %method,
+        path = response.request().match_pattern().unwrap_or_default(),
+        status = status.as_u16(),
+        seconds = started.elapsed().as_secs_f64(),
+        "API request"
+    );
+    let is_problem = response.headers().get(header::CONTENT_TYPE).is_some_and(|value| value == MEDIA_TYPE);
+    if !(status.is_client_error() || status.is_server_error()) || is_problem {
+        return Ok(response);
+    }
+    let detail = match status {
+        StatusCode::METHOD_NOT_ALLOWED => format!("{method} is not allowed here"),
+        StatusCode::NOT_FOUND => "there is nothing at this path".to_owned(),
+        status => status.canonical_reason().unwrap_or("the request failed").to_owned(),
+    };
+    let mut problem = Problem::of_status(status, detail).error_response();
+    if let Some(allow) = response.headers().get(header::ALLOW) {
+        problem.headers_mut().insert(header::ALLOW, allow.clone());
+    }
+    Ok(response.into_response(problem))
+}
+
+/// The answer for paths that do not exist.
+pub(super) async fn not_found() -> Problem {
+    Problem::of_status(StatusCode::NOT_FOUND, "there is nothing at this path")
+}
+
+impl actix_web::Responder for Problem {
+    type Body = BoxBody;
+
+    fn respond_to(self, _: &actix_web::HttpRequest) -> HttpResponse {
+        self.error_response()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use eim_core::manage::FieldError;
+
+    #[test]
+    fn each_failure_of_a_use_case_has_its_status_and_type() {
+        let conflict = ManageError::Conflict { slug: "operation-delivered", message: "too late".to_owned() };
+        let invalid =
+            ManageError::Invalid(vec![FieldError::new("/eid", "32 digits"), FieldError::new("/tags", "texts")]);
+        for (error, status, slug) in [
+            (ManageError::NotFound { what: "eUICC", id: "1".to_owned() }, 404, "not-found"),
+            (conflict, 409, "operation-delivered"),
+            (invalid, 422, "invalid-value"),
+        ] {
+            let problem = Problem::from(error);
+            assert_eq!((problem.status, problem.problem_type), (status, format!("urn:eim:problem:{slug}")));
+        }
+    }
+
+    #[test]
+    fn the_offending_members_are_named() {
+        let problem = Problem::from(ManageError::invalid("/psmo/0/enable/iccid", "18 to 20 digits"));
+        assert_eq!(problem.errors.len(), 1);
+        assert_eq!(problem.errors[0].pointer, "/psmo/0/enable/iccid");
+        assert!(problem.detail.contains("18 to 20 digits"));
+        let response = problem.error_response();
+        assert_eq!(
+            response.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes),
+            Some(MEDIA_TYPE.as_bytes())
+        );
+    }
+}

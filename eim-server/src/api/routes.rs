@@ -1,0 +1,70 @@
+//! Every route of the operator API on one page, with the role it needs.
+
+use super::auth::admit;
+use super::v1::{eim, euiccs, operations};
+use super::{health, metrics, openapi, problem};
+use actix_web::middleware::from_fn;
+use actix_web::web::{self, ServiceConfig, get, patch, post};
+use actix_web::{FromRequest, Handler, Responder, Route};
+use eim_core::manage::Role::{self, Operator, Viewer};
+
+/// The routes. `Data<Api>` must be in the application data, and [`super::as_problems`] around the application.
+///
+/// Setting `resultPolicy` to `lab` needs the role admin beyond what stands here (see [`super::auth`]).
+pub fn routes(config: &mut ServiceConfig) {
+    config
+        .service(
+            web::scope("/api/v1")
+                .service(web::resource("/euiccs").route(allow(Viewer, get(), euiccs::list::list)).route(allow(
+                    Operator,
+                    post(),
+                    euiccs::register::register,
+                )))
+                .service(web::resource("/euiccs/{eid}").route(allow(Viewer, get(), euiccs::show::show)).route(allow(
+                    Operator,
+                    patch(),
+                    euiccs::update::update,
+                )))
+                .service(web::resource("/euiccs/{eid}/profiles").route(allow(
+                    Viewer,
+                    get(),
+                    euiccs::profiles::profiles,
+                )))
+                .service(web::resource("/euiccs/{eid}/events").route(allow(Viewer, get(), euiccs::events::events)))
+                .service(web::resource("/euiccs/{eid}/operations").route(allow(
+                    Operator,
+                    post(),
+                    operations::create::create,
+                )))
+                .service(web::resource("/operations").route(allow(Viewer, get(), operations::list::list)))
+                .service(web::resource("/operations/{id}").route(allow(Viewer, get(), operations::show::show)))
+                .service(web::resource("/operations/{id}/cancel").route(allow(
+                    Operator,
+                    post(),
+                    operations::cancel::cancel,
+                )))
+                .service(web::resource("/operations/{id}/abandon").route(allow(
+                    Operator,
+                    post(),
+                    operations::abandon::abandon,
+                )))
+                .service(web::resource("/eim").route(allow(Viewer, get(), eim::show::show))),
+        )
+        .service(web::resource("/healthz").route(get().to(health::healthz)))
+        .service(web::resource("/readyz").route(get().to(health::readyz)))
+        .service(web::resource("/metrics").route(get().to(metrics::metrics)))
+        .service(web::resource("/openapi.json").route(get().to(openapi::openapi_json)))
+        .service(web::redirect("/docs", "/docs/"))
+        .service(openapi::docs())
+        .default_service(web::to(problem::not_found));
+}
+
+/// A route that needs a key with at least this role.
+fn allow<F, Args>(role: Role, route: Route, handler: F) -> Route
+where
+    F: Handler<Args>,
+    F::Output: Responder + 'static,
+    Args: FromRequest + 'static,
+{
+    route.to(handler).wrap(from_fn(move |request, next| admit(role, request, next)))
+}

@@ -1,0 +1,24 @@
+//! Request bodies as the OpenAPI document shows them.
+//!
+//! These types are the description only. The bodies themselves are read in `eim_core::manage`, where an error can name
+//! the member by its JSON pointer.
+
+mod eco;
+mod euicc;
+mod operation;
+mod psmo;
+
+pub use eco::{Eco, EimConfiguration, EimConfigurationData, EimPublicKeyData, NamedEim, TrustedPublicKeyDataTls};
+pub use euicc::{AssociationPatch, EuiccPatch};
+pub use operation::{EuiccDataRequest, NewOperation};
+pub use psmo::{
+    ConfigureImmediateEnable, EnableProfile, ListProfileInfo, Profile, ProfileClass, Psmo, SetDefaultDpAddress,
+};
+
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+/// An operation without parameters: an empty object.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NoParameters {}

@@ -1,0 +1,3 @@
+//! This eIM.
+
+pub mod show;

@@ -1,0 +1,8 @@
+//! eUICCs.
+
+pub mod events;
+pub mod list;
+pub mod profiles;
+pub mod register;
+pub mod show;
+pub mod update;

@@ -1,0 +1,5 @@
+//! Version 1 of the API: one folder for each noun, one file for each verb.
+
+pub(super) mod eim;
+pub(super) mod euiccs;
+pub(super) mod operations;

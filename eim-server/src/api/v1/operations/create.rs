@@ -1,0 +1,43 @@
+//! POST /api/v1/euiccs/{eid}/operations
+
+use crate::api::request::{idempotency_key, json, to_the_end};
+use crate::api::schema::NewOperation;
+use crate::api::{Api, Problem};
+use actix_web::http::header;
+use actix_web::web::{Data, Path, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use eim_core::manage;
+use eim_core::manage::views::OperationView;
+
+/// Asks a device to do something when it polls next.
+///
+/// The body has exactly one of `psmo`, `eco` and `euiccData`. Several entries of one list travel in one package.
+#[utoipa::path(
+    post, path = "/api/v1/euiccs/{eid}/operations", tag = "Operations", operation_id = "createOperation",
+    params(
+        ("eid" = String, Path, description = "32 digits."),
+        ("Idempotency-Key" = Option<String>, Header, description = "A repeated request with the same key has the same answer and no second effect."),
+    ),
+    request_body = NewOperation,
+    responses(
+        (status = 202, description = "Accepted; see the operation for what becomes of it.", body = OperationView, headers(("Location" = String, description = "The operation."))),
+        (status = 404, description = "The eUICC is not registered.", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The state of the eUICC does not allow it.", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "A value can't be taken.", body = Problem, content_type = "application/problem+json"),
+    ),
+    security(("apiKey" = ["operator"])),
+)]
+pub async fn create(
+    request: HttpRequest,
+    eid: Path<String>,
+    payload: Payload,
+    api: Data<Api>,
+) -> Result<HttpResponse, Problem> {
+    let idempotency_key = idempotency_key(&request)?;
+    let body = json(&request, payload, &api).await?;
+    let eim = api.eim.clone();
+    let operation =
+        to_the_end(async move { manage::create_operation(&eid, body, idempotency_key.as_deref(), &eim).await }).await?;
+    let location = format!("/api/v1/operations/{}", operation.id);
+    Ok(HttpResponse::Accepted().insert_header((header::LOCATION, location)).json(operation))
+}

@@ -1,0 +1,32 @@
+//! GET /api/v1/operations
+
+use crate::api::request::Parameters;
+use crate::api::{Api, Problem};
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
+use eim_core::manage::views::{OperationView, Page};
+use eim_core::manage::{self, OperationFilter};
+
+/// The operations, page by page.
+#[utoipa::path(
+    get, path = "/api/v1/operations", tag = "Operations", operation_id = "listOperations",
+    params(
+        ("eid" = Option<String>, Query, description = "Only operations for this eUICC."),
+        ("state" = Option<String>, Query, description = "Only operations in this state."),
+        ("cursor" = Option<String>, Query, description = "`nextCursor` of the page before."),
+        ("limit" = Option<u32>, Query, description = "How many items a page may have."),
+    ),
+    responses((status = 200, description = "One page.", body = Page<OperationView>)),
+    security(("apiKey" = ["viewer"])),
+)]
+pub async fn list(request: HttpRequest, api: Data<Api>) -> Result<HttpResponse, Problem> {
+    let mut parameters = Parameters::of(&request)?;
+    let filter = OperationFilter {
+        eid: parameters.text("eid"),
+        state: parameters.text("state"),
+        cursor: parameters.text("cursor"),
+        limit: parameters.limit()?,
+    };
+    parameters.finish()?;
+    Ok(HttpResponse::Ok().json(manage::list_operations(filter, &api.eim).await?))
+}

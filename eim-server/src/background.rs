@@ -1,0 +1,76 @@
+//! What happens by time alone: the jobs of the library, called every few seconds.
+
+use eim_core::{Eim, jobs};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// Fine enough for deadlines that count in hours, and little enough of `lastSeenAt` to lose in a crash.
+const PERIOD: Duration = Duration::from_secs(2);
+
+/// The background task. Dropped, it ends after the round it is in.
+pub(crate) struct Background {
+    finish: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl Background {
+    pub(crate) fn start(eim: Eim) -> Self {
+        let (finish, finished) = watch::channel(false);
+        Self { finish, task: tokio::spawn(rounds(eim, finished)) }
+    }
+
+    /// Ends between two rounds, never inside of one; with a last round when it is asked for.
+    pub(crate) async fn stop(self, last_round: bool) {
+        let Self { finish, task } = self;
+        if last_round {
+            // A task that is gone already has no last round.
+            let _ = finish.send(true);
+        }
+        drop(finish);
+        if let Err(error) = task.await {
+            tracing::error!(%error, "the background task was cut off");
+        }
+    }
+}
+
+async fn rounds(eim: Eim, mut finished: watch::Receiver<bool>) {
+    loop {
+        let finish = tokio::select! {
+            changed = finished.changed() => Some(changed.is_ok()),
+            () = tokio::time::sleep(PERIOD) => None,
+        };
+        match finish {
+            Some(false) => return,
+            Some(true) => return flush_sightings(&eim).await,
+            None => {
+                flush_sightings(&eim).await;
+                expire_operations(&eim).await;
+            }
+        }
+    }
+}
+
+async fn flush_sightings(eim: &Eim) {
+    if let Err(error) = jobs::flush_sightings(eim).await {
+        tracing::error!(%error, "the times when devices were seen could not be written");
+    }
+}
+
+async fn expire_operations(eim: &Eim) {
+    let mut expired = 0;
+    // Some hundreds are ended at once; after a long stop there may be many more.
+    loop {
+        match jobs::expire_operations(eim).await {
+            Ok(0) => break,
+            Ok(some) => expired += some,
+            Err(error) => {
+                tracing::error!(%error, "operations could not be expired");
+                break;
+            }
+        }
+    }
+    if expired > 0 {
+        tracing::info!(expired, "operations have expired");
+    }
+}

@@ -1,0 +1,272 @@
+//! The one composition root: from configuration to a running server. Tests and the demo come in here, too.
+//!
+//! Everything is passed in or made here; nothing is global. Port 0 takes a free port, and [`Server`] tells which.
+
+use crate::api::{self, Api};
+use crate::background::Background;
+use crate::config::{Config, Limits};
+use crate::front::{self, Front};
+use crate::identity::{DataDir, DataDirLock, Identity, TlsIdentity};
+use actix_web::dev::ServerHandle;
+use actix_web::middleware::from_fn;
+use actix_web::web::Data;
+use actix_web::{App, HttpServer};
+use anyhow::{Context, bail};
+use eim_core::pki::{LabPolicy, TrustStore};
+use eim_core::ports::{Clock, Entropy, SystemClock, SystemEntropy};
+use eim_core::store::{Store, StoreUrl};
+use eim_core::{Eim, EimParts};
+use prometheus::Registry;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::task::JoinHandle;
+
+/// Threads of the API listener when none are configured.
+const API_WORKERS: usize = 2;
+
+/// What a server takes from outside beside its configuration: time and randomness.
+#[derive(Clone)]
+pub struct BootPorts {
+    /// The clock; the system's by default.
+    pub clock: Arc<dyn Clock>,
+    /// The random numbers, those of identifiers and API keys included; the system's by default. The generated signing and
+    /// TLS keys always come from the system.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+impl Default for BootPorts {
+    fn default() -> Self {
+        Self { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy) }
+    }
+}
+
+/// A running server. Dropped without [`Server::stop`] it ends at once, as if it had crashed.
+pub struct Server {
+    /// Where the device front listens (HTTPS).
+    pub esipa_addr: SocketAddr,
+    /// Where the operator API listens (HTTP).
+    pub api_addr: SocketAddr,
+    /// The application behind both.
+    pub eim: Eim,
+    /// The DER certificate that a device trusts to accept the front.
+    pub esipa_trust_der: Vec<u8>,
+    /// Whether this was the first start with this data directory.
+    pub first_start: bool,
+    running: Running,
+}
+
+/// The application without listeners, for commands.
+pub struct Composition {
+    /// The application.
+    pub eim: Eim,
+    /// The TLS identity of the device front.
+    pub tls: TlsIdentity,
+    /// Whether this was the first start with this data directory.
+    pub first_start: bool,
+    registry: Registry,
+}
+
+/// Starts a server: identity, store, both listeners and the background task.
+///
+/// # Errors
+/// When something of the configuration does not hold in reality; the message says what.
+pub async fn start(config: Config, ports: BootPorts) -> anyhow::Result<Server> {
+    let dir = DataDir::open(&config.data.dir)?;
+    let lock = match config.store_url() {
+        StoreUrl::Sqlite(_) => Some(dir.lock_for_server()?),
+        StoreUrl::Postgres(_) => None,
+    };
+    let Composition { eim, tls, first_start, registry } = compose(&config, ports).await?;
+    let (esipa_addr, esipa) = listen_esipa(&config, &eim, &tls)?;
+    let (api_addr, api) = match listen_api(&config, &eim, registry) {
+        Ok(listening) => listening,
+        Err(error) => {
+            esipa.handle.stop(false).await;
+            return Err(error);
+        }
+    };
+    let background = Background::start(eim.clone());
+    let running = Running { listeners: vec![esipa, api], background: Some(background), lock };
+    Ok(Server { esipa_addr, api_addr, eim, esipa_trust_der: tls.trust_der(), first_start, running })
+}
+
+/// Builds the application: identity, store (migrated, when it is SQLite), trust and metrics.
+///
+/// # Errors
+/// When something of the configuration does not hold in reality, or PostgreSQL lacks migrations.
+pub async fn compose(config: &Config, ports: BootPorts) -> anyhow::Result<Composition> {
+    let dir = DataDir::open(&config.data.dir)?;
+    let Identity { eim: identity, signer, tls, first_start } = Identity::prepare(config, &dir, ports.entropy.as_ref())?;
+    let store = open_store(config).await?;
+    let trust = match &config.pki.ci_dir {
+        Some(path) => TrustStore::from_dir(path).with_context(|| format!("pki.ci_dir {}", path.display()))?,
+        None => TrustStore::empty(),
+    };
+    let registry = Registry::new();
+    #[cfg(target_os = "linux")]
+    registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+    let metrics = eim_core::metrics::Metrics::new(&registry)?;
+    let eim = Eim::new(EimParts {
+        identity,
+        store,
+        clock: ports.clock,
+        entropy: ports.entropy,
+        signer: Arc::new(signer),
+        trust,
+        lab: LabPolicy::enabled_by_configuration(config.lab.enabled),
+        metrics,
+    });
+    Ok(Composition { eim, tls, first_start, registry })
+}
+
+impl Server {
+    /// Stops: no new connections, requests under way are answered (up to `limits.shutdown_timeout_s`), then all is over.
+    pub async fn stop(self) {
+        self.running.stop(true).await;
+    }
+
+    /// Stops at once, as a crash would; requests under way get no answer.
+    pub async fn kill(self) {
+        self.running.stop(false).await;
+    }
+
+    /// Returns when a listener has ended by itself, which it should not.
+    pub async fn failed(&mut self) {
+        let tasks = self.running.listeners.iter_mut().map(|listener| &mut listener.task);
+        let (outcome, index, _) = futures_util::future::select_all(tasks).await;
+        // A finished task can't be waited for a second time.
+        self.running.listeners.remove(index);
+        tracing::error!(?outcome, "a listener ended by itself");
+    }
+}
+
+struct Running {
+    listeners: Vec<Listener>,
+    background: Option<Background>,
+    lock: Option<DataDirLock>,
+}
+
+struct Listener {
+    handle: ServerHandle,
+    task: JoinHandle<io::Result<()>>,
+}
+
+impl Running {
+    async fn stop(mut self, gracefully: bool) {
+        let handles = self.listeners.iter().map(|listener| listener.handle.stop(gracefully));
+        futures_util::future::join_all(handles).await;
+        for listener in self.listeners.drain(..) {
+            if let Ok(Err(error)) = listener.task.await {
+                tracing::error!(%error, "a listener ended with an error");
+            }
+        }
+        if let Some(background) = self.background.take() {
+            background.stop(gracefully).await;
+        }
+        drop(self.lock.take());
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        for listener in &self.listeners {
+            // The order is sent by the call; the future only waits for it to be carried out.
+            drop(listener.handle.stop(false));
+        }
+    }
+}
+
+/// Opens the database without looking at its migrations.
+///
+/// # Errors
+/// When it can't be reached or opened.
+pub async fn connect(config: &Config) -> anyhow::Result<Store> {
+    let url = config.store_url();
+    let opened = Store::open(&url, config.store.pool_size).await;
+    opened.with_context(|| format!("the store {url} can't be opened (store.url)"))
+}
+
+async fn open_store(config: &Config) -> anyhow::Result<Store> {
+    let url = config.store_url();
+    let store = connect(config).await?;
+    match url {
+        StoreUrl::Sqlite(_) => {
+            let run = store.migrate().await.with_context(|| format!("the store {url} can't be migrated"))?;
+            if !run.is_empty() {
+                tracing::info!(migrations = run.len(), "the store was migrated");
+            }
+        }
+        StoreUrl::Postgres(_) => {
+            let pending = store.pending_migrations().await.with_context(|| format!("the store {url} can't be read"))?;
+            if !pending.is_empty() {
+                bail!(
+                    "the store {url} lacks {} migration(s) ({}); run `eim-server migrate`",
+                    pending.len(),
+                    pending.join(", ")
+                );
+            }
+        }
+    }
+    Ok(store)
+}
+
+/// Applies the limits of the configuration. A macro, because the bounds of [`HttpServer`] name types of crates that are not
+/// ours to name. To be applied before binding.
+macro_rules! limited {
+    ($server:expr, $limits:expr, $workers:expr) => {{
+        let limits: &Limits = $limits;
+        let server = $server
+            .keep_alive(limits.keep_alive())
+            .client_request_timeout(limits.request_timeout())
+            .tls_handshake_timeout(limits.handshake_timeout())
+            .max_connections(limits.max_connections)
+            .max_connection_rate(limits.max_handshakes)
+            .backlog(limits.backlog)
+            .shutdown_timeout(limits.shutdown_timeout_s)
+            .tcp_nodelay(true)
+            .disable_signals();
+        // None configured: one for each core.
+        if $workers == 0 { server } else { server.workers($workers) }
+    }};
+}
+
+/// Starts a bound listener and tells its real address.
+macro_rules! run {
+    ($server:expr) => {{
+        let server = $server;
+        let addr = server.addrs().first().copied().context("no address was bound")?;
+        let running = server.run();
+        (addr, Listener { handle: running.handle(), task: tokio::spawn(running) })
+    }};
+}
+
+fn listen_esipa(config: &Config, eim: &Eim, tls: &TlsIdentity) -> anyhow::Result<(SocketAddr, Listener)> {
+    let limits = &config.limits;
+    let shared = Data::new(Front::new(eim.clone(), limits));
+    let server = HttpServer::new(move || App::new().app_data(shared.clone()).configure(front::routes));
+    let server = limited!(server, limits, limits.workers)
+        .bind_rustls_0_23(config.esipa.listen, front::server_config(tls)?)
+        .with_context(|| format!("esipa.listen {} can't be bound", config.esipa.listen))?;
+    Ok(run!(server))
+}
+
+fn listen_api(config: &Config, eim: &Eim, registry: Registry) -> anyhow::Result<(SocketAddr, Listener)> {
+    if !config.api.listen.ip().is_loopback() {
+        tracing::warn!(listen = %config.api.listen, "the operator API is plain HTTP and listens beyond loopback");
+    }
+    let limits = &config.limits;
+    let shared = Data::new(Api::new(eim.clone(), registry, limits).context("the OpenAPI document can't be written")?);
+    let server = HttpServer::new(move || {
+        App::new()
+            .app_data(shared.clone())
+            .wrap(api::security_headers())
+            .wrap(from_fn(api::as_problems))
+            .configure(api::routes::routes)
+    });
+    let workers = if limits.workers == 0 { API_WORKERS } else { limits.workers };
+    let server = limited!(server, limits, workers)
+        .bind(config.api.listen)
+        .with_context(|| format!("api.listen {} can't be bound", config.api.listen))?;
+    Ok(run!(server))
+}

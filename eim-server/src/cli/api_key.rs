@@ -1,0 +1,42 @@
+//! `eim-server api-key create`
+
+use crate::boot::{self, BootPorts};
+use crate::config::Config;
+use eim_core::manage::{self, Role};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// viewer, operator or admin.
+    #[arg(long, value_parser = role)]
+    role: Role,
+    /// For whom or what the key is.
+    #[arg(long)]
+    name: String,
+}
+
+fn role(text: &str) -> Result<Role, String> {
+    text.parse().map_err(|_| "expected viewer, operator or admin".to_owned())
+}
+
+/// Works beside a running server: the key is known as soon as it is stored.
+pub(super) async fn create(arguments: &Arguments, config: &Config) -> anyhow::Result<()> {
+    let eim = boot::compose(config, BootPorts::default()).await?.eim;
+    let (view, key) = manage::create_api_key(&arguments.name, arguments.role, &eim).await.map_err(explain)?;
+    eprintln!("API key {} for {:?} with the role {}; it is not shown again:", view.id, view.name, view.role);
+    super::print(&key)?;
+    Ok(())
+}
+
+/// On the command line there is no place for pointers: the messages say it.
+fn explain(error: manage::ManageError) -> anyhow::Error {
+    match error {
+        manage::ManageError::Invalid(fields) => {
+            let texts: Vec<String> = fields
+                .into_iter()
+                .map(|field| format!("{}: {}", field.pointer.trim_start_matches('/'), field.message))
+                .collect();
+            anyhow::anyhow!(texts.join("; "))
+        }
+        error => error.into(),
+    }
+}

@@ -1,0 +1,153 @@
+//! The command line. Standard output carries the result alone; everything else goes to standard error.
+//!
+//! Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.
+
+mod api_key;
+mod check_config;
+mod config_data;
+mod demo;
+mod migrate;
+mod serve;
+
+use crate::config::{self, Config};
+use crate::telemetry;
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Wrong usage or configuration, as for clap.
+const USAGE: u8 = 2;
+
+/// An eIM server (GSMA SGP.32).
+#[derive(Debug, Parser)]
+#[command(name = "eim-server", version, about, disable_help_subcommand = true)]
+struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+struct Common {
+    /// Configuration file (TOML); `check-config` prints one with every key.
+    #[arg(long, global = true, env = "EIM_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Data directory, in place of data.dir of the configuration.
+    #[arg(long, global = true, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the server.
+    Serve(serve::Arguments),
+    /// Runs the server with a small simulated fleet and switches profiles.
+    Demo(demo::Arguments),
+    /// Brings the database to this version.
+    Migrate,
+    /// Prints the configuration in force, without secrets.
+    CheckConfig,
+    /// API keys.
+    #[command(subcommand)]
+    ApiKey(ApiKey),
+    /// What eUICCs know of this eIM.
+    #[command(subcommand)]
+    Eim(Eim),
+}
+
+#[derive(Debug, Subcommand)]
+enum ApiKey {
+    /// Makes an API key and prints it, once.
+    Create(api_key::Arguments),
+}
+
+#[derive(Debug, Subcommand)]
+enum Eim {
+    /// Prints EimConfigurationData and AddInitialEimRequest.
+    ConfigData(config_data::Arguments),
+}
+
+/// Reads the arguments and does what they say.
+#[must_use]
+pub fn run() -> ExitCode {
+    let Cli { common, command } = Cli::parse();
+    let environment = std::env::vars_os()
+        .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()));
+    let mut config = match config::load(common.config.as_deref(), environment) {
+        Ok(config) => config,
+        Err(error) => return fail(&error, USAGE),
+    };
+    if let Some(dir) = &common.data_dir {
+        config.data.dir.clone_from(dir);
+    }
+    if let Command::Serve(arguments) = &command
+        && let Err(error) = arguments.check()
+    {
+        return fail(&error, USAGE);
+    }
+    if let Err(error) = telemetry::init(&config.log) {
+        return fail(&error, USAGE);
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error, 1),
+    };
+    match runtime.block_on(execute(command, &common, config)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&format_args!("{error:#}"), 1),
+    }
+}
+
+async fn execute(command: Command, common: &Common, config: Config) -> anyhow::Result<()> {
+    match command {
+        Command::Serve(_) => serve::run(common, config).await,
+        Command::Demo(arguments) => demo::run(&arguments, config).await,
+        Command::Migrate => migrate::run(&config).await,
+        Command::CheckConfig => check_config::run(&config),
+        Command::ApiKey(ApiKey::Create(arguments)) => api_key::create(&arguments, &config).await,
+        Command::Eim(Eim::ConfigData(arguments)) => config_data::run(&arguments, &config).await,
+    }
+}
+
+fn fail(error: &dyn std::fmt::Display, code: u8) -> ExitCode {
+    eprintln!("eim-server: {error}");
+    ExitCode::from(code)
+}
+
+/// Prints the result of a command.
+fn print(text: &str) -> std::io::Result<()> {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{}", text.trim_end())?;
+    out.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_commands_of_the_contract_are_understood() {
+        for line in [
+            "serve",
+            "serve --config x.toml --data-dir d --role all",
+            "demo --devices 3 --keep",
+            "migrate",
+            "check-config",
+            "api-key create --role admin --name ops",
+            "eim config-data --format der --out eim.der",
+        ] {
+            Cli::try_parse_from(std::iter::once("eim-server").chain(line.split(' '))).unwrap();
+        }
+        assert!(Cli::try_parse_from(["eim-server", "api-key", "create", "--role", "root", "--name", "x"]).is_err());
+    }
+}

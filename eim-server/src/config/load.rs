@@ -1,0 +1,240 @@
+//! Reads the three sources and names the key of everything that is wrong.
+
+use super::Config;
+use config::{Environment, File, FileFormat, Map, Value, ValueKind};
+use serde::de::{Deserialize, Deserializer, Error as _};
+use std::collections::BTreeSet;
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+pub(super) const DEFAULT: &str = include_str!("default.toml");
+const PREFIX: &str = "EIM__";
+
+/// Why the configuration can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file can't be read.
+    #[error("the configuration file {} can't be read: {source}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is not TOML.
+    #[error("the configuration file {} is not valid TOML: {reason}", path.display())]
+    Syntax {
+        /// Which.
+        path: PathBuf,
+        /// Why, with line and column.
+        reason: String,
+    },
+    /// Keys that do not exist.
+    #[error("unknown configuration key {key} in {source_name}; `eim-server check-config` lists all keys")]
+    UnknownKey {
+        /// As `section.key`, or as the variable was written.
+        key: String,
+        /// The file or the environment.
+        source_name: String,
+    },
+    /// A value that its key can't have.
+    #[error("{0}")]
+    Value(String),
+}
+
+/// Reads the configuration from `default.toml`, then the file, then the variables that begin with `EIM__`. Other
+/// variables are ignored.
+///
+/// # Errors
+/// When the file can't be read, a key is unknown or a value is not what its key takes; the message names it.
+pub fn load(
+    file: Option<&Path>,
+    environment: impl IntoIterator<Item = (String, String)>,
+) -> Result<Config, ConfigError> {
+    let known = known_keys()?;
+    let mut builder = config::Config::builder().add_source(File::from_str(DEFAULT, FileFormat::Toml));
+    if let Some(path) = file {
+        let text =
+            std::fs::read_to_string(path).map_err(|source| ConfigError::File { path: path.to_owned(), source })?;
+        let syntax =
+            |error: config::ConfigError| ConfigError::Syntax { path: path.to_owned(), reason: error.to_string() };
+        for key in keys_of(&text).map_err(syntax)? {
+            if !known.contains(&key) {
+                return Err(ConfigError::UnknownKey { key, source_name: format!("file {}", path.display()) });
+            }
+        }
+        builder = builder.add_source(File::from_str(&text, FileFormat::Toml));
+    }
+    let mut variables = Map::new();
+    for (name, value) in environment {
+        let Some(rest) = name.strip_prefix(PREFIX) else { continue };
+        if !known.contains(&rest.to_lowercase().replace("__", ".")) {
+            return Err(ConfigError::UnknownKey { key: name, source_name: "the environment".to_owned() });
+        }
+        variables.insert(name, value);
+    }
+    let environment = Environment::with_prefix("EIM").prefix_separator("__").separator("__").source(Some(variables));
+    let merged = builder.add_source(environment).build().map_err(|error| ConfigError::Value(error.to_string()))?;
+    let config: Config = merged.try_deserialize().map_err(|error| ConfigError::Value(error.to_string()))?;
+    check(&config)?;
+    Ok(config)
+}
+
+/// What no single value shows.
+fn check(config: &Config) -> Result<(), ConfigError> {
+    let refuse = |text: String| Err(ConfigError::Value(text));
+    if config.data.dir.as_os_str().is_empty() {
+        return refuse("data.dir must name a folder".to_owned());
+    }
+    if config.eim.fqdn.is_empty() {
+        return refuse("eim.fqdn must be a host name".to_owned());
+    }
+    if let Some(id) = &config.eim.id
+        && let Err(error) = eim_core::ids::EimId::from_str(id)
+    {
+        return refuse(format!("eim.id: {error}"));
+    }
+    if config.eim.signing_certificate.is_some() && config.eim.signing_key.is_none() {
+        return refuse("eim.signing_certificate needs eim.signing_key".to_owned());
+    }
+    if config.esipa.tls_certificate.is_some() != config.esipa.tls_key.is_some() {
+        return refuse("esipa.tls_certificate and esipa.tls_key must be set both or not at all".to_owned());
+    }
+    if let Err(reason) = crate::telemetry::filter(&config.log.level) {
+        return refuse(format!("log.level: {reason}"));
+    }
+    let limits = &config.limits;
+    for (key, value) in [
+        ("store.pool_size", config.store.pool_size as u64),
+        ("limits.body_bytes", limits.body_bytes as u64),
+        ("limits.max_connections", limits.max_connections as u64),
+        ("limits.max_handshakes", limits.max_handshakes as u64),
+        ("limits.handshake_timeout_ms", limits.handshake_timeout_ms),
+        ("limits.request_timeout_ms", limits.request_timeout_ms),
+        ("limits.keep_alive_ms", limits.keep_alive_ms),
+    ] {
+        if value == 0 {
+            return refuse(format!("{key} must be more than 0"));
+        }
+    }
+    Ok(())
+}
+
+/// Every key, as `section.key`: those of `default.toml`, which holds all.
+fn known_keys() -> Result<BTreeSet<String>, ConfigError> {
+    keys_of(DEFAULT).map_err(|error| ConfigError::Value(format!("default.toml: {error}")))
+}
+
+fn keys_of(text: &str) -> Result<BTreeSet<String>, config::ConfigError> {
+    let table: Map<String, Value> =
+        config::Config::builder().add_source(File::from_str(text, FileFormat::Toml)).build()?.try_deserialize()?;
+    let mut keys = BTreeSet::new();
+    collect("", table, &mut keys);
+    Ok(keys)
+}
+
+fn collect(prefix: &str, table: Map<String, Value>, keys: &mut BTreeSet<String>) {
+    for (name, value) in table {
+        let key = if prefix.is_empty() { name } else { format!("{prefix}.{name}") };
+        match value.kind {
+            ValueKind::Table(inner) if !inner.is_empty() => collect(&key, inner, keys),
+            // An empty table is harmless when its section exists; under any other name it is unknown as it stands.
+            ValueKind::Table(_) if prefix.is_empty() && DEFAULT.contains(&format!("\n[{key}]\n")) => {}
+            _ => {
+                keys.insert(key);
+            }
+        }
+    }
+}
+
+pub(super) fn parsed<'de, D: Deserializer<'de>, T: FromStr<Err: Display>>(deserializer: D) -> Result<T, D::Error> {
+    String::deserialize(deserializer)?.trim().parse().map_err(D::Error::custom)
+}
+
+pub(super) fn parsed_or_none<'de, D: Deserializer<'de>, T: FromStr<Err: Display>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    text_or_none(deserializer)?.map(|text| text.parse().map_err(D::Error::custom)).transpose()
+}
+
+pub(super) fn text_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    Ok((!text.trim().is_empty()).then(|| text.trim().to_owned()))
+}
+
+pub(super) fn path_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
+    Ok(text_or_none(deserializer)?.map(PathBuf::from))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn environment(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    fn file(text: &str) -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        file
+    }
+
+    fn refusal(text: Option<&str>, pairs: &[(&str, &str)]) -> String {
+        let file = text.map(file);
+        load(file.as_ref().map(tempfile::NamedTempFile::path), environment(pairs)).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn defaults_are_complete() {
+        let config = Config::default();
+        assert_eq!(config.esipa.listen.port(), 8443);
+        assert!(config.eim.id.is_none() && config.store.url.is_none());
+        assert_eq!(config.store_url().to_string(), "sqlite://./eim-data/eim.db");
+    }
+
+    #[test]
+    fn the_environment_wins_over_the_file_and_the_file_over_the_default() {
+        let file = file("[api]\nlisten = '127.0.0.1:1'\n[limits]\nworkers = 3\n[pki]\n");
+        let variables =
+            environment(&[("EIM__API__LISTEN", "127.0.0.1:2"), ("EIM__LAB__ENABLED", "true"), ("PATH", "x")]);
+        let config = load(Some(file.path()), variables).unwrap();
+        assert_eq!((config.api.listen.port(), config.limits.workers, config.lab.enabled), (2, 3, true));
+    }
+
+    #[test]
+    fn an_unknown_key_is_named() {
+        for (text, key) in [("[esipa]\nlistn = 'x'", "esipa.listn"), ("x = 1", " x "), ("[nope]", " nope ")] {
+            let message = refusal(Some(text), &[]);
+            assert!(message.contains("unknown configuration key") && message.contains(key), "{message}");
+        }
+        for name in ["EIM__ESIPA__LISTN", "EIM__NOPE", "EIM__DATA__DIR__X"] {
+            assert!(refusal(None, &[(name, "1")]).contains(name));
+        }
+    }
+
+    #[test]
+    fn a_wrong_value_names_its_key() {
+        for (name, value, key) in [
+            ("EIM__ESIPA__LISTEN", "nowhere", "esipa.listen"),
+            ("EIM__LIMITS__BODY_BYTES", "many", "limits.body_bytes"),
+            ("EIM__LIMITS__BODY_BYTES", "0", "limits.body_bytes"),
+            ("EIM__LIMITS__WORKERS", "-1", "limits.workers"),
+            ("EIM__LAB__ENABLED", "perhaps", "lab.enabled"),
+            ("EIM__EIM__ID_TYPE", "name", "eim.id_type"),
+            ("EIM__STORE__URL", "mysql://x", "store.url"),
+            ("EIM__QUEUE__URL", "amqp://guest:secret@broker", "queue.url"),
+            ("EIM__LOG__FORMAT", "xml", "log.format"),
+            ("EIM__LOG__LEVEL", "a=b=c", "log.level"),
+            ("EIM__ESIPA__TLS_KEY", "x.pem", "esipa.tls_certificate"),
+        ] {
+            let message = refusal(None, &[(name, value)]);
+            assert!(message.contains(key) && !message.contains("secret"), "{name}: {message}");
+        }
+        assert!(refusal(None, &[("EIM__QUEUE__URL", "amqp://broker")]).contains("not supported by this version"));
+        assert!(refusal(Some("[log\n"), &[]).contains("not valid TOML"));
+    }
+}

@@ -1,0 +1,257 @@
+//! Configuration: typed values from the built-in default, a file and the environment.
+//!
+//! `default.toml` is default and manual at once, so a key that is not in it does not exist. Reading files that a value
+//! points to is not done here: that is the work of [`boot`](crate::boot).
+
+mod load;
+mod show;
+mod url;
+
+pub use load::{ConfigError, load};
+pub use show::effective;
+pub use url::QueueUrl;
+
+use eim_core::EimIdType;
+use eim_core::store::StoreUrl;
+use serde::Deserialize;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Every value of the server. [`Config::default`] is `default.toml`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The data directory.
+    pub data: Data,
+    /// Who we are for eUICCs.
+    pub eim: Eim,
+    /// The device front.
+    pub esipa: Esipa,
+    /// The operator API.
+    pub api: Api,
+    /// The database.
+    pub store: Store,
+    /// The queue.
+    pub queue: Queue,
+    /// Whom we trust.
+    pub pki: Pki,
+    /// The lab policy.
+    pub lab: Lab,
+    /// Calls to others.
+    pub outbound: Outbound,
+    /// Sizes, numbers and times.
+    pub limits: Limits,
+    /// Logging.
+    pub log: Log,
+}
+
+/// `[data]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Data {
+    /// Folder of the SQLite file and of generated keys.
+    pub dir: PathBuf,
+}
+
+/// `[eim]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Eim {
+    /// eimId; absent when it is derived or generated.
+    #[serde(deserialize_with = "load::text_or_none")]
+    pub id: Option<String>,
+    /// eimFqdn.
+    pub fqdn: String,
+    /// eimIdType.
+    #[serde(deserialize_with = "load::parsed")]
+    pub id_type: EimIdType,
+    /// PEM file of the signing key; absent when it is generated.
+    #[serde(deserialize_with = "load::path_or_none")]
+    pub signing_key: Option<PathBuf>,
+    /// PEM file of its certificate, if there is one.
+    #[serde(deserialize_with = "load::path_or_none")]
+    pub signing_certificate: Option<PathBuf>,
+}
+
+/// `[esipa]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Esipa {
+    /// Address to listen on; port 0 takes a free one.
+    #[serde(deserialize_with = "load::parsed")]
+    pub listen: SocketAddr,
+    /// PEM file of the TLS certificate chain; absent when it is generated.
+    #[serde(deserialize_with = "load::path_or_none")]
+    pub tls_certificate: Option<PathBuf>,
+    /// PEM file of the TLS key; absent when it is generated.
+    #[serde(deserialize_with = "load::path_or_none")]
+    pub tls_key: Option<PathBuf>,
+}
+
+/// `[api]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Api {
+    /// Address to listen on; port 0 takes a free one.
+    #[serde(deserialize_with = "load::parsed")]
+    pub listen: SocketAddr,
+}
+
+/// `[store]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Store {
+    /// The database; absent for a SQLite file in the data directory.
+    #[serde(deserialize_with = "load::parsed_or_none")]
+    pub url: Option<StoreUrl>,
+    /// Connections to PostgreSQL at most.
+    pub pool_size: usize,
+}
+
+/// `[queue]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Queue {
+    /// Where work waits.
+    #[serde(deserialize_with = "load::parsed")]
+    pub url: QueueUrl,
+}
+
+/// `[pki]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pki {
+    /// Folder of trusted CI certificates, if any.
+    #[serde(deserialize_with = "load::path_or_none")]
+    pub ci_dir: Option<PathBuf>,
+}
+
+/// `[lab]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lab {
+    /// Whether the result policy "lab" may be used.
+    pub enabled: bool,
+}
+
+/// `[outbound]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Outbound {
+    /// Whether we may call private addresses. Nothing calls out yet.
+    pub allow_private: bool,
+}
+
+/// `[limits]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Largest request body in octets.
+    pub body_bytes: usize,
+    /// Threads for each listener; 0 lets the server choose.
+    pub workers: usize,
+    /// Open connections per listener and thread.
+    pub max_connections: usize,
+    /// TLS handshakes under way per thread.
+    pub max_handshakes: usize,
+    /// Connections waiting to be accepted.
+    pub backlog: u32,
+    /// Time for a TLS handshake.
+    pub handshake_timeout_ms: u64,
+    /// Time for the head of a request, and again for its body.
+    pub request_timeout_ms: u64,
+    /// Time that an idle connection is kept.
+    pub keep_alive_ms: u64,
+    /// Time for requests under way when the server stops.
+    pub shutdown_timeout_s: u64,
+}
+
+/// `[log]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    /// The shape of a line.
+    #[serde(deserialize_with = "load::parsed")]
+    pub format: LogFormat,
+    /// A level or a filter.
+    pub level: String,
+}
+
+/// The shape of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines: one JSON object a line.
+    Json,
+}
+
+impl Config {
+    /// The defaults for a server beside others, in tests and rehearsals: its own data directory, free ports, one thread
+    /// for each listener, a quick stop.
+    #[must_use]
+    pub fn ephemeral(data_dir: PathBuf) -> Self {
+        let mut config = Self::default();
+        config.data.dir = data_dir;
+        config.esipa.listen = SocketAddr::from(([127, 0, 0, 1], 0));
+        config.api.listen = config.esipa.listen;
+        config.limits.workers = 1;
+        config.limits.shutdown_timeout_s = 1;
+        config
+    }
+
+    /// The database in force: the configured one, or a SQLite file in the data directory.
+    #[must_use]
+    pub fn store_url(&self) -> StoreUrl {
+        self.store.url.clone().unwrap_or_else(|| StoreUrl::Sqlite(self.data.dir.join("eim.db")))
+    }
+}
+
+impl Default for Config {
+    #[allow(clippy::expect_used, reason = "default.toml is part of the program and read by a test")]
+    fn default() -> Self {
+        load(None, []).expect("default.toml can be read")
+    }
+}
+
+impl Limits {
+    /// Time for a TLS handshake.
+    #[must_use]
+    pub const fn handshake_timeout(&self) -> Duration {
+        Duration::from_millis(self.handshake_timeout_ms)
+    }
+
+    /// Time for the head of a request, and again for its body.
+    #[must_use]
+    pub const fn request_timeout(&self) -> Duration {
+        Duration::from_millis(self.request_timeout_ms)
+    }
+
+    /// Time that an idle connection is kept.
+    #[must_use]
+    pub const fn keep_alive(&self) -> Duration {
+        Duration::from_millis(self.keep_alive_ms)
+    }
+}
+
+impl std::str::FromStr for LogFormat {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err("expected \"text\" or \"json\""),
+        }
+    }
+}
+
+impl std::fmt::Display for LogFormat {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        })
+    }
+}

@@ -1,0 +1,169 @@
+//! The device front: ESipa over HTTPS in both bindings, on the standard paths (SGP.32 v1.2 6.1, 6.4).
+//!
+//! Bytes, media types and status codes only. What a message means is decided in `eim_core::esipa`.
+
+mod admin_protocol;
+mod body;
+mod esipa_asn1;
+mod esipa_json;
+mod function;
+mod rejections;
+mod tls;
+
+pub use tls::server_config;
+
+use crate::config::Limits;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::web::{self, Data, ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
+use eim_core::Eim;
+use eim_core::asn1::EsipaMessageFromIpaToEim;
+use eim_core::esipa::{self, EsipaAnswer};
+use rejections::Rejections;
+use std::time::{Duration, Instant};
+
+/// What the handlers of the front share.
+pub struct Front {
+    eim: Eim,
+    body_bytes: usize,
+    body_timeout: Duration,
+    rejections: Rejections,
+}
+
+impl Front {
+    /// A front over the application.
+    #[must_use]
+    pub fn new(eim: Eim, limits: &Limits) -> Self {
+        Self {
+            eim,
+            body_bytes: limits.body_bytes,
+            body_timeout: limits.request_timeout(),
+            rejections: Rejections::default(),
+        }
+    }
+}
+
+/// The routes of the front. `front` must be in the application data.
+pub fn routes(config: &mut ServiceConfig) {
+    config
+        .service(
+            web::resource("/gsma/rsp2/asn1")
+                .route(web::post().to(esipa_asn1::serve))
+                .default_service(web::to(method_not_allowed)),
+        )
+        .service(
+            web::resource("/gsma/rsp2/esipa/{function}")
+                .route(web::post().to(esipa_json::serve))
+                .default_service(web::to(method_not_allowed)),
+        )
+        .default_service(web::to(not_found));
+}
+
+/// One of the two bindings, as metrics and logs name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Binding {
+    Asn1,
+    Json,
+}
+
+impl Binding {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Asn1 => "asn1",
+            Self::Json => "json",
+        }
+    }
+}
+
+/// Why a request has no answer in the protocol.
+enum Refusal {
+    /// Larger than `limits.body_bytes`.
+    TooLarge,
+    /// The body did not arrive in time.
+    TooSlow,
+    /// The body broke off.
+    Incomplete,
+    /// No ESipa message.
+    Undecodable(String),
+    /// A message for which no answer exists.
+    NotAccepted,
+    /// A function that the JSON binding does not have.
+    UnknownFunction,
+    /// Our fault; already logged.
+    Failed {
+        /// Whether it may go well a moment later.
+        retryable: bool,
+    },
+}
+
+/// Hands a message to the core and waits for the answer, also when the device has gone: what was begun is finished.
+async fn answer(
+    message: EsipaMessageFromIpaToEim,
+    function: &'static str,
+    binding: Binding,
+    front: &Data<Front>,
+) -> Result<EsipaAnswer, Refusal> {
+    let started = Instant::now();
+    let eim = front.eim.clone();
+    let answered = actix_web::rt::spawn(async move { esipa::answer(message, &eim).await }).await;
+    let seconds = started.elapsed().as_secs_f64();
+    front.eim.metrics().esipa_request_seconds.with_label_values(&[function, binding.name()]).observe(seconds);
+    tracing::debug!(function, binding = binding.name(), seconds, "ESipa request");
+    match answered {
+        Ok(Ok(EsipaAnswer::NotAccepted)) => Err(Refusal::NotAccepted),
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(error)) => {
+            tracing::error!(function, binding = binding.name(), %error, "an ESipa request could not be answered");
+            Err(Refusal::Failed { retryable: error.retryable() })
+        }
+        Err(error) => {
+            tracing::error!(function, binding = binding.name(), %error, "an ESipa request was cut off");
+            Err(Refusal::Failed { retryable: false })
+        }
+    }
+}
+
+/// Starts an answer; every one carries X-Admin-Protocol.
+fn respond(request: &HttpRequest, status: StatusCode) -> HttpResponseBuilder {
+    let mut response = HttpResponse::build(status);
+    response.insert_header(admin_protocol::answer_header(request.headers()));
+    response
+}
+
+/// The one place where refusals become HTTP.
+fn refuse(request: &HttpRequest, refusal: &Refusal, binding: Binding, front: &Front) -> HttpResponse {
+    let (status, reason, details) = match refusal {
+        Refusal::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too_large", ""),
+        Refusal::TooSlow => (StatusCode::REQUEST_TIMEOUT, "too_slow", ""),
+        Refusal::Incomplete => (StatusCode::BAD_REQUEST, "incomplete", ""),
+        Refusal::Undecodable(details) => (StatusCode::BAD_REQUEST, "undecodable", details.as_str()),
+        Refusal::NotAccepted => (StatusCode::BAD_REQUEST, "not_accepted", ""),
+        Refusal::UnknownFunction => return respond(request, StatusCode::NOT_FOUND).finish(),
+        Refusal::Failed { retryable } => {
+            let status = if *retryable { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::INTERNAL_SERVER_ERROR };
+            return respond(request, status).finish();
+        }
+    };
+    front.eim.metrics().esipa_rejected_total.with_label_values(&[binding.name(), reason]).inc();
+    if let Some(suppressed) = front.rejections.may_log() {
+        let peer = request.peer_addr().map(|peer| peer.ip());
+        tracing::warn!(?peer, binding = binding.name(), reason, details, suppressed, "an ESipa request was rejected");
+    }
+    let mut response = respond(request, status);
+    if matches!(refusal, Refusal::TooLarge | Refusal::TooSlow | Refusal::Incomplete) {
+        // The rest of the body is not read: the connection can't serve another request.
+        response.force_close();
+    }
+    response.finish()
+}
+
+async fn not_found(request: HttpRequest) -> HttpResponse {
+    respond(&request, StatusCode::NOT_FOUND).finish()
+}
+
+async fn method_not_allowed(request: HttpRequest) -> HttpResponse {
+    respond(&request, StatusCode::METHOD_NOT_ALLOWED)
+        .insert_header((header::ALLOW, HeaderValue::from_static("POST")))
+        .finish()
+}

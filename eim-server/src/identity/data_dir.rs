@@ -1,0 +1,147 @@
+//! The data directory: private to its owner, files written whole or not at all, never overwritten.
+
+use anyhow::{Context, bail};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+const SERVER_LOCK: &str = "server.lock";
+
+/// The data directory.
+#[derive(Debug, Clone)]
+pub struct DataDir(PathBuf);
+
+/// As long as it lives no other server takes the same data directory. Released with the process at the latest.
+#[derive(Debug)]
+pub struct DataDirLock(#[allow(dead_code, reason = "the lock lives as long as the open file")] File);
+
+impl DataDir {
+    /// Opens the directory; one that does not exist is created with access for its owner only.
+    ///
+    /// # Errors
+    /// When it can't be created or is no directory.
+    pub fn open(path: &Path) -> anyhow::Result<Self> {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .with_context(|| format!("the data directory {} can't be created (data.dir)", path.display()))?;
+        Ok(Self(path.to_owned()))
+    }
+
+    /// The path of a file in it.
+    #[must_use]
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// Takes the directory for one server.
+    ///
+    /// # Errors
+    /// When another server has it.
+    pub fn lock_for_server(&self) -> anyhow::Result<DataDirLock> {
+        let path = self.path(SERVER_LOCK);
+        let file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(0o600)
+            .open(&path)
+            .with_context(|| format!("{} can't be opened", path.display()))?;
+        match file.try_lock() {
+            Ok(()) => Ok(DataDirLock(file)),
+            Err(TryLockError::WouldBlock) => bail!(
+                "another server is running on the data directory {}; stop it, or give this one its own (data.dir)",
+                self.0.display()
+            ),
+            Err(TryLockError::Error(error)) => {
+                Err(error).with_context(|| format!("{} can't be locked", path.display()))
+            }
+        }
+    }
+
+    /// Waits for the right to generate files. Held for moments only.
+    pub(super) fn lock_for_generation(&self) -> anyhow::Result<DataDirLock> {
+        let locked = || {
+            let directory = File::open(&self.0)?;
+            directory.lock()?;
+            Ok::<_, std::io::Error>(DataDirLock(directory))
+        };
+        locked().with_context(|| format!("the data directory {} can't be locked", self.0.display()))
+    }
+
+    pub(super) fn contains(&self, name: &str) -> bool {
+        self.path(name).exists()
+    }
+
+    pub(super) fn read(&self, name: &str) -> anyhow::Result<String> {
+        let path = self.path(name);
+        fs::read_to_string(&path).with_context(|| format!("{} can't be read", path.display()))
+    }
+
+    /// Makes sure that a file is there: on the first start it is made, later its absence is an error.
+    pub(super) fn require(
+        &self,
+        name: &str,
+        first_start: bool,
+        key: &str,
+        make: impl FnOnce() -> anyhow::Result<String>,
+    ) -> anyhow::Result<()> {
+        if self.contains(name) {
+            return Ok(());
+        }
+        if !first_start {
+            bail!(
+                "{} is missing, though this data directory has been in use; restore it from a backup or set {key}",
+                self.path(name).display()
+            );
+        }
+        self.create(name, &make()?)
+    }
+
+    /// Writes a file whole and to the disk, or not at all.
+    fn create(&self, name: &str, content: &str) -> anyhow::Result<()> {
+        let path = self.path(name);
+        let temporary = self.path(&format!(".{name}.new"));
+        let write = || {
+            // Left over from a start that was cut off; the generation lock is held, so nobody is writing it.
+            match fs::remove_file(&temporary) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+            file.write_all(content.as_bytes())?;
+            file.sync_all()?;
+            fs::rename(&temporary, &path)?;
+            File::open(&self.0)?.sync_all()
+        };
+        write().with_context(|| format!("{} can't be written", path.display()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn two_servers_do_not_share_a_data_directory() {
+        let place = tempfile::tempdir().unwrap();
+        let dir = DataDir::open(place.path()).unwrap();
+        let first = dir.lock_for_server().unwrap();
+        assert!(dir.lock_for_server().unwrap_err().to_string().contains("another server"));
+        drop(first);
+        dir.lock_for_server().unwrap();
+    }
+
+    #[test]
+    fn a_leftover_temporary_file_is_no_obstacle() {
+        let place = tempfile::tempdir().unwrap();
+        let dir = DataDir::open(place.path()).unwrap();
+        fs::write(dir.path(".x.new"), "half").unwrap();
+        dir.require("x", true, "key", || Ok("whole".to_owned())).unwrap();
+        assert_eq!(dir.read("x").unwrap(), "whole");
+        assert!(!dir.contains(".x.new"));
+    }
+}

@@ -1,0 +1,234 @@
+//! Who this eIM is: its eimId, signing key and TLS certificate, configured or generated once in the data directory.
+//!
+//! | file in data.dir | what |
+//! |---|---|
+//! | `eim-id` | the eimId of the first start; written last, so its presence says that the first start was completed |
+//! | `signing-key.pem` | PKCS#8, P-256 |
+//! | `tls-key.pem`, `tls-certificate.pem` | PKCS#8, P-256, and the self-signed certificate for it |
+//!
+//! A file is never overwritten. After the first start a missing file is an error and not a reason for a new key: a new
+//! signing key would cut the eIM off from every eUICC that knows the old one.
+
+mod data_dir;
+mod tls;
+
+pub use data_dir::{DataDir, DataDirLock};
+pub use tls::TlsIdentity;
+
+use crate::config::Config;
+use crate::signing::FileSigner;
+use anyhow::{Context, bail};
+use eim_core::ids::EimId;
+use eim_core::ports::Entropy;
+use eim_core::{EimIdType, EimIdentity};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+
+const EIM_ID: &str = "eim-id";
+const SIGNING_KEY: &str = "signing-key.pem";
+
+/// The identity with the keys behind it.
+pub struct Identity {
+    /// What eUICCs and IPAs know.
+    pub eim: EimIdentity,
+    /// The signing key.
+    pub signer: FileSigner,
+    /// The TLS key and certificates of the device front.
+    pub tls: TlsIdentity,
+    /// Whether this was the first start with this data directory.
+    pub first_start: bool,
+}
+
+impl Identity {
+    /// Loads what is configured or was generated, and generates the rest on the first start.
+    ///
+    /// # Errors
+    /// When a file is missing, broken or does not fit the configuration.
+    pub fn prepare(config: &Config, dir: &DataDir, entropy: &dyn Entropy) -> anyhow::Result<Self> {
+        // Held until the end: a server and a command started at the same moment must not both generate.
+        let _lock = dir.lock_for_generation()?;
+        let first_start = !dir.contains(EIM_ID);
+        let signer = prepare_signer(config, dir, first_start)?;
+        let signing_certificate = load_signing_certificate(config)?;
+        let tls = TlsIdentity::prepare(config, dir, first_start)?;
+        let eim_id = prepare_eim_id(config, dir, entropy, first_start)?;
+        let eim = EimIdentity {
+            eim_id,
+            eim_fqdn: config.eim.fqdn.clone(),
+            eim_id_type: config.eim.id_type,
+            signing_certificate,
+            tls_trust: tls.generated.then(|| tls.trust_der()),
+            euicc_ci_pk_id: None,
+        };
+        Ok(Self { eim, signer, tls, first_start })
+    }
+}
+
+fn prepare_signer(config: &Config, dir: &DataDir, first_start: bool) -> anyhow::Result<FileSigner> {
+    let path = match &config.eim.signing_key {
+        Some(path) => path.clone(),
+        None => {
+            dir.require(SIGNING_KEY, first_start, "eim.signing_key", || Ok(generate_key()?.serialize_pem()))?;
+            dir.path(SIGNING_KEY)
+        }
+    };
+    FileSigner::load(&path).with_context(|| format!("the signing key {}", path.display()))
+}
+
+fn load_signing_certificate(config: &Config) -> anyhow::Result<Option<Vec<u8>>> {
+    let Some(path) = &config.eim.signing_certificate else { return Ok(None) };
+    let certificate = CertificateDer::from_pem_file(path)
+        .with_context(|| format!("eim.signing_certificate: {} holds no PEM certificate", path.display()))?;
+    Ok(Some(certificate.to_vec()))
+}
+
+fn prepare_eim_id(config: &Config, dir: &DataDir, entropy: &dyn Entropy, first_start: bool) -> anyhow::Result<EimId> {
+    let configured = match (&config.eim.id, config.eim.id_type) {
+        (Some(id), _) => Some(id.clone()),
+        (None, EimIdType::Fqdn) => Some(config.eim.fqdn.clone()),
+        (None, EimIdType::Proprietary) => bail!("eim.id_type is \"proprietary\": eim.id must be set"),
+        (None, _) => None,
+    };
+    dir.require(EIM_ID, first_start, "eim.id", || {
+        Ok(format!("{}\n", configured.clone().unwrap_or_else(|| generated_oid(entropy))))
+    })?;
+    let id = match configured {
+        Some(id) => id,
+        None => dir.read(EIM_ID)?.trim().to_owned(),
+    };
+    if config.eim.id_type == EimIdType::Oid && !is_oid(&id) {
+        bail!("the eimId {id:?} is not a dotted OID, but eim.id_type is \"oid\"");
+    }
+    id.parse().with_context(|| format!("the eimId in {} or eim.id", dir.path(EIM_ID).display()))
+}
+
+/// `2.25.<UUID as a decimal number>`: an OID that needs no registration (X.667).
+fn generated_oid(entropy: &dyn Entropy) -> String {
+    let mut octets: [u8; 16] = entropy.octets();
+    octets[6] = (octets[6] & 0x0f) | 0x40;
+    octets[8] = (octets[8] & 0x3f) | 0x80;
+    format!("2.25.{}", u128::from_be_bytes(octets))
+}
+
+fn is_oid(text: &str) -> bool {
+    let arcs: Vec<&str> = text.split('.').collect();
+    let decimal = |arc: &&str| {
+        !arc.is_empty() && arc.bytes().all(|byte| byte.is_ascii_digit()) && (*arc == "0" || !arc.starts_with('0'))
+    };
+    arcs.len() >= 2 && arcs.iter().all(decimal) && matches!(arcs[0], "0" | "1" | "2")
+}
+
+fn generate_key() -> anyhow::Result<rcgen::KeyPair> {
+    rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).context("a key could not be generated")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use eim_core::ports::{EimSigner, SystemEntropy};
+    use std::os::unix::fs::PermissionsExt;
+
+    struct Place {
+        _dir: tempfile::TempDir,
+        config: Config,
+    }
+
+    impl Place {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let mut config = Config::default();
+            config.data.dir = dir.path().join("data");
+            Self { _dir: dir, config }
+        }
+
+        fn prepare(&self) -> anyhow::Result<Identity> {
+            Identity::prepare(&self.config, &DataDir::open(&self.config.data.dir)?, &SystemEntropy)
+        }
+
+        fn refusal(&self) -> String {
+            match self.prepare() {
+                Ok(_) => String::new(),
+                Err(error) => format!("{error:#}"),
+            }
+        }
+
+        fn file(&self, name: &str) -> std::path::PathBuf {
+            self.config.data.dir.join(name)
+        }
+    }
+
+    #[test]
+    fn the_second_start_finds_what_the_first_generated() {
+        let place = Place::new();
+        let first = place.prepare().unwrap();
+        let second = place.prepare().unwrap();
+        assert!(first.first_start && !second.first_start);
+        assert!(first.eim.eim_id.as_str().starts_with("2.25.") && is_oid(first.eim.eim_id.as_str()));
+        assert_eq!(first.eim.eim_id, second.eim.eim_id);
+        assert_eq!(first.signer.public_key(), second.signer.public_key());
+        assert_eq!(first.tls.trust_der(), second.tls.trust_der());
+        assert_eq!(first.eim.tls_trust, Some(first.tls.trust_der()));
+    }
+
+    #[test]
+    fn only_the_owner_can_read_what_was_generated() {
+        let place = Place::new();
+        place.prepare().unwrap();
+        let mode = |path: &std::path::Path| path.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&place.config.data.dir), 0o700);
+        for name in [EIM_ID, SIGNING_KEY, "tls-key.pem", "tls-certificate.pem"] {
+            assert_eq!(mode(&place.file(name)), 0o600, "{name}");
+        }
+        let names = std::fs::read_dir(&place.config.data.dir).unwrap().count();
+        assert_eq!(names, 4, "no temporary file stays behind");
+    }
+
+    #[test]
+    fn a_lost_or_broken_file_is_an_error_and_is_not_replaced() {
+        for name in [SIGNING_KEY, "tls-key.pem", "tls-certificate.pem"] {
+            let place = Place::new();
+            place.prepare().unwrap();
+            std::fs::remove_file(place.file(name)).unwrap();
+            assert!(place.refusal().contains(name), "lost {name}: {}", place.refusal());
+            assert!(!place.file(name).exists());
+            std::fs::write(place.file(name), "garbage").unwrap();
+            assert!(place.refusal().contains(name), "broken {name}: {}", place.refusal());
+            assert_eq!(std::fs::read_to_string(place.file(name)).unwrap(), "garbage");
+        }
+    }
+
+    #[test]
+    fn a_first_start_that_was_cut_off_is_completed() {
+        let place = Place::new();
+        let first = place.prepare().unwrap();
+        for name in [EIM_ID, "tls-certificate.pem"] {
+            std::fs::remove_file(place.file(name)).unwrap();
+        }
+        let second = place.prepare().unwrap();
+        assert!(second.first_start);
+        assert_eq!(first.signer.public_key(), second.signer.public_key());
+    }
+
+    #[test]
+    fn the_generated_certificate_must_be_for_the_configured_name() {
+        let mut place = Place::new();
+        place.prepare().unwrap();
+        place.config.eim.fqdn = "eim.example.com".to_owned();
+        assert!(place.refusal().contains("eim.example.com"), "{}", place.refusal());
+    }
+
+    #[test]
+    fn the_kind_of_the_eim_id_is_respected() {
+        let mut place = Place::new();
+        place.config.eim.id_type = EimIdType::Fqdn;
+        place.config.eim.fqdn = "eim.example.com".to_owned();
+        assert_eq!(place.prepare().unwrap().eim.eim_id.as_str(), "eim.example.com");
+        place.config.eim.id_type = EimIdType::Proprietary;
+        assert!(place.refusal().contains("eim.id must be set"));
+        place.config.eim.id_type = EimIdType::Oid;
+        place.config.eim.id = Some("not.an.oid".to_owned());
+        assert!(place.refusal().contains("dotted OID"));
+    }
+}

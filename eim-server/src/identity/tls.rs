@@ -1,0 +1,113 @@
+//! The TLS identity of the device front: configured, or a self-signed certificate that devices are told to trust.
+
+use super::{DataDir, generate_key};
+use crate::config::Config;
+use anyhow::{Context, bail, ensure};
+use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose};
+use rustls::client::verify_server_name;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::server::ParsedCertificate;
+use std::path::Path;
+
+const KEY: &str = "tls-key.pem";
+const CERTIFICATE: &str = "tls-certificate.pem";
+/// Longest common name (RFC 5280, ub-common-name); longer host names stand in the SAN only.
+const COMMON_NAME_MAX: usize = 64;
+
+/// The key and the certificates that the device front presents.
+pub struct TlsIdentity {
+    /// The chain, the server's own certificate first.
+    pub chain: Vec<CertificateDer<'static>>,
+    /// The private key.
+    pub key: PrivateKeyDer<'static>,
+    /// Whether the certificate is the generated self-signed one.
+    pub generated: bool,
+}
+
+impl TlsIdentity {
+    pub(super) fn prepare(config: &Config, dir: &DataDir, first_start: bool) -> anyhow::Result<Self> {
+        let (key_path, certificate_path, generated) = match (&config.esipa.tls_key, &config.esipa.tls_certificate) {
+            (Some(key), Some(certificate)) => (key.clone(), certificate.clone(), false),
+            _ => {
+                let fqdn = &config.eim.fqdn;
+                dir.require(KEY, first_start, "esipa.tls_key", || Ok(generate_key()?.serialize_pem()))?;
+                dir.require(CERTIFICATE, first_start, "esipa.tls_certificate", || self_signed(fqdn, &dir.read(KEY)?))?;
+                (dir.path(KEY), dir.path(CERTIFICATE), true)
+            }
+        };
+        let key = PrivateKeyDer::from_pem_file(&key_path)
+            .ok()
+            .with_context(|| format!("{} holds no unencrypted PEM private key", key_path.display()))?;
+        let chain = load_chain(&certificate_path)?;
+        check_key(&key, &chain)
+            .with_context(|| format!("{} and {}", key_path.display(), certificate_path.display()))?;
+        let tls = Self { chain, key, generated };
+        tls.check_name(&config.eim.fqdn, &certificate_path)?;
+        Ok(tls)
+    }
+
+    /// The DER certificate that a client trusts to accept this server: the last one of the chain.
+    #[must_use]
+    pub fn trust_der(&self) -> Vec<u8> {
+        self.chain.last().map(|certificate| certificate.to_vec()).unwrap_or_default()
+    }
+
+    fn check_name(&self, fqdn: &str, path: &Path) -> anyhow::Result<()> {
+        let name = ServerName::try_from(fqdn).with_context(|| format!("eim.fqdn {fqdn:?} is not a host name"))?;
+        let own = self.chain.first().with_context(|| format!("{} holds no certificate", path.display()))?;
+        let valid = ParsedCertificate::try_from(own).and_then(|parsed| verify_server_name(&parsed, &name));
+        match valid {
+            Ok(()) => Ok(()),
+            Err(_) if self.generated => bail!(
+                "the generated certificate {} is not for eim.fqdn {fqdn:?}; set eim.fqdn back, or remove the file after \
+                 configuring esipa.tls_certificate and esipa.tls_key (devices that trust it must be told)",
+                path.display()
+            ),
+            Err(_) => {
+                tracing::warn!(certificate = %path.display(), %fqdn, "the TLS certificate is not for eim.fqdn");
+                Ok(())
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for TlsIdentity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TlsIdentity").field("generated", &self.generated).finish_non_exhaustive()
+    }
+}
+
+fn load_chain(path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
+    let chain = CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .with_context(|| format!("{} can't be read as PEM certificates", path.display()))?;
+    ensure!(!chain.is_empty(), "{} holds no PEM certificate", path.display());
+    Ok(chain)
+}
+
+/// Refuses what would fail only when the first device connects: another kind of key, or a key of another certificate.
+fn check_key(key: &PrivateKeyDer<'_>, chain: &[CertificateDer<'static>]) -> anyhow::Result<()> {
+    let signing =
+        rustls::crypto::ring::sign::any_ecdsa_type(key).context("the TLS key must be ECDSA on P-256 or P-384")?;
+    let certified = rustls::sign::CertifiedKey::new(chain.to_vec(), signing);
+    certified.keys_match().context("the TLS key does not belong to the certificate")
+}
+
+/// A certificate for the name, signed with its own key. It says what it may do and nothing more (SGP.26 CERT.EIM.TLS).
+fn self_signed(fqdn: &str, key_pem: &str) -> anyhow::Result<String> {
+    let mut names = vec![fqdn.to_owned()];
+    if fqdn == "localhost" {
+        names.push("127.0.0.1".to_owned());
+    }
+    let mut params = CertificateParams::new(names).with_context(|| format!("eim.fqdn {fqdn:?} is not a host name"))?;
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, if fqdn.len() <= COMMON_NAME_MAX { fqdn } else { "eIM" });
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    // Devices in the field carry it for their whole life and can't be told of a new one easily.
+    params.not_before = rcgen::date_time_ymd(2024, 1, 1);
+    params.not_after = rcgen::date_time_ymd(2074, 1, 1);
+    let key = KeyPair::from_pem(key_pem).context("the generated TLS key tls-key.pem can't be read")?;
+    Ok(params.self_signed(&key).context("the TLS certificate could not be made")?.pem())
+}

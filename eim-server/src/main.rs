@@ -1,0 +1,5 @@
+//! The binary `eim-server`.
+
+fn main() -> std::process::ExitCode {
+    eim_server::cli::run()
+}

@@ -1,0 +1,28 @@
+//! Structured logs on standard error, as text or JSON. No bodies, keys or codes: what is not given to a log line can't
+//! leak from it.
+//!
+//! The subscriber is the one thing of the process that is global; only the command line sets it.
+
+use crate::config::{Log, LogFormat};
+use std::io::IsTerminal;
+use tracing_subscriber::EnvFilter;
+
+/// Sends logs to standard error from now on.
+///
+/// # Errors
+/// When the filter can't be read or logs are already sent somewhere.
+pub fn init(log: &Log) -> anyhow::Result<()> {
+    let filter = filter(&log.level).map_err(|reason| anyhow::anyhow!("log.level: {reason}"))?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match log.format {
+        LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).with_current_span(false).try_init(),
+    }
+    .map_err(|error| anyhow::anyhow!("logging could not be started: {error}"))
+}
+
+/// Reads a level or a filter. The listeners' own chatter about threads is left out unless it is asked for.
+pub(crate) fn filter(level: &str) -> Result<EnvFilter, String> {
+    let quiet = if level.contains("actix") { "" } else { "actix_server=warn," };
+    format!("{quiet}{level}").parse::<EnvFilter>().map_err(|error| format!("not a level or filter: {error}"))
+}
