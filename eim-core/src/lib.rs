@@ -3,6 +3,8 @@
 //! It knows no HTTP, no message broker and no configuration files; whoever embeds it composes an [`Eim`] and hands it
 //! decoded ESipa messages. Rooms and what each may use: see ARCHITECTURE.md; `tests/rooms.rs` holds them to it.
 
+#![allow(clippy::duplicate_mod, reason = "the store's transactions are compiled once for each backend's connection")]
+
 pub mod asn1;
 pub mod domain;
 mod eim;

@@ -1,5 +1,7 @@
 //! Identifiers against the shared vectors: EID, ICCID, PLMN, activation code, token, notification event.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "a test")]
+
 use eim_core::asn1::{self, NotificationEvent};
 use eim_core::ids::{ActivationCode, AssociationToken, Eid, Iccid, Plmn};
 use serde_json::Value;

@@ -209,7 +209,7 @@ fn the_eid_is_the_only_serial_number_with_32_digits() {
     let subject = |names: &[Vec<u8>]| Draft { subject: seq(names), ..euicc_draft(EID1) };
     let o = organization(ORGANIZATION);
     for (draft, expected) in [
-        (subject(&[o.clone()]), "structure"),
+        (subject(std::slice::from_ref(&o)), "structure"),
         (subject(&[o.clone(), serial_number(&EID1[..31])]), "structure"),
         (subject(&[o.clone(), serial_number("8904903200000000000000000000016A")]), "structure"),
         (subject(&[o.clone(), serial_number(EID1), serial_number(EID1)]), "structure"),

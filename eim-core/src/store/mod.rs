@@ -144,7 +144,7 @@ pub struct Store {
 }
 
 enum Backend {
-    Sqlite(sqlite::Sqlite, Quiet),
+    Sqlite(sqlite::Sqlite, Box<Quiet>),
     Postgres(postgres::Postgres),
 }
 
@@ -173,7 +173,7 @@ impl Store {
     /// When a SQLite file can't be opened. A PostgreSQL server is reached at the first transaction.
     pub async fn open(url: &StoreUrl, connections: usize) -> Result<Self, StoreError> {
         let backend = match url {
-            StoreUrl::Sqlite(path) => Backend::Sqlite(sqlite::Sqlite::open(path)?, Quiet::default()),
+            StoreUrl::Sqlite(path) => Backend::Sqlite(sqlite::Sqlite::open(path)?, Box::default()),
             StoreUrl::Postgres(url) => Backend::Postgres(postgres::Postgres::open(url, connections)?),
         };
         Ok(Self { backend: Arc::new(backend), tenant: TenantId::DEFAULT })

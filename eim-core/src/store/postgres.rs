@@ -66,11 +66,11 @@ impl Postgres {
     }
 
     pub(super) async fn migrate(&self) -> Result<Vec<String>, StoreError> {
-        self.pool.run_alone(|link| link.with(|conn| run_migrations(conn))).await
+        self.pool.run_alone(|link| link.with(run_migrations)).await
     }
 
     pub(super) async fn pending_migrations(&self) -> Result<Vec<String>, StoreError> {
-        self.pool.run_alone(|link| link.with(|conn| pending(conn))).await
+        self.pool.run_alone(|link| link.with(pending)).await
     }
 }
 

@@ -60,11 +60,11 @@ impl Sqlite {
     }
 
     pub(super) async fn migrate(&self) -> Result<Vec<String>, StoreError> {
-        self.writer.run_alone(|conn| run_migrations(conn)).await
+        self.writer.run_alone(run_migrations).await
     }
 
     pub(super) async fn pending_migrations(&self) -> Result<Vec<String>, StoreError> {
-        self.readers.run_alone(|conn| pending(conn)).await
+        self.readers.run_alone(pending).await
     }
 }
 
