@@ -9,6 +9,8 @@ use super::changes::{Received, ReceivedKind, ReceivedStatus};
 use super::operation::{Kind, OperationError, OperationState, Purpose};
 use super::work::Work;
 use super::{EuiccState, codes};
+use crate::asn1::CodeTable;
+use crate::asn1::code::euicc_package_error_code::{COUNTER_VALUE_OUT_OF_RANGE, ECALL_ACTIVE, REPLAY_ERROR};
 use crate::asn1::{
     EuiccPackageErrorDataSigned, EuiccPackageErrorUnsigned, EuiccPackageResultDataSigned, TransactionId,
 };
@@ -108,7 +110,7 @@ pub fn package_error(
     let code = data.euicc_package_error_code;
     let matched = answer.operation(work);
     answer.keep(work, believed(accepted), None, matched);
-    let error = codes::error("package", code);
+    let error = codes::error(CodeTable::EuiccPackageErrorCode, code);
     let now = work.now();
     let verified = accepted.is_verified();
     let Some(operation) = matched.and_then(|id| work.operation(id)) else {
@@ -124,16 +126,16 @@ pub fn package_error(
     let Some(operation) = work.operation(id) else { return };
     operation.verified = Some(verified);
     match code {
-        4 if purpose == Some(Purpose::Reconcile) => {
+        REPLAY_ERROR if purpose == Some(Purpose::Reconcile) => {
             operation.fail(error, now);
             work.euicc().state = EuiccState::CounterLost;
             work.event("counterLost", json!({ "counterValue": answer.counter }));
         }
-        4 => {
+        REPLAY_ERROR => {
             operation.replayed = true;
             operation.results_asked = false;
         }
-        104 => {
+        ECALL_ACTIVE => {
             let wait = (ECALL_WAIT_MS << operation.retries.clamp(0, 10)).min(ECALL_WAIT_MAX_MS);
             operation.state = OperationState::Queued;
             operation.retries += 1;
@@ -141,7 +143,7 @@ pub fn package_error(
             operation.package = None;
             operation.verified = None;
         }
-        6 => {
+        COUNTER_VALUE_OUT_OF_RANGE => {
             operation.fail(error, now);
             work.euicc().state = EuiccState::CounterExhausted;
             work.event("counterExhausted", json!({ "counterValue": answer.counter }));
@@ -174,7 +176,7 @@ pub fn unsigned_error(work: &mut Work, error: &EuiccPackageErrorUnsigned) {
 /// Takes note that the IPA could not use a package. The IPA signs nothing, so an eUICC package stays where it is; a data
 /// request is the IPA's own matter and fails.
 pub fn ipa_error(work: &mut Work, transaction: Option<&TransactionId>, code: i64) {
-    let error = codes::error("ipa", code);
+    let error = codes::error(CodeTable::EimPackageResultErrorCode, code);
     let named = |operation: &&super::Operation| {
         operation.state == OperationState::Delivered
             && match (transaction, &operation.eim_transaction_id) {

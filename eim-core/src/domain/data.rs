@@ -5,7 +5,7 @@ use super::interpret::plain;
 use super::operation::{Kind, OperationResult, OperationState, Purpose};
 use super::poll;
 use super::work::Work;
-use crate::asn1::{IpaEuiccData, TransactionId};
+use crate::asn1::{CodeTable, IpaEuiccData, TransactionId, code};
 use crate::ids::OperationId;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -113,13 +113,13 @@ fn complete(work: &mut Work, id: OperationId, data: &IpaEuiccData) {
 
 /// Ends the data request that the IPA answered with an error.
 pub fn error(work: &mut Work, transaction: Option<&TransactionId>, code: i64) {
-    let error = codes::error("euiccData", code);
+    let error = codes::error(CodeTable::IpaEuiccDataErrorCode, code);
     let matched = answered(work, transaction);
     work.event("dataError", json!({ "operation": matched, "code": code, "name": error.name }));
     let now = work.now();
     let Some(operation) = matched.and_then(|id| work.operation(id)) else { return };
     let id = operation.id;
-    if code == 104 {
+    if code == code::ipa_euicc_data_error_code::ECALL_ACTIVE {
         operation.state = OperationState::Queued;
         operation.retries += 1;
         operation.not_before = Some(now + (ECALL_WAIT_MS << operation.retries.clamp(0, 8)));

@@ -1,16 +1,15 @@
 //! What an eUICC reported, in words: each arm of a result by name, with its data as the API shows them.
 
-use super::codes;
+use super::codes::{self, UNKNOWN_RESULT};
 use super::euicc::Profile;
 use super::operation::OperationResult;
-use crate::asn1::{AddEimResult, EuiccResultData, Lenient, ListEimResult, ProfileInfo, ProfileInfoListResponse};
+use crate::asn1::{
+    AddEimResult, CodeTable, EuiccResultData, Lenient, ListEimResult, ProfileInfo, ProfileInfoListResponse, code_name,
+};
 use crate::ids::Iccid;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-
-/// The name of a result that can't be named.
-pub const UNKNOWN_RESULT: &str = "unknownResult";
 
 /// Puts one entry of euiccResult into words.
 #[must_use]
@@ -27,34 +26,47 @@ pub fn result(entry: &Lenient<EuiccResultData>) -> OperationResult {
             };
         }
     };
-    match entry {
-        EuiccResultData::EnableResult(code) => coded("enable", *code),
-        EuiccResultData::DisableResult(code) => coded("disable", *code),
-        EuiccResultData::DeleteResult(code) => coded("delete", *code),
-        EuiccResultData::ListProfileInfoResult(ProfileInfoListResponse::ProfileInfoListOk(profiles)) => {
-            data("listProfileInfo", profiles.iter().map(profile_value).collect())
-        }
-        EuiccResultData::ListProfileInfoResult(ProfileInfoListResponse::ProfileInfoListError(code)) => {
-            coded("listProfileInfo", *code)
-        }
-        EuiccResultData::GetRATResult(rules) => data("getRAT", plain(rules)),
-        EuiccResultData::ConfigureImmediateEnableResult(code) => coded("configureImmediateEnable", *code),
-        EuiccResultData::AddEimResult(AddEimResult::AssociationToken(token)) => {
-            data("addEim", json!({ "associationToken": token }))
-        }
-        EuiccResultData::AddEimResult(AddEimResult::AddEimResultCode(code)) => coded("addEim", *code),
-        EuiccResultData::DeleteEimResult(code) => coded("deleteEim", *code),
-        EuiccResultData::UpdateEimResult(code) => coded("updateEim", *code),
-        EuiccResultData::ListEimResult(ListEimResult::EimIdList(eims)) => data("listEim", plain(eims)),
-        EuiccResultData::ListEimResult(ListEimResult::ListEimError(code)) => coded("listEim", *code),
-        EuiccResultData::RollbackResult(code) => coded("rollback", *code),
-        EuiccResultData::SetFallbackAttributeResult(code) => coded("setFallbackAttribute", *code),
-        EuiccResultData::UnsetFallbackAttributeResult(code) => coded("unsetFallbackAttribute", *code),
-        EuiccResultData::ProcessingTerminated(code) => coded("processingTerminated", *code),
-        EuiccResultData::SetDefaultDpAddressResult(response) => {
-            coded("setDefaultDpAddress", response.set_default_dp_address_result)
-        }
+    let operation = entry.arm().strip_suffix("Result").unwrap_or(entry.arm());
+    if let Some((table, code)) = entry.code() {
+        let (name, message) = codes::explain(table, code);
+        return OperationResult { operation: operation.to_owned(), code: Some(code), name, message, value: None };
     }
+    let value = match entry {
+        EuiccResultData::ListProfileInfoResult(ProfileInfoListResponse::ProfileInfoListOk(profiles)) => {
+            profiles.iter().map(profile_value).collect()
+        }
+        EuiccResultData::GetRATResult(rules) => plain(rules),
+        EuiccResultData::AddEimResult(AddEimResult::AssociationToken(token)) => json!({ "associationToken": token }),
+        EuiccResultData::ListEimResult(ListEimResult::EimIdList(eims)) => plain(eims),
+        other => plain(other),
+    };
+    OperationResult {
+        operation: operation.to_owned(),
+        code: None,
+        name: "ok".to_owned(),
+        message: "Done.".to_owned(),
+        value: Some(value),
+    }
+}
+
+/// The name that a code has among the codes of an operation.
+#[must_use]
+pub fn own_code(operation: &str, code: i64) -> &'static str {
+    let table = match operation {
+        "enable" => CodeTable::EnableProfileResult,
+        "disable" => CodeTable::DisableProfileResult,
+        "delete" => CodeTable::DeleteProfileResult,
+        "listProfileInfo" => CodeTable::ProfileInfoListError,
+        "configureImmediateEnable" => CodeTable::ConfigureImmediateEnableResult,
+        "addEim" => CodeTable::AddEimResultCode,
+        "deleteEim" => CodeTable::DeleteEimResult,
+        "updateEim" => CodeTable::UpdateEimResult,
+        "listEim" => CodeTable::ListEimError,
+        "setFallbackAttribute" => CodeTable::SetFallbackAttributeResult,
+        "unsetFallbackAttribute" => CodeTable::UnsetFallbackAttributeResult,
+        _ => CodeTable::SetDefaultDpAddressResult,
+    };
+    code_name(table, code).unwrap_or(UNKNOWN_RESULT)
 }
 
 /// An entry for an operation that was asked for and not executed.
@@ -66,21 +78,6 @@ pub fn not_executed(operation: &str) -> OperationResult {
         name: "notExecuted".to_owned(),
         message: "The eUICC ended the package before this operation. Ask for it again.".to_owned(),
         value: None,
-    }
-}
-
-fn coded(operation: &str, code: i64) -> OperationResult {
-    let (name, message) = codes::code(operation, code);
-    OperationResult { operation: operation.to_owned(), code: Some(code), name, message, value: None }
-}
-
-fn data(operation: &str, value: Value) -> OperationResult {
-    OperationResult {
-        operation: operation.to_owned(),
-        code: None,
-        name: "ok".to_owned(),
-        message: "Done.".to_owned(),
-        value: Some(value),
     }
 }
 
@@ -112,22 +109,13 @@ fn profile_value(info: &Lenient<ProfileInfo>) -> Value {
 
 /// The name of a ProfileState.
 fn state_name(state: i64) -> String {
-    match state {
-        0 => "disabled".to_owned(),
-        1 => "enabled".to_owned(),
-        other => format!("state{other}"),
-    }
+    code_name(CodeTable::ProfileState, state).map_or_else(|| format!("state{state}"), str::to_owned)
 }
 
 /// The name of a ProfileClass.
 #[must_use]
 pub fn class_name(class: i64) -> String {
-    match class {
-        0 => "test".to_owned(),
-        1 => "provisioning".to_owned(),
-        2 => "operational".to_owned(),
-        other => format!("class{other}"),
-    }
+    code_name(CodeTable::ProfileClass, class).map_or_else(|| format!("class{class}"), str::to_owned)
 }
 
 /// The profile that a ProfileInfo tells of; `None` without an ICCID, since nothing could be asked of it. What a reduced

@@ -2,6 +2,7 @@
 
 use super::{DECIDED_AGAIN, EID_NOT_FOUND, EsipaAnswer, EsipaError, eid_of};
 use crate::Eim;
+use crate::asn1::code::get_eim_package_error::NO_EIM_PACKAGE_AVAILABLE;
 use crate::asn1::{
     self, EsipaMessageFromEimToIpa, EuiccPackageRequest, EuiccPackageSigned, GetEimPackageRequest,
     GetEimPackageResponse, IpaEuiccDataRequest, OctetString, Raw,
@@ -12,8 +13,6 @@ use crate::domain::{EuiccState, Kind, Work};
 use crate::ids::{AssociationToken, Eid, EimTransactionId, OperationId, Plmn};
 use crate::pki;
 use crate::store::Saved;
-
-const NO_EIM_PACKAGE_AVAILABLE: i64 = 1;
 
 pub(super) async fn answer(request: GetEimPackageRequest, eim: &Eim) -> Result<EsipaAnswer, EsipaError> {
     let response = match eid_of(request.eid_value.as_deref()) {

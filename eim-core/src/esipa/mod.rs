@@ -10,6 +10,7 @@ mod received_notification;
 mod relay;
 
 use crate::Eim;
+use crate::asn1::code::get_eim_package_error::{EID_NOT_FOUND, INVALID_EID, MISSING_EID};
 use crate::asn1::{EncodeError, EsipaMessageFromEimToIpa, EsipaMessageFromIpaToEim};
 use crate::ids::Eid;
 use crate::ports::SignerError;
@@ -100,10 +101,6 @@ impl EidFault {
         }
     }
 }
-
-const EID_NOT_FOUND: i64 = 2;
-const INVALID_EID: i64 = 3;
-const MISSING_EID: i64 = 4;
 
 fn eid_of(eid_value: Option<&[u8]>) -> Result<Eid, EidFault> {
     Eid::from_octets(eid_value.ok_or(EidFault::Missing)?).map_err(|_| EidFault::Invalid)

@@ -3,6 +3,7 @@
 use super::effects;
 use super::mismatch;
 use crate::asn1::{EuiccResultData, Lenient, Psmo};
+use crate::domain::codes::UNKNOWN_RESULT;
 use crate::domain::interpret::{self, not_executed};
 use crate::domain::operation::{Kind, Operation, OperationError, OperationResult, OperationState, Purpose};
 use crate::domain::poll::list_profiles;
@@ -61,11 +62,10 @@ fn compare(names: &[&str], mut results: Vec<OperationResult>) -> (Vec<OperationR
             && let Some(code) = result.code
         {
             // Some eUICCs report an operation's own code in this form.
-            let (own, _) = crate::domain::codes::code(names[0], code);
+            let own = interpret::own_code(names[0], code);
             result.message = format!("{} Or, if the eUICC meant the code of {}: {own}.", result.message, names[0]);
         }
-        let fits =
-            asked == Some(result.operation.as_str()) || terminated || result.operation == interpret::UNKNOWN_RESULT;
+        let fits = asked == Some(result.operation.as_str()) || terminated || result.operation == UNKNOWN_RESULT;
         if error.is_none() && !fits {
             error = Some(mismatch(format!(
                 "The eUICC reported {} where {} was expected. The profile list is asked for again.",
