@@ -320,8 +320,11 @@ impl<'a> Visit<'a> {
             Some(Ok(chain)) => match verify(chain, token) {
                 Ok(verified) => Some(verified.into()),
                 Err(error) => {
-                    tracing::warn!(eid = %self.work.state.euicc.eid, reason = error.reason(), "a result is not believed");
                     let first = status != Some(ReceivedStatus::Refused);
+                    if first {
+                        let eid = self.work.state.euicc.eid;
+                        tracing::warn!(%eid, reason = error.reason(), "a result is not believed");
+                    }
                     apply::refuse(&mut self.work, answer, error.reason(), first);
                     None
                 }
