@@ -78,9 +78,9 @@ fn lists_by_tag_and_state_in_pages() {
         let filter =
             |tag: Option<&str>, after, limit| EuiccFilter { tag: tag.map(str::to_owned), state: None, after, limit };
         let first = store.euiccs(filter(Some("odd"), 0, 2)).await.unwrap();
-        assert_eq!(first.iter().map(|(_, found)| found.eid).collect::<Vec<_>>(), [euicc(1).eid, euicc(3).eid]);
-        let second = store.euiccs(filter(Some("odd"), first[1].0, 2)).await.unwrap();
-        assert_eq!(second.iter().map(|(_, found)| found.eid).collect::<Vec<_>>(), [euicc(5).eid]);
+        assert_eq!(first.iter().map(|found| found.euicc.eid).collect::<Vec<_>>(), [euicc(1).eid, euicc(3).eid]);
+        let second = store.euiccs(filter(Some("odd"), first[1].seq, 2)).await.unwrap();
+        assert_eq!(second.iter().map(|found| found.euicc.eid).collect::<Vec<_>>(), [euicc(5).eid]);
         assert!(store.euiccs(filter(Some("none"), 0, 9)).await.unwrap().is_empty());
         let active = EuiccFilter { state: Some(eim_core::domain::EuiccState::Active), ..filter(None, 0, 9) };
         assert!(store.euiccs(active).await.unwrap().is_empty());
@@ -226,6 +226,9 @@ fn an_idempotency_key_stands_for_one_request() {
         assert_eq!(refused, Enqueued::UnknownEuicc);
         let done = store.enqueue(eid, operation(5), event(), Some(key("l", b"a")), NOW).await.unwrap();
         assert_eq!(done, Enqueued::Done);
+        assert_eq!(store.forget_idempotency_keys(NOW).await.unwrap(), 0);
+        assert_eq!(store.forget_idempotency_keys(NOW + 1).await.unwrap(), 2);
+        assert_eq!(enqueue(6, b"c").await, Enqueued::Done);
     });
 }
 
@@ -299,6 +302,21 @@ fn keeps_a_bounded_number_of_what_is_not_believed() {
         let (_, before) = store.result_snapshot(eid, keys, NOW).await.unwrap().unwrap();
         assert_eq!(before.len(), 64);
         assert_eq!(before[0].raw, [36]);
+    });
+}
+
+#[test]
+fn keeps_a_bounded_number_of_events_that_nobody_proved() {
+    on_each_backend(async |store| {
+        let eid = registered(&store, 1).await;
+        let noise = Event::new("stateChange", json!({}));
+        for round in 0..11 {
+            let changes = Changes { events: vec![noise.clone(); 100], ..Changes::default() };
+            store.save_decision(eid, 1 + round, Arc::new(changes), NOW).await.unwrap();
+        }
+        let events = store.events(eid, 0, 2_000).await.unwrap();
+        assert_eq!(events.len(), 1_001);
+        assert_eq!(events[0].event_type, "test");
     });
 }
 

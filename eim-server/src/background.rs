@@ -46,8 +46,15 @@ async fn rounds(eim: Eim, mut finished: watch::Receiver<bool>) {
             None => {
                 flush_sightings(&eim).await;
                 expire_operations(&eim).await;
+                forget_idempotency_keys(&eim).await;
             }
         }
+    }
+}
+
+async fn forget_idempotency_keys(eim: &Eim) {
+    if let Err(error) = jobs::forget_idempotency_keys(eim).await {
+        tracing::error!(%error, "old idempotency keys could not be forgotten");
     }
 }
 

@@ -178,6 +178,8 @@ pub struct Operation {
     pub attempts: i64,
     /// How many packages were made for it before (after ecallActive).
     pub retries: i64,
+    /// Before this time the same octets are not delivered once more; set from the second delivery on.
+    pub again_after: Option<i64>,
     /// counterValue of the package.
     pub counter: Option<CounterValue>,
     /// eimTransactionId of the package.

@@ -84,6 +84,7 @@ pub fn delivered(work: &mut Work, id: OperationId, package: Vec<u8>) {
     operation.state = OperationState::Delivered;
     operation.delivered_at = operation.delivered_at.or(Some(now));
     operation.attempts += 1;
+    operation.again_after = None;
     operation.results_asked = false;
     operation.replayed = false;
     let details = json!({
@@ -95,11 +96,19 @@ pub fn delivered(work: &mut Work, id: OperationId, package: Vec<u8>) {
     work.event("packageDelivered", details);
 }
 
+/// The first wait before a package goes out for the third time; it doubles up to the last. A device that can't take it,
+/// or an IPA that polls until there is nothing more, must not be kept busy with it.
+const AGAIN_AFTER_MS: i64 = 60_000;
+const AGAIN_AFTER_MAX_MS: i64 = 3_600_000;
+
 /// Notes that the same octets go out again.
 pub fn redelivered(work: &mut Work, id: OperationId) {
+    let now = work.now();
     let Some(operation) = work.operation(id) else { return };
     operation.attempts += 1;
     if operation.kind != Kind::EuiccData {
         operation.results_asked = false;
+        let wait = (AGAIN_AFTER_MS << (operation.attempts - 2).clamp(0, 10)).min(AGAIN_AFTER_MAX_MS);
+        operation.again_after = Some(now + wait);
     }
 }

@@ -152,15 +152,15 @@ fn choose(work: &mut Work) -> Next {
 }
 
 /// A package is out and its result did not come: the same octets once more, then by turns the question for stored
-/// results and the package, since either of the two may be what the device can't handle.
+/// results and the package, since either of the two may be what the device can't handle. From the third delivery on the
+/// package waits a while each time.
 fn pursue(work: &mut Work, id: OperationId) -> Next {
-    let (attempts, asked, replayed) = match work.operation(id) {
-        Some(operation) => (operation.attempts, operation.results_asked, operation.replayed),
-        None => return Next::Nothing,
-    };
-    let package_again = if replayed { false } else { attempts < 2 || asked };
-    if package_again {
-        return Next::Again(id);
+    let now = work.now();
+    let Some(operation) = work.operation(id) else { return Next::Nothing };
+    let (attempts, asked, replayed) = (operation.attempts, operation.results_asked, operation.replayed);
+    if !replayed && (attempts < 2 || asked) {
+        let waits = attempts >= 2 && operation.again_after.is_some_and(|after| now < after);
+        return if waits { Next::Nothing } else { Next::Again(id) };
     }
     let question = |purpose| {
         work.state.operations.iter().find(|operation| {

@@ -2,9 +2,11 @@
 
 mod expire_operations;
 mod flush_sightings;
+mod forget_idempotency_keys;
 
 pub use expire_operations::expire_operations;
 pub use flush_sightings::flush_sightings;
+pub use forget_idempotency_keys::forget_idempotency_keys;
 
 use crate::Eim;
 use crate::store::StoreError;

@@ -44,8 +44,9 @@ pub async fn list_euiccs(filter: EuiccFilter, eim: &Eim) -> Result<Page<EuiccVie
         })?),
     };
     let found = eim.store().euiccs(store::EuiccFilter { tag: filter.tag, state, after, limit }).await?;
-    let next_cursor = page::next(found.iter().map(|(seq, _)| *seq), limit);
-    Ok(Page { items: found.into_iter().map(|(_, euicc)| view::euicc(euicc, 0, eim)).collect(), next_cursor })
+    let next_cursor = page::next(found.iter().map(|listed| listed.seq), limit);
+    let items = found.into_iter().map(|listed| view::euicc(listed.euicc, listed.held_results, eim)).collect();
+    Ok(Page { items, next_cursor })
 }
 
 /// Shows one eUICC.

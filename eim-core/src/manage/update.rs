@@ -14,7 +14,7 @@ const MEMBERS: [&str; 6] = ["label", "tags", "resultPolicy", "association", "eum
 const ATTEMPTS: usize = 8;
 
 /// Changes an eUICC by a JSON merge patch (RFC 7396): members that are given are set, null clears. Setting the counter
-/// also ends `counterLost` and `counterExhausted`.
+/// also ends `counterLost`, `counterExhausted` and `unmanaged`.
 ///
 /// # Errors
 /// What can't be taken; `NotFound`; `Conflict` when the device was busy with it all the time.
@@ -105,7 +105,7 @@ fn apply_association(euicc: &mut Euicc, association: &Map<String, Value>, errors
         match (name.as_str(), value, value.as_i64()) {
             ("counterValue", _, Some(counter)) => {
                 euicc.counter = read_counter(counter, errors);
-                if matches!(euicc.state, EuiccState::CounterLost | EuiccState::CounterExhausted) {
+                if !euicc.state.takes_packages() {
                     euicc.state = EuiccState::Active;
                 }
             }

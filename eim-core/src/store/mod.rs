@@ -86,6 +86,17 @@ pub struct EuiccFilter {
     pub limit: i64,
 }
 
+/// An eUICC in a list.
+#[derive(Debug, Clone)]
+pub struct ListedEuicc {
+    /// Its position.
+    pub seq: i64,
+    /// The eUICC.
+    pub euicc: Euicc,
+    /// How many of its results are held.
+    pub held_results: i64,
+}
+
 /// Which operations to list.
 #[derive(Debug, Clone)]
 pub struct OperationFilter {
@@ -236,11 +247,11 @@ impl Store {
         on!(self.read("euicc"), |conn| euicc(conn, &eid, tenant))
     }
 
-    /// eUICCs with their positions.
+    /// eUICCs in the order in which they were registered.
     ///
     /// # Errors
     /// When the transaction fails.
-    pub async fn euiccs(&self, filter: EuiccFilter) -> Result<Vec<(i64, Euicc)>, StoreError> {
+    pub async fn euiccs(&self, filter: EuiccFilter) -> Result<Vec<ListedEuicc>, StoreError> {
         let tenant = self.tenant;
         on!(self.read("euiccs"), |conn| euicc_page(conn, &filter, tenant))
     }
@@ -367,6 +378,14 @@ impl Store {
         let eids = on!(self.write("expire_operations"), |conn| expire_operations(conn, now))?;
         eids.iter().for_each(|eid| self.disturb(eid));
         Ok(eids.len())
+    }
+
+    /// Forgets idempotency keys that were taken before this time.
+    ///
+    /// # Errors
+    /// When the transaction fails.
+    pub async fn forget_idempotency_keys(&self, before: i64) -> Result<usize, StoreError> {
+        on!(self.write("forget_idempotency_keys"), |conn| forget_keys(conn, before))
     }
 
     /// How many operations are queued, by kind.

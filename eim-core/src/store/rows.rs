@@ -172,6 +172,7 @@ pub(super) struct OperationRow {
     completed_at: Option<i64>,
     attempts: i64,
     retries: i64,
+    again_after: Option<i64>,
     counter_value: Option<i64>,
     eim_transaction_id: Option<String>,
     association_token: Option<i64>,
@@ -222,6 +223,7 @@ pub(super) struct OperationChange {
     completed_at: Option<i64>,
     attempts: i64,
     retries: i64,
+    again_after: Option<i64>,
     counter_value: Option<i64>,
     eim_transaction_id: Option<String>,
     association_token: Option<i64>,
@@ -256,6 +258,7 @@ impl OperationRow {
             completed_at: self.completed_at,
             attempts: self.attempts,
             retries: self.retries,
+            again_after: self.again_after,
             counter: self
                 .counter_value
                 .map(|value| column("operations.counter_value", CounterValue::try_from(value).ok()))
@@ -321,6 +324,7 @@ impl OperationChange {
             completed_at: operation.completed_at,
             attempts: operation.attempts,
             retries: operation.retries,
+            again_after: operation.again_after,
             counter_value: operation.counter.map(CounterValue::value),
             eim_transaction_id: operation.eim_transaction_id.as_ref().map(ToString::to_string),
             association_token: operation.association_token.map(AssociationToken::value),

@@ -55,6 +55,7 @@ diesel::table! {
         completed_at -> Nullable<BigInt>,
         attempts -> BigInt,
         retries -> BigInt,
+        again_after -> Nullable<BigInt>,
         counter_value -> Nullable<BigInt>,
         eim_transaction_id -> Nullable<Text>,
         association_token -> Nullable<BigInt>,

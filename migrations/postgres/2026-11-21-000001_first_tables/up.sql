@@ -51,6 +51,7 @@ CREATE TABLE operations (
     completed_at BIGINT,
     attempts BIGINT NOT NULL,
     retries BIGINT NOT NULL,
+    again_after BIGINT,
     counter_value BIGINT,
     eim_transaction_id TEXT,
     association_token BIGINT,
@@ -64,9 +65,10 @@ CREATE TABLE operations (
     results_asked BOOLEAN NOT NULL,
     replayed BOOLEAN NOT NULL
 ) WITH (fillfactor = 70);
-CREATE INDEX operations_open ON operations (tenant_id, eid, seq) WHERE state IN ('queued', 'delivered', 'unconfirmed');
+CREATE INDEX operations_of_euicc_by_state ON operations (tenant_id, eid, state, seq);
 CREATE INDEX operations_by_eid ON operations (tenant_id, eid, seq);
 CREATE INDEX operations_by_state ON operations (tenant_id, state, seq);
+CREATE INDEX operations_depths ON operations (state, kind, created_at);
 CREATE INDEX operations_by_transaction ON operations (tenant_id, eid, eim_transaction_id) WHERE eim_transaction_id IS NOT NULL;
 CREATE INDEX operations_expiring ON operations (valid_until) WHERE state = 'queued' AND valid_until IS NOT NULL;
 

@@ -51,7 +51,42 @@ pub(in crate::store) fn save_decision(
     for event in &changes.events {
         insert_event(conn, event, eid, tenant, now)?;
     }
+    if changes.events.iter().any(|event| UNPROVEN_EVENTS.contains(&event.event_type)) {
+        drop_oldest_unproven(conn, eid, tenant)?;
+    }
     Ok(Saved::Done)
+}
+
+/// Anybody who knows an EID can cause these events, so only the latest are kept. Others are never dropped.
+const UNPROVEN_EVENTS: [&str; 7] = [
+    "stateChange",
+    "resultRefused",
+    "resultHeld",
+    "unsignedError",
+    "ipaError",
+    "certificatesRefused",
+    "notificationReceived",
+];
+/// How many of them.
+const UNPROVEN_KEPT: i64 = 1_000;
+
+fn drop_oldest_unproven(conn: &mut Connection, eid: &Eid, tenant: TenantId) -> Result<(), StoreError> {
+    let unproven = || {
+        events::table
+            .filter(events::tenant_id.eq(tenant.value()).and(events::eid.eq(eid.to_string())))
+            .filter(events::event_type.eq_any(UNPROVEN_EVENTS))
+    };
+    let last_dropped: Option<i64> = unproven()
+        .order(events::seq.desc())
+        .select(events::seq)
+        .limit(1)
+        .offset(UNPROVEN_KEPT)
+        .first(conn)
+        .optional()?;
+    if let Some(seq) = last_dropped {
+        diesel::delete(unproven().filter(events::seq.le(seq))).execute(conn)?;
+    }
+    Ok(())
 }
 
 pub(super) fn put_tags(conn: &mut Connection, eid: &Eid, tags: &[String], tenant: TenantId) -> Result<(), StoreError> {
@@ -219,4 +254,8 @@ pub(super) fn free_key(conn: &mut Connection, key: &IdempotencyKey, tenant: Tena
     )
     .execute(conn)?;
     Ok(())
+}
+
+pub(in crate::store) fn forget_keys(conn: &mut Connection, before: i64) -> Result<usize, StoreError> {
+    Ok(diesel::delete(idempotency::table.filter(idempotency::created_at.lt(before))).execute(conn)?)
 }

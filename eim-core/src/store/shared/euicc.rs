@@ -6,8 +6,9 @@ use crate::domain::{Euicc, Event, ReceivedStatus};
 use crate::ids::{Eid, TenantId};
 use crate::store::rows::{EuiccRow, EventRow};
 use crate::store::schema::{euicc_tags, euiccs, events, received};
-use crate::store::{Enqueued, EuiccFilter, IdempotencyKey, StoreError, StoredEvent};
+use crate::store::{Enqueued, EuiccFilter, IdempotencyKey, ListedEuicc, StoreError, StoredEvent};
 use diesel::prelude::*;
+use std::collections::HashMap;
 
 /// Two polls further apart than this belong to two visits of the device; their distance is one poll interval.
 const NEW_VISIT_AFTER_MS: i64 = 30_000;
@@ -46,7 +47,7 @@ pub(in crate::store) fn euicc_page(
     conn: &mut Connection,
     filter: &EuiccFilter,
     tenant: TenantId,
-) -> Result<Vec<(i64, Euicc)>, StoreError> {
+) -> Result<Vec<ListedEuicc>, StoreError> {
     let mut query = euiccs::table
         .filter(euiccs::tenant_id.eq(tenant.value()))
         .filter(euiccs::seq.gt(filter.after))
@@ -63,7 +64,21 @@ pub(in crate::store) fn euicc_page(
             .select(euicc_tags::eid);
         query = query.filter(euiccs::eid.eq_any(tagged));
     }
-    query.load::<(i64, EuiccRow)>(conn)?.into_iter().map(|(seq, row)| Ok((seq, row.euicc()?))).collect()
+    let rows: Vec<(i64, EuiccRow)> = query.load(conn)?;
+    let found = rows.into_iter().map(|(seq, row)| Ok((seq, row.euicc()?))).collect::<Result<Vec<_>, StoreError>>()?;
+    let held: Vec<(String, i64)> = received::table
+        .filter(received::tenant_id.eq(tenant.value()))
+        .filter(received::eid.eq_any(found.iter().map(|(_, euicc)| euicc.eid.to_string())))
+        .filter(received::status.eq(ReceivedStatus::Held.as_str()))
+        .group_by(received::eid)
+        .select((received::eid, diesel::dsl::count_star()))
+        .load(conn)?;
+    let held: HashMap<String, i64> = held.into_iter().collect();
+    let listed = |(seq, euicc): (i64, Euicc)| {
+        let held_results = held.get(&euicc.eid.to_string()).copied().unwrap_or(0);
+        ListedEuicc { seq, euicc, held_results }
+    };
+    Ok(found.into_iter().map(listed).collect())
 }
 
 pub(in crate::store) fn euicc(

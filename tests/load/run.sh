@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Measures, in one run on one machine: empty polls against a bare handler of the same sizes, the same with many pending
+# operations, whole cycles, and the server's memory. Prints figures and ratios; asserts nothing.
+#   SECONDS_EACH=8 DEVICES=1000 CONNECTIONS=64 PENDING=100000 tests/load/run.sh
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+seconds=${SECONDS_EACH:-8} devices=${DEVICES:-1000} connections=${CONNECTIONS:-64} pending=${PENDING:-100000}
+cargo build --release -q -p eim-server -p eim-simulator
+folder=$(mktemp -d)
+pids=()
+trap 'for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done; rm -rf "$folder"' EXIT
+
+target/release/eim-simulator write-ci --out "$folder/ci" >/dev/null
+export EIM__DATA__DIR="$folder/data" EIM__PKI__CI_DIR="$folder/ci"
+export EIM__ESIPA__LISTEN=127.0.0.1:18443 EIM__API__LISTEN=127.0.0.1:18080 EIM__LOG__LEVEL=warn
+if [ -n "${STORE_URL:-}" ]; then export EIM__STORE__URL="$STORE_URL"; target/release/eim-server migrate; fi
+target/release/eim-server serve 2>"$folder/server.log" & server=$!; pids+=("$server")
+target/release/eim-simulator bare-server --listen 127.0.0.1:19443 --certificate-out "$folder/bare.der" >/dev/null 2>&1 & pids+=("$!")
+for _ in $(seq 100); do curl -sf http://127.0.0.1:18080/readyz >/dev/null && [ -s "$folder/bare.der" ] && break; sleep 0.1; done
+EIM_API_KEY=$(target/release/eim-server api-key create --role admin --name load 2>/dev/null); export EIM_API_KEY
+trust="$folder/data/tls-certificate.pem"
+
+run() { target/release/eim-simulator load --seconds "$seconds" --connections "$connections" "$@"; }
+eim=(--server https://127.0.0.1:18443 --server-name localhost --trust "$trust" --api http://127.0.0.1:18080)
+memory() { awk '/VmRSS|VmHWM/ {printf "%s %d MB  ", $1, $2 / 1024} END {print ""}' "/proc/$server/status"; }
+
+for round in 1 2; do
+  echo "== bare handler, round $round";  run --server https://127.0.0.1:19443 --server-name localhost --trust "$folder/bare.der" --no-register --devices "$devices"
+  echo "== empty polls, round $round";   run "${eim[@]}" --devices "$devices"
+done
+echo "== memory: $(memory)"
+echo "== $pending operations pending on other eUICCs"
+target/release/eim-simulator load "${eim[@]}" --seconds 1 --devices 1 --connections 1 --seed-operations "$pending" >/dev/null
+for round in 1 2; do echo "== empty polls with them, round $round"; run "${eim[@]}" --devices "$devices"; done
+echo "== cycles"; run "${eim[@]}" --mode cycle --devices "$((devices / 4))"
+echo "== memory: $(memory)"

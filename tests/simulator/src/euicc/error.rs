@@ -1,0 +1,22 @@
+//! Why the software eUICC could not answer at all.
+
+use eim_core::asn1::EncodeError;
+
+/// What a card would answer with a status word, not with data.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EuiccError {
+    /// The command is none that can be read.
+    #[error("the command is not a {expected}")]
+    Command {
+        /// What it should have been, an ASN.1 type name.
+        expected: &'static str,
+    },
+    /// The answer has no encoding: a mistake in the state that a test made.
+    #[error("the answer can't be written: {0}")]
+    Answer(#[from] EncodeError),
+}
+
+/// Shortens `ok_or(EuiccError::Command {..})`.
+pub(super) const fn command(expected: &'static str) -> EuiccError {
+    EuiccError::Command { expected }
+}

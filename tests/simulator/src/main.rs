@@ -1,0 +1,330 @@
+//! The simulator as a program: a device that polls, load, and the bare server to compare with.
+#![allow(clippy::print_stdout, reason = "this is the program's output")]
+
+use anyhow::{Context, bail};
+use clap::{Args, Parser, Subcommand};
+use eim_core::pki::{Certificate, Curve, SigningKey};
+use eim_simulator::euicc::Euicc;
+use eim_simulator::fleet::{Fleet, fleet_iccid};
+use eim_simulator::ipa::{Binding, Ipa, IpaConfig, PollOptions, SessionOptions, TlsVersions, client_config};
+use eim_simulator::load::{self, Api, LoadOptions, Mode, check_target};
+use eim_simulator::pki::{EuiccIdentity, FleetPki};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Exercises an eIM: software eUICCs and IPAs over real TLS. For tests only: its keys can be computed.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// One device that polls until the eIM has nothing more, once or for ever. Its state is lost when it ends.
+    Ipa(Box<IpaArgs>),
+    /// Measures empty polls or whole operations in a second.
+    Load(Box<LoadArgs>),
+    /// A bare actix-web handler over rustls with answers of the same size: the baseline of `load --mode poll`.
+    BareServer(BareArgs),
+    /// Writes the CI certificate of a simulated fleet into a folder, for the eIM to trust.
+    WriteCi {
+        /// The fleet.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// The folder; gets `ci.der`.
+        #[arg(long)]
+        out: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Target {
+    /// `https://host:port` of the eIM's device front.
+    #[arg(long)]
+    server: String,
+    /// Certificate to trust, DER or PEM.
+    #[arg(long)]
+    trust: PathBuf,
+    /// SNI and Host, when it is not the host of --server.
+    #[arg(long)]
+    server_name: Option<String>,
+    /// asn1 or json.
+    #[arg(long, default_value = "asn1")]
+    binding: Binding,
+    /// 1.2 or 1.3; both without it.
+    #[arg(long)]
+    tls: Option<String>,
+    /// Allows targets that are not loopback.
+    #[arg(long)]
+    allow_remote: bool,
+}
+
+#[derive(Debug, Args)]
+struct IpaArgs {
+    #[command(flatten)]
+    target: Target,
+    /// The eIM's AddInitialEimRequest (BF57), DER file: what `eim-server eim config-data` gives.
+    #[arg(long)]
+    add_initial_eim: PathBuf,
+    /// A device of the simulated fleet with this seed, unless certificate files are given.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Which device of the fleet.
+    #[arg(long, default_value_t = 0)]
+    device: u32,
+    /// CERT.EUICC.ECDSA, DER.
+    #[arg(long, requires = "euicc_key", requires = "eum_certificate", requires = "ci_certificate")]
+    euicc_certificate: Option<PathBuf>,
+    /// SK.EUICC.ECDSA, PEM.
+    #[arg(long)]
+    euicc_key: Option<PathBuf>,
+    /// CERT.EUM.ECDSA, DER.
+    #[arg(long)]
+    eum_certificate: Option<PathBuf>,
+    /// CERT.CI.ECDSA, DER.
+    #[arg(long)]
+    ci_certificate: Option<PathBuf>,
+    /// The first poll says notifyStateChange with this stateChangeCause.
+    #[arg(long)]
+    cause: Option<i64>,
+    /// Goes on for ever, with so many seconds between sessions.
+    #[arg(long)]
+    every_seconds: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+struct LoadArgs {
+    #[command(flatten)]
+    target: Target,
+    /// `http://host:port` of the operator API.
+    #[arg(long)]
+    api: Option<String>,
+    /// API key of an operator.
+    #[arg(long, env = "EIM_API_KEY", hide_env_values = true)]
+    api_key: Option<String>,
+    /// Devices that are registered and polled.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    devices: u32,
+    /// TLS connections.
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    connections: u32,
+    /// How long.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    seconds: u64,
+    /// Ends earlier after so many polls or cycles.
+    #[arg(long, default_value_t = 100_000_000)]
+    max_count: u64,
+    /// poll (nothing is pending) or cycle (whole operations).
+    #[arg(long, default_value = "poll")]
+    mode: Mode,
+    /// The fleet; each has a CI of its own, which the server must trust (see write-ci).
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Index of the first device of the fleet: fresh devices below a CI that is already trusted.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=100_000_000))]
+    first_device: u32,
+    /// First creates so many operations on other eUICCs.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=10_000_000))]
+    seed_operations: u32,
+    /// How many of them on one eUICC.
+    #[arg(long, default_value_t = 10)]
+    operations_per_device: u32,
+    /// Does not register the devices (they are, or the server is the bare one).
+    #[arg(long)]
+    no_register: bool,
+    /// Threads of the client.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    threads: u32,
+}
+
+#[derive(Debug, Args)]
+struct BareArgs {
+    /// Where to listen.
+    #[arg(long, default_value = "127.0.0.1:9443")]
+    listen: SocketAddr,
+    /// Gets the certificate that it shows, DER.
+    #[arg(long)]
+    certificate_out: PathBuf,
+    /// Worker threads.
+    #[arg(long, default_value_t = 2)]
+    workers: usize,
+    /// Allows listening elsewhere than on loopback.
+    #[arg(long)]
+    allow_remote: bool,
+}
+
+fn main() -> anyhow::Result<()> {
+    match Cli::parse().command {
+        Command::Ipa(args) => runtime(1)?.block_on(ipa(*args)),
+        Command::Load(args) => runtime(args.threads as usize)?.block_on(load(*args)),
+        Command::BareServer(args) => bare(&args),
+        Command::WriteCi { seed, out } => {
+            println!("{}", FleetPki::generate(seed)?.write_ci_dir(&out)?.display());
+            Ok(())
+        }
+    }
+}
+
+fn runtime(threads: usize) -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()
+}
+
+async fn ipa(args: IpaArgs) -> anyhow::Result<()> {
+    let (address, server_name, tls) = resolve(&args.target)?;
+    let mut config = IpaConfig::new(address, &server_name, &read_trust(&args.target.trust)?, args.target.binding)?;
+    config.tls = tls;
+    let mut euicc = device(&args)?;
+    let answer = euicc.add_initial_eim(&read(&args.add_initial_eim)?)?;
+    println!("EID {}  AddInitialEim {}", euicc.eid(), hex::encode_upper(answer));
+    if euicc.associations().is_empty() {
+        bail!("the eUICC did not take the eIM");
+    }
+    let mut ipa = Ipa::new(config);
+    let mut options = SessionOptions {
+        first_poll: args.cause.map_or_else(PollOptions::default, PollOptions::state_change),
+        ..SessionOptions::default()
+    };
+    loop {
+        match ipa.run_session(&mut euicc, &options).await {
+            Ok(session) => {
+                for poll in &session.polls {
+                    println!("{}", describe(poll));
+                }
+                options.first_poll = PollOptions::default();
+            }
+            Err(error) if args.every_seconds.is_some() => println!("{error}"),
+            Err(error) => return Err(error.into()),
+        }
+        let Some(pause) = args.every_seconds else { return Ok(()) };
+        tokio::time::sleep(Duration::from_secs(pause.max(1))).await;
+    }
+}
+
+fn describe(poll: &eim_simulator::ipa::PollOutcome) -> String {
+    use eim_simulator::ipa::Package;
+    let package = match &poll.package {
+        Package::EuiccPackage(octets) => format!("eUICC package {}", hex::encode_upper(octets)),
+        Package::IpaEuiccData(octets) => format!("data request {}", hex::encode_upper(octets)),
+        Package::DownloadTrigger(octets) => format!("download trigger {}", hex::encode_upper(octets)),
+        Package::Error(1) => "nothing".to_owned(),
+        Package::Error(code) => format!("eimPackageError {code}"),
+    };
+    let result =
+        poll.result.as_deref().map(|octets| format!("\n  -> {}", hex::encode_upper(octets))).unwrap_or_default();
+    let answer = poll.answer.as_ref().map(|answer| format!("\n  <- {answer:?}")).unwrap_or_default();
+    format!("{package}{result}{answer}")
+}
+
+fn device(args: &IpaArgs) -> anyhow::Result<Euicc> {
+    let (Some(certificate), Some(key), Some(eum), Some(ci)) =
+        (&args.euicc_certificate, &args.euicc_key, &args.eum_certificate, &args.ci_certificate)
+    else {
+        println!("profiles {} (enabled), {}", fleet_iccid(args.device, 1)?, fleet_iccid(args.device, 2)?);
+        return Ok(Fleet::generate_device(args.seed, args.device)?);
+    };
+    let certificate = read(certificate)?;
+    let ci = Certificate::parse(&read(ci)?)?;
+    let identity = EuiccIdentity {
+        eid: Certificate::parse(&certificate)?.eid()?,
+        key: Arc::new(SigningKey::from_pem(&String::from_utf8(read(key)?)?)?),
+        certificate,
+        eum_certificate: read(eum)?,
+        ci_key_id: ci.extensions().subject_key_id.as_ref().map(|id| id.octets().to_vec()).unwrap_or_default(),
+    };
+    println!("profiles {} (enabled), {}", fleet_iccid(args.device, 1)?, fleet_iccid(args.device, 2)?);
+    Ok(Fleet::euicc_of(identity, args.device)?)
+}
+
+async fn load(args: LoadArgs) -> anyhow::Result<()> {
+    let (server, server_name, tls) = resolve(&args.target)?;
+    let mut fleet = Fleet::generate_range(Curve::P256, args.seed, args.first_device..args.first_device + args.devices)?;
+    let mut api = match &args.api {
+        Some(url) => {
+            let key = args.api_key.as_deref().context("--api needs --api-key or EIM_API_KEY")?;
+            Some(Api::connect(url, key, args.target.allow_remote).await?)
+        }
+        None => None,
+    };
+    match &mut api {
+        Some(api) if !args.no_register => {
+            load::prepare_devices(&mut fleet, api).await?;
+            println!("{} devices registered", args.devices);
+        }
+        Some(api) => fleet.associate(&api.add_initial_eim_request().await?)?,
+        None if args.mode == Mode::Cycle || args.seed_operations > 0 || !args.no_register => {
+            bail!("--api is needed, unless devices are only polled with --no-register");
+        }
+        None => {}
+    }
+    if let Some(api) = api.as_ref().filter(|_| args.seed_operations > 0) {
+        load::seed_operations(&fleet, api, args.seed_operations, args.operations_per_device, args.connections).await?;
+        println!("{} operations are pending on other eUICCs", args.seed_operations);
+    }
+    let options = LoadOptions {
+        server,
+        server_name,
+        tls,
+        binding: args.target.binding,
+        mode: args.mode,
+        connections: args.connections as usize,
+        duration: Duration::from_secs(args.seconds),
+        max_count: args.max_count,
+    };
+    let report = load::run(fleet, api.as_ref(), &options).await?;
+    println!("{report}");
+    if report.count == 0 { bail!("nothing succeeded") } else { Ok(()) }
+}
+
+fn bare(args: &BareArgs) -> anyhow::Result<()> {
+    if !args.listen.ip().is_loopback() && !args.allow_remote {
+        bail!("{} is not loopback; say --allow-remote to mean it", args.listen);
+    }
+    actix_web::rt::System::new().block_on(async {
+        let bare = load::bare_server(args.listen, args.workers)?;
+        std::fs::write(&args.certificate_out, &bare.certificate)?;
+        println!("https://{} with {}", bare.address, args.certificate_out.display());
+        let handle = bare.server.handle();
+        actix_web::rt::spawn(async move {
+            if tokio::signal::ctrl_c().await.is_ok() {
+                handle.stop(true).await;
+            }
+        });
+        bare.server.await.map_err(anyhow::Error::from)
+    })
+}
+
+fn resolve(target: &Target) -> anyhow::Result<(SocketAddr, String, Arc<rustls::ClientConfig>)> {
+    let host = target.server.strip_prefix("https://").context("--server must start with https://")?;
+    let host = host.trim_end_matches('/');
+    let address = check_target(host, target.allow_remote)?;
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name).trim_matches(['[', ']']);
+    let versions = match target.tls.as_deref() {
+        None => TlsVersions::Both,
+        Some("1.2") => TlsVersions::Tls12,
+        Some("1.3") => TlsVersions::Tls13,
+        Some(other) => bail!("--tls {other}: 1.2 or 1.3"),
+    };
+    let tls = client_config(&read_trust(&target.trust)?, versions)?;
+    Ok((address, target.server_name.clone().unwrap_or_else(|| name.to_owned()), tls))
+}
+
+/// The certificates of a DER or PEM file.
+fn read_trust(path: &Path) -> anyhow::Result<Vec<Vec<u8>>> {
+    let octets = read(path)?;
+    if octets.first() == Some(&0x30) {
+        return Ok(vec![octets]);
+    }
+    CertificateDer::pem_slice_iter(&octets)
+        .map(|certificate| Ok(certificate.map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))?.to_vec()))
+        .collect()
+}
+
+fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+    std::fs::read(path).with_context(|| path.display().to_string())
+}
