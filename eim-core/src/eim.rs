@@ -196,7 +196,7 @@ impl Eim {
         let changes = Arc::new(changes);
         let saved = self.store().save_decision(eid, version, Arc::clone(&changes), now).await?;
         if saved == crate::store::Saved::Done {
-            self.metrics().count_changes(&changes, now);
+            self.metrics().count_changes(&changes);
         }
         Ok(saved)
     }

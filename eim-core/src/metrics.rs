@@ -1,9 +1,10 @@
 //! All metrics of the library, registered in one place. No label holds an EID.
 
 use crate::Eim;
-use crate::domain::{Changes, Kind, OperationState, ReceivedStatus};
+use crate::domain::{Changes, Kind, ReceivedStatus};
 use crate::store::StoreError;
 use prometheus::{GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry};
+use serde_json::Value;
 
 /// The metrics.
 #[derive(Clone)]
@@ -80,26 +81,34 @@ impl Metrics {
     }
 
     /// Counts the outcomes in what was just saved.
-    pub(crate) fn count_changes(&self, changes: &Changes, now: i64) {
-        for operation in &changes.operations {
-            let ended = operation.completed_at == Some(now);
-            let outcome = match operation.state {
-                OperationState::Unconfirmed => "unconfirmed",
-                OperationState::Delivered if operation.delivered_at == Some(now) && operation.attempts == 1 => {
-                    "delivered"
-                }
-                OperationState::Delivered => continue,
-                state if ended => state.as_str(),
+    pub(crate) fn count_changes(&self, changes: &Changes) {
+        for event in &changes.events {
+            let outcome = match event.event_type {
+                "packageDelivered" => "delivered",
+                "operationSucceeded" => "succeeded",
+                "operationFailed" => "failed",
+                "operationUnconfirmed" => "unconfirmed",
+                "operationRolledBack" => "rolledBack",
+                "operationCancelled" | "operationAbandoned" => "cancelled",
                 _ => continue,
             };
-            let lab = operation.verified == Some(false) && operation.kind.is_euicc_package();
+            let Some(kind) = event.details.get("kind").and_then(Value::as_str).and_then(Kind::from_word) else {
+                continue;
+            };
+            // Data are never signed; of a signed package only the lab policy takes what is not verified.
+            let lab = kind.is_euicc_package() && event.details.get("verified") == Some(&Value::Bool(false));
             let outcome = if lab { format!("{outcome}Unverified") } else { outcome.to_owned() };
-            self.packages_total.with_label_values(&[operation.kind.as_str(), &outcome]).inc();
+            self.packages_total.with_label_values(&[kind.as_str(), &outcome]).inc();
         }
         for received in changes.received.iter().filter(|received| received.status == ReceivedStatus::Refused) {
             let reason = received.reason.as_deref().unwrap_or("unknown");
             self.verification_failures_total.with_label_values(&[reason]).inc();
         }
+    }
+
+    /// Counts one package of a kind.
+    pub(crate) fn count_package(&self, kind: &str, outcome: &str) {
+        self.packages_total.with_label_values(&[kind, outcome]).inc();
     }
 }
 

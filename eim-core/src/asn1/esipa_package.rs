@@ -1,4 +1,4 @@
-//! The eIM Package functions of ESipa (SGP.32 v1.2 5.14.4 to 5.14.6).
+//! The eIM Package functions of ESipa (SGP.32 v1.2 6.4.1.5, 6.4.1.6).
 
 use rasn::types::Tag;
 use rasn::{AsnType, Encode};

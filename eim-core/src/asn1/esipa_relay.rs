@@ -1,4 +1,4 @@
-//! The RSP relay functions of ESipa: indirect download (SGP.32 v1.2 5.14.1 to 5.14.3, 5.14.8).
+//! The RSP relay functions of ESipa: indirect download (SGP.32 v1.2 6.4.1.1 to 6.4.1.3, 6.4.1.8).
 
 use rasn::types::Tag;
 use rasn::{AsnType, Encode, Encoder};

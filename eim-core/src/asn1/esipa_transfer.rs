@@ -1,4 +1,4 @@
-//! TransferEimPackage: the injecting function of ESipa (SGP.32 v1.2 5.14.4).
+//! TransferEimPackage: the injecting function of ESipa (SGP.32 v1.2 6.4.1.4).
 
 use rasn::{AsnType, Encode, Encoder};
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! HandleNotification of ESipa (SGP.32 v1.2 5.14.7).
+//! HandleNotification of ESipa (SGP.32 v1.2 6.4.1.7).
 
 use rasn::types::Tag;
 use rasn::{AsnType, Encode};

@@ -132,6 +132,8 @@ pub fn package_error(
             work.event("counterLost", json!({ "counterValue": answer.counter }));
         }
         REPLAY_ERROR => {
+            // No outcome yet, so there is nothing that could be verified.
+            operation.verified = None;
             operation.replayed = true;
             operation.results_asked = false;
         }
@@ -150,7 +152,8 @@ pub fn package_error(
         }
         _ => operation.fail(error, now),
     }
-    settle::announce(work, id);
+    work.announce(id);
+    settle::reconcile(work, id);
 }
 
 /// Takes note of an unsigned error. Nobody signed it, so it changes no state.
@@ -192,7 +195,7 @@ pub fn ipa_error(work: &mut Work, transaction: Option<&TransactionId>, code: i64
     operation.refuse(&format!("ipaError {}", error.name), at);
     if operation.kind == Kind::EuiccData {
         operation.fail(error, now);
-        settle::announce(work, id);
+        work.announce(id);
     }
 }
 
@@ -226,7 +229,10 @@ pub fn refuse(work: &mut Work, answer: &Answer<'_>, reason: &str, first: bool) {
         operation.refuse(reason, at);
     }
     if first {
-        work.event("resultRefused", json!({ "operation": matched, "reason": reason, "counterValue": answer.counter }));
+        work.event(
+            "resultRefused",
+            json!({ "operation": matched, "reason": reason, "counterValue": answer.counter, "security": true }),
+        );
     }
 }
 

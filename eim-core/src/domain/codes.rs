@@ -63,9 +63,10 @@ fn sentence(table: CodeTable, name: &str) -> &'static str {
             "The eUICC does not have the CI key that the configuration names. Use one of its own list."
         }
         (_, "invalidAssociationToken") => "The eUICC refused the token. Ask for a fresh one with the value -1.",
-        (_, "counterValueOutOfRange") => {
-            "The counter is out of the eUICC's range. Set it anew with updateEim and a new key."
+        (CodeTable::EuiccPackageErrorCode, "counterValueOutOfRange") => {
+            "The eUICC refused the counter. Nothing more is sent until the association is renewed and its counter set."
         }
+        (_, "counterValueOutOfRange") => "The counter in the configuration is out of the eUICC's range.",
         (_, "eimNotFound") => "The eUICC has no eIM of this eimId. List its eIMs.",
         (_, "lastEimDeleted") => "Done. It was the last eIM: the eUICC takes an unsigned initial configuration again.",
         (_, "fallbackNotAllowed") => "The profile's owner does not allow it to be the Fallback Profile.",

@@ -101,7 +101,7 @@ fn complete(work: &mut Work, id: OperationId, data: &IpaEuiccData) {
     operation.verified = Some(false);
     operation.end(OperationState::Succeeded, now);
     let (purpose, subject) = (operation.purpose, operation.subject);
-    work.event("operationSucceeded", json!({ "operation": id, "verified": false }));
+    work.announce(id);
     let Some(subject) = subject.filter(|_| purpose == Some(Purpose::StoredResults)) else { return };
     let lost =
         work.operation(subject).is_some_and(|subject| subject.state == OperationState::Delivered && subject.replayed);
@@ -121,14 +121,13 @@ pub fn error(work: &mut Work, transaction: Option<&TransactionId>, code: i64) {
     let id = operation.id;
     if code == code::ipa_euicc_data_error_code::ECALL_ACTIVE {
         operation.state = OperationState::Queued;
-        operation.retries += 1;
         operation.not_before = Some(now + (ECALL_WAIT_MS << operation.retries.clamp(0, 8)));
+        operation.retries += 1;
         operation.package = None;
         return;
     }
-    let name = error.name.clone();
     operation.fail(error, now);
-    work.event("operationFailed", json!({ "operation": id, "error": name }));
+    work.announce(id);
 }
 
 /// What is kept as the capabilities of the eUICC and its IPA.

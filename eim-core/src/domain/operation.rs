@@ -138,6 +138,9 @@ pub struct Refusal {
     pub reason: String,
 }
 
+/// The name of the error of an operation that an operator gave up.
+pub const ABANDONED: &str = "abandoned";
+
 /// How many refusals an operation keeps; the first ones tell most.
 pub const REFUSALS_KEPT: usize = 20;
 

@@ -95,7 +95,7 @@ fn confirm_switches(work: &mut Work) {
         }
     }
     for id in confirmed {
-        work.event("operationSucceeded", json!({ "operation": id, "seenAgain": true }));
+        work.announce(id);
     }
 }
 
@@ -113,7 +113,7 @@ fn give_up_data_requests(work: &mut Work) {
         given_up.push(operation.id);
     }
     for id in given_up {
-        work.event("operationFailed", json!({ "operation": id, "error": "noAnswer" }));
+        work.announce(id);
     }
 }
 
@@ -135,6 +135,12 @@ fn choose(work: &mut Work) -> Next {
         return Next::Make(certificates.id);
     }
     let may_start_package = takes_packages && in_flight.is_none();
+    // The list that decides an unknown outcome goes before whatever would change what it shows.
+    let reconcile =
+        |operation: &&Operation| operation.purpose == Some(Purpose::Reconcile) && queued(operation, |_| true);
+    if let Some(reconcile) = operations.iter().find(reconcile).filter(|_| may_start_package) {
+        return Next::Make(reconcile.id);
+    }
     let next = operations.iter().find(|operation| {
         queued(operation, |kind| kind == Kind::EuiccData)
             || (may_start_package && queued(operation, Kind::is_euicc_package))
@@ -191,6 +197,6 @@ pub fn outcome_unknown(work: &mut Work, id: OperationId) {
         operation.state = OperationState::Unconfirmed;
     }
     work.euicc().profiles_stale = true;
-    work.event("operationUnconfirmed", json!({ "operation": id, "outcome": "unknown" }));
+    work.announce(id);
     work.ask(Purpose::Reconcile, Kind::Psmo, Some(id), list_profiles());
 }

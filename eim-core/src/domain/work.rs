@@ -2,10 +2,10 @@
 
 use super::changes::{Changes, Event, NewOperation, ProfileChanges, Received, ReceivedStatus, Snapshot};
 use super::euicc::Euicc;
-use super::operation::{Kind, Operation, Origin, Purpose};
+use super::operation::{ABANDONED, Kind, Operation, OperationState, Origin, Purpose};
 use crate::ids::OperationId;
 use chrono::{DateTime, SecondsFormat};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// A decision in the making. Change the state through it, then [`Work::finish`] tells what changed.
 #[derive(Debug)]
@@ -64,9 +64,38 @@ impl Work {
         self.state.operations.iter_mut().find(|operation| operation.id == id)
     }
 
+    /// Notes something about the eUICC that deserves attention, once.
+    pub fn warn(&mut self, warning: &str) {
+        if !self.state.euicc.warnings.iter().any(|known| known == warning) {
+            self.state.euicc.warnings.push(warning.to_owned());
+        }
+    }
+
     /// Adds to the timeline.
     pub fn event(&mut self, event_type: &'static str, details: Value) {
         self.events.push(Event::new(event_type, details));
+    }
+
+    /// Puts the state that an operation has reached on the timeline, from where it is also counted.
+    pub fn announce(&mut self, id: OperationId) {
+        let Some(operation) = self.operation(id) else { return };
+        let error = operation.error.as_ref().map(|error| error.name.clone());
+        let event = match operation.state {
+            OperationState::Succeeded => "operationSucceeded",
+            OperationState::Failed => "operationFailed",
+            OperationState::Unconfirmed => "operationUnconfirmed",
+            OperationState::RolledBack => "operationRolledBack",
+            OperationState::Cancelled if error.as_deref() == Some(ABANDONED) => "operationAbandoned",
+            OperationState::Cancelled => "operationCancelled",
+            OperationState::Queued | OperationState::Delivered | OperationState::Expired => return,
+        };
+        let details = json!({
+            "operation": id,
+            "kind": operation.kind.as_str(),
+            "verified": operation.verified,
+            "error": error,
+        });
+        self.event(event, details);
     }
 
     /// Keeps something received: new, or changed.

@@ -1,4 +1,4 @@
-//! getEimPackage: the poll (SGP.32 v1.2 5.14.4, 3.1.1.1).
+//! getEimPackage: the poll (SGP.32 v1.2 6.4.1.5, 3.1.1.1).
 
 use super::{DECIDED_AGAIN, EID_NOT_FOUND, EsipaAnswer, EsipaError, eid_of};
 use crate::Eim;
@@ -53,9 +53,13 @@ async fn poll_of(eid: Eid, mut poll: Poll, eim: &Eim) -> Result<GetEimPackageRes
         let quiet = snapshot.operations.is_empty() && snapshot.euicc.state == EuiccState::Active;
         let mut work = Work::new(snapshot, now, eim.entropy().octets()).of_eim(&eim.identity().eim_id);
         let next = poll::decide(&mut work, &poll);
+        let mut again_kind = None;
         let response = match next {
             Next::Nothing => None,
-            Next::Again(id) => Some(again(&mut work, id)?),
+            Next::Again(id) => {
+                again_kind = work.operation(id).map(|operation| operation.kind);
+                Some(again(&mut work, id)?)
+            }
             Next::Make(id) => make(&mut work, id, eim)?,
         };
         let changes = work.finish();
@@ -68,13 +72,8 @@ async fn poll_of(eid: Eid, mut poll: Poll, eim: &Eim) -> Result<GetEimPackageRes
         match (eim.save(eid, version, changes, now).await?, response) {
             (Saved::Conflict, _) => {}
             (Saved::Done, Some(response)) => {
-                if let Next::Again(_) = next {
-                    let kind = if matches!(response, GetEimPackageResponse::IpaEuiccDataRequest(_)) {
-                        Kind::EuiccData.as_str()
-                    } else {
-                        "euiccPackage"
-                    };
-                    eim.metrics().packages_total.with_label_values(&[kind, "redelivered"]).inc();
+                if let Some(kind) = again_kind {
+                    eim.metrics().count_package(kind.as_str(), "redelivered");
                 }
                 return Ok(response);
             }

@@ -1,4 +1,4 @@
-//! handleNotification: notifications, and results of devices that send these so (SGP.32 v1.2 5.14.7).
+//! handleNotification: notifications, and results of devices that send these so (SGP.32 v1.2 6.4.1.7).
 //!
 //! It has no answer but "stored". What can't be attributed to an eUICC, or believed, is kept as octets all the same.
 

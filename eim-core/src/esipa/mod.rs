@@ -1,4 +1,4 @@
-//! The ESipa functions, free of any transport: load, decide, save, answer (SGP.32 v1.2 5.14).
+//! The ESipa functions, free of any transport: load, decide, save, answer (SGP.32 v1.2 6.4.1).
 //!
 //! An error of the specification is an answer. [`EsipaError`] is our own fault, and the IPA will try again.
 

@@ -5,13 +5,13 @@ use super::{DECIDED_AGAIN, EsipaError};
 use crate::Eim;
 use crate::asn1::{
     self, EimPackageResult, EuiccPackageErrorSigned, EuiccPackageResult, EuiccPackageResultSigned, IpaEuiccData,
-    IpaEuiccDataResponse, Lenient, PendingNotification, ProfileDownloadTriggerResult, Raw, TransactionId,
+    IpaEuiccDataResponse, Lenient, PendingNotification, ProfileDownloadTriggerResult, Raw,
 };
 use crate::domain::apply::{self, Answer};
 use crate::domain::data::{self, Certificates};
 use crate::domain::{Received, ReceivedKind, ReceivedStatus, ResultPolicy, Snapshot, Work};
 use crate::ids::{Eid, EimTransactionId, SeqNumber};
-use crate::pki::{self, Accepted, LabPolicy, TrustError, VerifiedChain, accept_unverified};
+use crate::pki::{self, Accepted, LabPolicy, Leniency, TrustError, VerifiedChain, accept_unverified};
 use crate::store::{ResultKeys, Saved};
 
 /// What became of a message.
@@ -67,42 +67,6 @@ pub(super) async fn notification(
     eim: &Eim,
 ) -> Result<Processed, EsipaError> {
     store(eid, &Parts { notifications: vec![notification], ..Parts::default() }, eim).await
-}
-
-/// The eimTransactionIds that a result names.
-pub(super) fn transactions(result: &EimPackageResult) -> Vec<&[u8]> {
-    fn of_package(result: &EuiccPackageResult) -> Option<&TransactionId> {
-        match result {
-            EuiccPackageResult::EuiccPackageResultSigned(signed) => {
-                signed.euicc_package_result_data_signed.value().eim_transaction_id.as_ref()
-            }
-            EuiccPackageResult::EuiccPackageErrorSigned(signed) => {
-                signed.euicc_package_error_data_signed.value().eim_transaction_id.as_ref()
-            }
-            EuiccPackageResult::EuiccPackageErrorUnsigned(error) => error.eim_transaction_id.as_ref(),
-        }
-    }
-    fn of_lenient(result: &Lenient<EuiccPackageResult>) -> Option<&TransactionId> {
-        match result {
-            Lenient::Known(result) => of_package(result),
-            Lenient::Unknown(_) => None,
-        }
-    }
-    let mut found: Vec<Option<&TransactionId>> = vec![];
-    match result {
-        EimPackageResult::EuiccPackageResult(result) => found.push(of_package(result)),
-        EimPackageResult::EPRAndNotifications(both) => found.push(of_lenient(&both.euicc_package_result)),
-        EimPackageResult::IpaEuiccDataResponse(IpaEuiccDataResponse::IpaEuiccData(data)) => {
-            found.push(data.eim_transaction_id.as_ref());
-            found.extend(data.euicc_package_result_list.iter().flatten().map(of_lenient));
-        }
-        EimPackageResult::IpaEuiccDataResponse(IpaEuiccDataResponse::IpaEuiccDataResponseError(error)) => {
-            found.push(error.eim_transaction_id.as_ref());
-        }
-        EimPackageResult::ProfileDownloadTriggerResult(result) => found.push(result.eim_transaction_id.as_ref()),
-        EimPackageResult::EimPackageResultResponseError(error) => found.push(error.eim_transaction_id.as_ref()),
-    }
-    found.into_iter().flatten().map(|transaction| transaction.as_slice()).collect()
 }
 
 async fn store(eid: Eid, parts: &Parts<'_>, eim: &Eim) -> Result<Processed, EsipaError> {
@@ -318,7 +282,15 @@ impl<'a> Visit<'a> {
                 None
             }
             Some(Ok(chain)) => match verify(chain, token) {
-                Ok(verified) => Some(verified.into()),
+                Ok(verified) => {
+                    for leniency in verified.warnings() {
+                        self.work.warn(match leniency {
+                            Leniency::DerSignature => "it signs in DER form instead of r||s",
+                            Leniency::EidCheckDigits => "the check digits of the EID in its certificate are wrong",
+                        });
+                    }
+                    Some(verified.into())
+                }
                 Err(error) => {
                     let first = status != Some(ReceivedStatus::Refused);
                     if first {

@@ -1,11 +1,11 @@
-//! provideEimPackageResult: the answer of a device (SGP.32 v1.2 5.14.5).
+//! provideEimPackageResult: the answer of a device (SGP.32 v1.2 6.4.1.6).
 
 use super::package_result::{self, Processed};
 use super::{EID_NOT_FOUND, EidFault, EsipaAnswer, EsipaError, eid_of};
 use crate::Eim;
 use crate::asn1::{
-    self, EimAcknowledgements, EimPackageResult, Empty, EsipaMessageFromEimToIpa, IpaEuiccDataResponse, Lenient,
-    ProvideEimPackageResult, ProvideEimPackageResultResponse,
+    self, EimAcknowledgements, Empty, EsipaMessageFromEimToIpa, ProvideEimPackageResult,
+    ProvideEimPackageResultResponse,
 };
 use crate::ids::{Eid, EimTransactionId};
 use crate::pki;
@@ -36,18 +36,16 @@ pub(super) async fn source(result: &ProvideEimPackageResult, eim: &Eim) -> Resul
     if let Some(eid) = asn1::eid_hint(result).and_then(|octets| Eid::from_octets(&octets).ok()) {
         return Ok(Ok(eid));
     }
-    let Lenient::Known(package_result) = &result.eim_package_result else { return Ok(Err(EidFault::Missing)) };
-    if let EimPackageResult::IpaEuiccDataResponse(IpaEuiccDataResponse::IpaEuiccData(data)) = package_result
-        && let Some(certificate) = &data.euicc_certificate
+    if let Some(certificate) = asn1::euicc_certificate_hint(result)
         && let Ok(eid) = pki::euicc_certificate_eid(certificate.der())
     {
         return Ok(Ok(eid));
     }
-    for transaction in package_result::transactions(package_result) {
-        let Ok(transaction) = EimTransactionId::from_octets(transaction) else { continue };
-        if let Some(eid) = eim.store().eid_of_transaction(&transaction).await? {
-            return Ok(Ok(eid));
-        }
+    let named = asn1::eim_transaction_id_hint(result).and_then(|octets| EimTransactionId::from_octets(octets).ok());
+    if let Some(transaction) = named
+        && let Some(eid) = eim.store().eid_of_transaction(&transaction).await?
+    {
+        return Ok(Ok(eid));
     }
     Ok(Err(EidFault::Missing))
 }

@@ -70,6 +70,8 @@ impl Verdict {
     fn of<T>(verified: Result<T, TrustError>) -> Self {
         match verified {
             Ok(_) => Self::Verified,
+            // A root may still be added.
+            Err(error @ TrustError::UntrustedCi { .. }) => Self::Held(error.reason()),
             Err(error) => Self::Refused(error.reason()),
         }
     }

@@ -1,5 +1,5 @@
 //! The functions that relay to SM-DP+ and SM-DS. No download session exists in this version, so each answers that it
-//! does not know the session (SGP.32 v1.2 5.14.1 to 5.14.3, 5.14.8).
+//! does not know the session (SGP.32 v1.2 6.4.1.1 to 6.4.1.3, 6.4.1.8).
 
 use crate::asn1::code::{
     authenticate_client_error_esipa, cancel_session_error, get_bound_profile_package_error_esipa,

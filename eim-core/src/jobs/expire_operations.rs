@@ -10,5 +10,9 @@ use crate::store::StoreError;
 pub async fn expire_operations(eim: &Eim) -> Result<usize, StoreError> {
     let done = eim.store().expire_operations(eim.clock().now_ms()).await;
     super::count("expire_operations", &done, eim);
-    done
+    let expired = done?;
+    for kind in &expired {
+        eim.metrics().count_package(kind, "expired");
+    }
+    Ok(expired.len())
 }

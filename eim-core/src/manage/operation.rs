@@ -5,7 +5,8 @@ use super::register::{idempotency, key_taken};
 use super::views::{OperationView, Page};
 use super::{FieldError, ManageError, page, view};
 use crate::Eim;
-use crate::domain::operation::Purpose;
+use crate::asn1::Eco;
+use crate::domain::operation::{ABANDONED, Purpose};
 use crate::domain::poll::list_profiles;
 use crate::domain::{Event, Kind, NewOperation, Operation, OperationError, OperationState, Origin, Request, Work};
 use crate::ids::{Eid, OperationId};
@@ -43,7 +44,7 @@ pub async fn create_operation(
     let now = eim.clock().now_ms();
     let key = idempotency_key.map(|key| idempotency(key, &format!("operation {eid}"), &body)).transpose()?;
     let id = eim.entropy().operation_id(now);
-    let operation = read(body, id, now)?;
+    let operation = read(body, id, now, eim)?;
     let event = Event::new("operationQueued", json!({ "operation": id, "kind": operation.kind.as_str() }));
     match eim.store().enqueue(eid, operation, event, key, now).await? {
         Enqueued::Done => self::operation(&id.to_string(), eim).await,
@@ -53,7 +54,7 @@ pub async fn create_operation(
     }
 }
 
-fn read(body: Value, id: OperationId, now: i64) -> Result<NewOperation, ManageError> {
+fn read(body: Value, id: OperationId, now: i64, eim: &Eim) -> Result<NewOperation, ManageError> {
     let Value::Object(mut body) = body else { return Err(ManageError::invalid("", "an object is expected")) };
     let mut errors = Vec::new();
     let not_before = time(&mut body, "notBefore", &mut errors);
@@ -80,6 +81,7 @@ fn read(body: Value, id: OperationId, now: i64) -> Result<NewOperation, ManageEr
             return Err(ManageError::Invalid(errors));
         }
     };
+    refuse_own_rotation(&request, eim)?;
     Ok(NewOperation {
         id,
         kind: request.kind(),
@@ -91,6 +93,30 @@ fn read(body: Value, id: OperationId, now: i64) -> Result<NewOperation, ManageEr
         not_before,
         valid_until,
     })
+}
+
+/// An eUICC that takes another key or an unknown token for this eIM could not be reached again: this version signs with
+/// one key and learns no token from updateEim.
+fn refuse_own_rotation(request: &Request, eim: &Eim) -> Result<(), ManageError> {
+    let Request::Eco(list) = request else { return Ok(()) };
+    let mut errors = Vec::new();
+    for (index, eco) in list.iter().enumerate() {
+        let Eco::UpdateEim(update) = eco else { continue };
+        if update.eim_id.as_str() != eim.identity().eim_id.as_str() {
+            continue;
+        }
+        let pointer = format!("/eco/{index}/updateEim");
+        if update.eim_public_key_data.is_some() {
+            let message = "a new key for this eIM itself can't be set in this version: it would lock this eIM out";
+            errors.push(FieldError::new(format!("{pointer}/eimPublicKeyData"), message));
+        }
+        if update.association_token.is_some_and(|token| token < 0) {
+            let message =
+                "a token allocated by the eUICC can't be learned from this result: it would lock this eIM out";
+            errors.push(FieldError::new(format!("{pointer}/associationToken"), message));
+        }
+    }
+    if errors.is_empty() { Ok(()) } else { Err(ManageError::Invalid(errors)) }
 }
 
 fn time(body: &mut Map<String, Value>, name: &str, errors: &mut Vec<FieldError>) -> Option<i64> {
@@ -153,7 +179,7 @@ pub async fn cancel_operation(id: &str, eim: &Eim) -> Result<OperationView, Mana
         match operation.state {
             OperationState::Queued => {
                 operation.end(OperationState::Cancelled, now);
-                work.event("operationCancelled", json!({ "operation": id }));
+                work.announce(id);
                 Ok(())
             }
             OperationState::Delivered | OperationState::Unconfirmed => Err(ManageError::Conflict {
@@ -183,10 +209,10 @@ pub async fn abandon_operation(id: &str, eim: &Eim) -> Result<OperationView, Man
             }),
             OperationState::Delivered | OperationState::Unconfirmed => {
                 let message = "An operator gave it up after it was delivered. The device may have carried it out.";
-                operation.error = Some(OperationError::named("abandoned", message));
+                operation.error = Some(OperationError::named(ABANDONED, message));
                 operation.end(OperationState::Cancelled, now);
                 let package = operation.kind.is_euicc_package();
-                work.event("operationAbandoned", json!({ "operation": id }));
+                work.announce(id);
                 if package && !work.asks_already(Purpose::Reconcile, Kind::Psmo) {
                     work.euicc().profiles_stale = true;
                     work.ask(Purpose::Reconcile, Kind::Psmo, Some(id), list_profiles());

@@ -12,7 +12,7 @@ pub(super) fn euicc(euicc: Euicc, held_results: i64, eim: &Eim) -> EuiccView {
     let next_poll = euicc.last_seen_at.zip(euicc.poll_interval_ms).map(|(last, interval)| rfc3339(last + interval));
     let mut warnings = euicc.warnings.clone();
     if euicc.counter >= CounterValue::WARN_FROM {
-        warnings.push("the counter is nearly used up: set it anew with updateEim and a new key".to_owned());
+        warnings.push("the counter is nearly used up: the association has to be renewed".to_owned());
     }
     EuiccView {
         certificates_trusted: trusted(&euicc, eim),

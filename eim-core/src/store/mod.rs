@@ -370,14 +370,14 @@ impl Store {
         on!(self.read("operations"), |conn| operation_page(conn, &filter, tenant))
     }
 
-    /// Ends queued operations whose time to be delivered has passed, some hundreds at once, and says how many.
+    /// Ends queued operations whose time to be delivered has passed, some hundreds at once, and gives their kinds.
     ///
     /// # Errors
     /// When the transaction fails.
-    pub async fn expire_operations(&self, now: i64) -> Result<usize, StoreError> {
-        let eids = on!(self.write("expire_operations"), |conn| expire_operations(conn, now))?;
-        eids.iter().for_each(|eid| self.disturb(eid));
-        Ok(eids.len())
+    pub async fn expire_operations(&self, now: i64) -> Result<Vec<String>, StoreError> {
+        let expired = on!(self.write("expire_operations"), |conn| expire_operations(conn, now))?;
+        expired.iter().for_each(|(eid, _)| self.disturb(eid));
+        Ok(expired.into_iter().map(|(_, kind)| kind).collect())
     }
 
     /// Forgets idempotency keys that were taken before this time.

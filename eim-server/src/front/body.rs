@@ -7,13 +7,18 @@ use actix_web::rt::time::timeout;
 use actix_web::web::{Bytes, Payload};
 
 /// The whole body, chunked or not.
-pub(super) async fn read(request: &HttpRequest, payload: Payload, front: &Front) -> Result<Bytes, Refusal> {
+pub(super) async fn read(
+    request: &HttpRequest,
+    payload: Payload,
+    max_bytes: usize,
+    front: &Front,
+) -> Result<Bytes, Refusal> {
     // One that announces too much is told so before it sends it.
     let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    if announced.is_some_and(|octets: u64| octets > front.body_bytes as u64) {
+    if announced.is_some_and(|octets: u64| octets > max_bytes as u64) {
         return Err(Refusal::TooLarge);
     }
-    match timeout(front.body_timeout, payload.to_bytes_limited(front.body_bytes)).await {
+    match timeout(front.body_timeout, payload.to_bytes_limited(max_bytes)).await {
         Ok(Ok(Ok(body))) => Ok(body),
         Ok(Ok(Err(_))) => Err(Refusal::Incomplete),
         Ok(Err(_)) => Err(Refusal::TooLarge),

@@ -23,7 +23,7 @@ pub(super) async fn serve(request: HttpRequest, payload: Payload, front: Data<Fr
 
 /// The octets of the answer; none for an empty one.
 async fn exchange(request: &HttpRequest, payload: Payload, front: &Data<Front>) -> Result<Option<Vec<u8>>, Refusal> {
-    let body = body::read(request, payload, front).await?;
+    let body = body::read(request, payload, front.body_bytes, front).await?;
     let function = function::of_asn1(&body);
     let message = asn1::decode_from_ipa(&body).map_err(|error| Refusal::Undecodable(error.to_string()))?;
     match answer(message, function, Binding::Asn1, front).await? {

@@ -9,6 +9,7 @@ use eim_core::asn1::json_binding::{
     EsipaFunction, JsonBindingError, json_request_to_message, message_to_json_response,
 };
 use eim_core::esipa::EsipaAnswer;
+use serde_json::json;
 
 const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/json");
 
@@ -36,7 +37,9 @@ async fn exchange(
     front: &Data<Front>,
 ) -> Result<Option<String>, Refusal> {
     let function = EsipaFunction::from_path_suffix(function).ok_or(Refusal::UnknownFunction)?;
-    let body = body::read(request, payload, front).await?;
+    // The same objects take a third more in base64.
+    let max_bytes = front.body_bytes.saturating_mul(3) / 2;
+    let body = body::read(request, payload, max_bytes, front).await?;
     let message = json_request_to_message(function, &body).map_err(|error| match error {
         JsonBindingError::TooLarge { .. } => Refusal::TooLarge,
         // The words of the parser may quote the body, which has no place in a log.
@@ -51,6 +54,18 @@ async fn exchange(
             })
         }
         EsipaAnswer::Empty => Ok(None),
-        EsipaAnswer::NotAccepted => Err(Refusal::NotAccepted),
+        EsipaAnswer::NotAccepted => Ok(Some(not_accepted().to_string())),
     }
+}
+
+/// The envelope can say what the ASN.1 binding has no message for: transferEimPackage is for the eIM to call.
+fn not_accepted() -> serde_json::Value {
+    json!({ "header": { "functionExecutionStatus": {
+        "status": "Failed",
+        "statusCodeData": {
+            "subjectCode": "8.10",
+            "reasonCode": "4.2",
+            "message": "transferEimPackage is a function that the eIM calls",
+        },
+    } } })
 }

@@ -47,7 +47,7 @@ pub(super) fn settle(work: &mut Work, id: OperationId, entries: &[Lenient<EuiccR
         None if is_switch => operation.state = OperationState::Unconfirmed,
         None => operation.end(OperationState::Succeeded, now),
     }
-    announce(work, id);
+    work.announce(id);
     reconcile(work, id);
 }
 
@@ -135,7 +135,7 @@ fn rolled_back(
         Some(error) => operation.fail(error, now),
         None => operation.end(OperationState::RolledBack, now),
     }
-    announce(work, id);
+    work.announce(id);
 }
 
 /// A believed result of a package that is not known here: the card's truth all the same.
@@ -154,30 +154,12 @@ pub(super) fn distrust_profiles(work: &mut Work) {
     }
 }
 
-/// Puts the new state of an operation on the timeline.
-pub(super) fn announce(work: &mut Work, id: OperationId) {
-    let Some(operation) = work.operation(id) else { return };
-    let event = match operation.state {
-        OperationState::Succeeded => "operationSucceeded",
-        OperationState::Failed => "operationFailed",
-        OperationState::Unconfirmed => "operationUnconfirmed",
-        OperationState::RolledBack => "operationRolledBack",
-        _ => return,
-    };
-    let details = json!({
-        "operation": id,
-        "verified": operation.verified,
-        "error": operation.error.as_ref().map(|error| &error.name),
-    });
-    work.event(event, details);
-}
-
-/// A profile list that was asked for because an outcome is unknown decides that outcome.
-fn reconcile(work: &mut Work, id: OperationId) {
-    let Some(operation) = work.operation(id) else { return };
+/// A profile list that was asked for because an outcome is unknown decides that outcome, also by not being had.
+pub(super) fn reconcile(work: &mut Work, id: OperationId) {
+    let Some(operation) = work.operation(id).filter(|operation| operation.state.is_final()) else { return };
     let (Some(Purpose::Reconcile), Some(subject)) = (operation.purpose, operation.subject) else { return };
     let listed = operation.state == OperationState::Succeeded;
-    let verified = operation.verified;
+    let verified = operation.verified.filter(|_| listed);
     let undecided =
         |operation: &&mut Operation| operation.state == OperationState::Unconfirmed && operation.results.is_empty();
     let Some(request) = work.operation(subject).filter(undecided).map(|operation| operation.request.clone()) else {
@@ -197,7 +179,7 @@ fn reconcile(work: &mut Work, id: OperationId) {
         operation.fail(OperationError::named("outcomeUnknown", message), now);
     }
     operation.results = results;
-    announce(work, subject);
+    work.announce(subject);
 }
 
 /// What the profile list tells about an operation whose result was lost.

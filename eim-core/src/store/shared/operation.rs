@@ -47,16 +47,16 @@ pub(in crate::store) fn operation_page(
     query.load(conn)?.into_iter().map(OperationRow::operation).collect()
 }
 
-pub(in crate::store) fn expire_operations(conn: &mut Connection, now: i64) -> Result<Vec<Eid>, StoreError> {
-    let due: Vec<(i64, i64, String, String)> = operations::table
+pub(in crate::store) fn expire_operations(conn: &mut Connection, now: i64) -> Result<Vec<(Eid, String)>, StoreError> {
+    let due: Vec<(i64, String, String, String)> = operations::table
         .filter(operations::state.eq(OperationState::Queued.as_str()))
         .filter(operations::valid_until.is_not_null().and(operations::valid_until.le(now)))
         .order(operations::valid_until)
         .limit(EXPIRED_AT_ONCE)
-        .select((operations::seq, operations::tenant_id, operations::eid, operations::id))
+        .select((operations::seq, operations::eid, operations::id, operations::kind))
         .load(conn)?;
-    let mut eids = Vec::with_capacity(due.len());
-    for (seq, _, eid, id) in due {
+    let mut expired_ones = Vec::with_capacity(due.len());
+    for (seq, eid, id, kind) in due {
         let expired = diesel::update(
             operations::table
                 .filter(operations::seq.eq(seq).and(operations::state.eq(OperationState::Queued.as_str()))),
@@ -65,12 +65,12 @@ pub(in crate::store) fn expire_operations(conn: &mut Connection, now: i64) -> Re
         .execute(conn)?;
         if expired == 1 {
             let eid: Eid = eid.parse().map_err(|_| StoreError::Corrupt { column: "operations.eid" })?;
-            let event = Event::new("operationExpired", serde_json::json!({ "operation": id }));
+            let event = Event::new("operationExpired", serde_json::json!({ "operation": id, "kind": kind }));
             insert_event(conn, &event, &eid, TenantId::DEFAULT, now)?;
-            eids.push(eid);
+            expired_ones.push((eid, kind));
         }
     }
-    Ok(eids)
+    Ok(expired_ones)
 }
 
 pub(in crate::store) fn queue_depths(conn: &mut Connection) -> Result<Vec<QueueDepth>, StoreError> {
