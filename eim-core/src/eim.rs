@@ -172,8 +172,10 @@ impl Eim {
     /// When the store fails; then they wait on.
     pub async fn flush_sightings(&self) -> Result<(), StoreError> {
         let waiting = std::mem::take(&mut *self.0.sightings.lock().unwrap_or_else(PoisonError::into_inner));
-        let waiting: Vec<(Eid, i64)> = waiting.into_iter().collect();
-        for chunk in waiting.chunks(500) {
+        let mut waiting: Vec<(Eid, i64)> = waiting.into_iter().collect();
+        // Nodes that write the same rows do it in the same order, or they would wait for each other.
+        waiting.sort_unstable();
+        for chunk in waiting.chunks(200) {
             if let Err(error) = self.store().record_sightings(chunk.to_vec()).await {
                 let mut sightings = self.0.sightings.lock().unwrap_or_else(PoisonError::into_inner);
                 for (eid, at) in &waiting {

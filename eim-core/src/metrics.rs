@@ -83,6 +83,14 @@ impl Metrics {
     /// Counts the outcomes in what was just saved.
     pub(crate) fn count_changes(&self, changes: &Changes) {
         for event in &changes.events {
+            if event.event_type == "certificatesRefused" {
+                let reason = event.details.get("reason").and_then(Value::as_str).unwrap_or("unknown");
+                self.verification_failures_total.with_label_values(&[reason]).inc();
+            }
+            if event.event_type == "notificationReceived" {
+                let status = event.details.get("status").and_then(Value::as_str).unwrap_or("unknown");
+                self.notifications_total.with_label_values(&[status]).inc();
+            }
             let outcome = match event.event_type {
                 "packageDelivered" => "delivered",
                 "operationSucceeded" => "succeeded",

@@ -246,6 +246,7 @@ fn finds_what_a_result_names() {
             seq: 0,
             kind: ReceivedKind::PackageResult,
             seq_number: Some(SeqNumber::new(3)),
+            identity: vec![7],
             raw: vec![9, 9],
             status: ReceivedStatus::Held,
             reason: Some("why".to_owned()),
@@ -267,6 +268,8 @@ fn finds_what_a_result_names() {
             by(ResultKeys { counters: vec![5], octets: vec![vec![9, 9]], ..ResultKeys::default() }).await;
         assert_eq!(snapshot.operations.len(), 1);
         assert_eq!(before, [Received { seq: before[0].seq, ..held.clone() }]);
+        let (_, before) = by(ResultKeys { identities: vec![vec![7]], ..ResultKeys::default() }).await;
+        assert_eq!(before.len(), 1);
         assert_eq!(store.eid_of_transaction(&transaction).await.unwrap(), Some(eid));
         assert_eq!(store.eid_of_transaction(&"FF".parse().unwrap()).await.unwrap(), None);
 
@@ -289,6 +292,7 @@ fn keeps_a_bounded_number_of_what_is_not_believed() {
                 seq: 0,
                 kind: ReceivedKind::PackageResult,
                 seq_number: None,
+                identity: vec![number],
                 raw: vec![number],
                 status: ReceivedStatus::Refused,
                 reason: None,

@@ -31,6 +31,8 @@ pub struct Answer<'a> {
     pub kind: ReceivedKind,
     /// The whole object as it is kept.
     pub raw: &'a [u8],
+    /// What is signed of it, as received.
+    pub signed: &'a [u8],
     /// The eUICC's number of it.
     pub seq_number: Option<SeqNumber>,
     /// eimTransactionId that it names.
@@ -60,6 +62,7 @@ impl Answer<'_> {
             seq: 0,
             kind: self.kind,
             seq_number: self.seq_number,
+            identity: Received::identity(self.kind, self.signed),
             raw: self.raw.to_vec(),
             status,
             reason: reason.map(str::to_owned),
@@ -117,7 +120,7 @@ pub fn package_error(
         work.event("orphanError", json!({ "code": code, "name": error.name, "counterValue": answer.counter }));
         return;
     };
-    let (id, purpose) = (operation.id, operation.purpose);
+    let (id, purpose, attempts) = (operation.id, operation.purpose, operation.attempts);
     if operation.state != OperationState::Delivered {
         work.event("lateError", json!({ "operation": id, "code": code, "name": error.name }));
         return;
@@ -126,10 +129,11 @@ pub fn package_error(
     let Some(operation) = work.operation(id) else { return };
     operation.verified = Some(verified);
     match code {
-        REPLAY_ERROR if purpose == Some(Purpose::Reconcile) => {
+        // Its counter is fresh and it went out once, so the card has seen a higher one that was not made here.
+        REPLAY_ERROR if purpose == Some(Purpose::Reconcile) && attempts == 1 => {
             operation.fail(error, now);
             work.euicc().state = EuiccState::CounterLost;
-            work.event("counterLost", json!({ "counterValue": answer.counter }));
+            work.event("counterLost", json!({ "counterValue": answer.counter, "verified": verified }));
         }
         REPLAY_ERROR => {
             // No outcome yet, so there is nothing that could be verified.
@@ -141,6 +145,7 @@ pub fn package_error(
             let wait = (ECALL_WAIT_MS << operation.retries.clamp(0, 10)).min(ECALL_WAIT_MAX_MS);
             operation.state = OperationState::Queued;
             operation.retries += 1;
+            operation.attempts = 0;
             operation.not_before = Some(now + wait);
             operation.package = None;
             operation.verified = None;
@@ -148,11 +153,16 @@ pub fn package_error(
         COUNTER_VALUE_OUT_OF_RANGE => {
             operation.fail(error, now);
             work.euicc().state = EuiccState::CounterExhausted;
-            work.event("counterExhausted", json!({ "counterValue": answer.counter }));
+            work.event("counterExhausted", json!({ "counterValue": answer.counter, "verified": verified }));
         }
         _ => operation.fail(error, now),
     }
     work.announce(id);
+    settle::reconcile(work, id);
+}
+
+/// Decides the outcome that an ended [`Purpose::Reconcile`] operation was asked for.
+pub fn reconcile(work: &mut Work, id: OperationId) {
     settle::reconcile(work, id);
 }
 

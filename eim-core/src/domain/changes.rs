@@ -42,6 +42,8 @@ pub struct Received {
     pub kind: ReceivedKind,
     /// The eUICC's number of it, where it has one.
     pub seq_number: Option<SeqNumber>,
+    /// What makes it the same thing, see [`Received::identity`].
+    pub identity: Vec<u8>,
     /// The octets as received.
     pub raw: Vec<u8>,
     /// Whether it is believed.
@@ -52,6 +54,18 @@ pub struct Received {
     pub operation: Option<OperationId>,
     /// When it arrived, milliseconds since 1970.
     pub at: i64,
+}
+
+impl Received {
+    /// What makes a received thing the same one: a digest of its kind and of what was signed. The signature has no part in
+    /// it, since anybody can write another one that verifies (`n - s` for `s`).
+    #[must_use]
+    pub fn identity(kind: ReceivedKind, signed: &[u8]) -> Vec<u8> {
+        let mut context = ring::digest::Context::new(&ring::digest::SHA256);
+        context.update(kind.as_str().as_bytes());
+        context.update(signed);
+        context.finish().as_ref().to_vec()
+    }
 }
 
 /// One eUICC as the store holds it, with what the decision at hand needs.

@@ -123,6 +123,7 @@ pub fn error(work: &mut Work, transaction: Option<&TransactionId>, code: i64) {
         operation.state = OperationState::Queued;
         operation.not_before = Some(now + (ECALL_WAIT_MS << operation.retries.clamp(0, 8)));
         operation.retries += 1;
+        operation.attempts = 0;
         operation.package = None;
         return;
     }
@@ -130,7 +131,18 @@ pub fn error(work: &mut Work, transaction: Option<&TransactionId>, code: i64) {
     work.announce(id);
 }
 
-/// What is kept as the capabilities of the eUICC and its IPA.
+/// The longest address that is kept: that of a host name.
+const ADDRESS_MAX: usize = 255;
+/// The largest EUICCInfo that is kept, in octets; real ones have a few hundred.
+const INFO_MAX_BYTES: usize = 4_096;
+
+/// Whether a member is of a size that a real one may have.
+fn is_small(value: &Value) -> bool {
+    value.to_string().len() <= 2 * INFO_MAX_BYTES
+}
+
+/// What is kept as the capabilities of the eUICC and its IPA. Nobody signs it, so what is too large for what it should be
+/// is left out.
 fn capabilities(data: &IpaEuiccData) -> Map<String, Value> {
     let mut members = Map::new();
     let mut put = |name: &str, value: Option<Value>| {
@@ -138,20 +150,33 @@ fn capabilities(data: &IpaEuiccData) -> Map<String, Value> {
             members.insert(name.to_owned(), value);
         }
     };
-    put("defaultSmdpAddress", data.default_smdp_address.as_ref().map(|address| json!(address)));
-    put("rootSmdsAddress", data.root_smds_address.as_ref().map(|address| json!(address)));
+    let address = |address: &Option<String>| {
+        address.as_ref().filter(|address| address.len() <= ADDRESS_MAX).map(|address| json!(address))
+    };
+    put("defaultSmdpAddress", address(&data.default_smdp_address));
+    put("rootSmdsAddress", address(&data.root_smds_address));
     put("associationToken", data.association_token.map(|token| json!(token)));
-    put("euiccInfo1", data.euicc_info1.as_ref().map(|info| upper_hex(plain(info))));
-    put("euiccInfo2", data.euicc_info2.as_ref().map(|info| upper_hex(plain(info))));
-    put("euiccInfo2Der", data.euicc_info2.as_ref().map(|info| json!(STANDARD.encode(info.octets()))));
-    put("ipaCapabilities", data.ipa_capabilities.as_ref().map(plain));
-    put("deviceInfo", data.device_info.as_ref().map(|info| upper_hex(plain(info))));
+    put(
+        "euiccInfo1",
+        data.euicc_info1
+            .as_ref()
+            .filter(|info| info.octets().len() <= INFO_MAX_BYTES)
+            .map(|info| upper_hex(plain(info))),
+    );
+    let euicc_info2 = data.euicc_info2.as_ref().filter(|info| info.octets().len() <= INFO_MAX_BYTES);
+    put("euiccInfo2", euicc_info2.map(|info| upper_hex(plain(info))));
+    put("euiccInfo2Der", euicc_info2.map(|info| json!(STANDARD.encode(info.octets()))));
+    put("ipaCapabilities", data.ipa_capabilities.as_ref().map(plain).filter(is_small));
+    put("deviceInfo", data.device_info.as_ref().map(|info| upper_hex(plain(info))).filter(is_small));
     members
 }
 
 fn everything(data: &IpaEuiccData) -> Map<String, Value> {
     let mut members = capabilities(data);
-    let certificate = |certificate: &crate::asn1::Certificate| json!(STANDARD.encode(certificate.der()));
+    let certificate = |certificate: &crate::asn1::Certificate| {
+        let kept = certificate.der().len() <= crate::pki::MAX_CERTIFICATE_BYTES;
+        if kept { json!(STANDARD.encode(certificate.der())) } else { json!("too large") }
+    };
     for (name, value) in [
         ("eumCertificate", data.eum_certificate.as_ref().map(certificate)),
         ("euiccCertificate", data.euicc_certificate.as_ref().map(certificate)),

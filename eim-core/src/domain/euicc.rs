@@ -101,6 +101,10 @@ pub struct Euicc {
     pub profiles_stale: bool,
     /// When a full list was last reported.
     pub profiles_listed_at: Option<i64>,
+    /// Whether the whole profile list comes from verified results.
+    pub profiles_verified: bool,
+    /// When the data of IPA and eUICC were last asked for after a state change.
+    pub data_refreshed_at: Option<i64>,
     /// When the certificates were last asked for.
     pub certificates_asked_at: Option<i64>,
     /// What deserves attention.

@@ -118,27 +118,44 @@ pub fn class_name(class: i64) -> String {
     code_name(CodeTable::ProfileClass, class).map_or_else(|| format!("class{class}"), str::to_owned)
 }
 
+/// A text as every database can hold it: PostgreSQL has no zero octet in a text, and a card's list must not fail for one.
+fn storable(text: &impl ToString) -> String {
+    text.to_string().replace('\0', "\u{fffd}")
+}
+
+/// Whether nothing has to be taken from what was known before.
+const fn is_complete(info: &ProfileInfo) -> bool {
+    info.profile_state.is_some()
+        && info.profile_class.is_some()
+        && info.profile_name.is_some()
+        && info.service_provider_name.is_some()
+        && info.isdp_aid.is_some()
+}
+
 /// The profile that a ProfileInfo tells of; `None` without an ICCID, since nothing could be asked of it. What a reduced
 /// tag list left out is taken from what was known.
-pub(super) fn profile(info: &ProfileInfo, known: Option<&Profile>, verified: bool, now: i64) -> Option<Profile> {
+pub(super) fn profile(
+    info: &ProfileInfo,
+    known: Option<&Profile>,
+    fallback_reported: bool,
+    verified: bool,
+    now: i64,
+) -> Option<Profile> {
     let iccid = Iccid::from_octets(info.iccid.as_ref()?).ok()?;
     Some(Profile {
         iccid,
         enabled: info.profile_state.map(|state| state == 1).or_else(|| known.and_then(|known| known.enabled)),
         profile_class: info.profile_class.or_else(|| known.and_then(|known| known.profile_class)),
-        name: info
-            .profile_name
-            .as_ref()
-            .map(ToString::to_string)
-            .or_else(|| known.and_then(|known| known.name.clone())),
+        name: info.profile_name.as_ref().map(storable).or_else(|| known.and_then(|known| known.name.clone())),
         service_provider: info
             .service_provider_name
             .as_ref()
-            .map(ToString::to_string)
+            .map(storable)
             .or_else(|| known.and_then(|known| known.service_provider.clone())),
-        fallback: info.fallback_attribute,
+        fallback: if fallback_reported { info.fallback_attribute } else { known.is_some_and(|known| known.fallback) },
         aid: info.isdp_aid.as_ref().map(|aid| aid.to_vec()).or_else(|| known.and_then(|known| known.aid.clone())),
-        verified,
+        // What is taken from before is no better than it was.
+        verified: verified && known.is_none_or(|known| known.verified || is_complete(info)),
         updated_at: now,
     })
 }

@@ -9,6 +9,9 @@ use serde_json::json;
 /// How often an unanswered data request is delivered before it is given up.
 const DATA_ATTEMPTS: i64 = 3;
 
+/// How long the data of IPA and eUICC are not asked for again after a state change.
+const DATA_REFRESHED_EVERY_MS: i64 = 600_000;
+
 /// What an IPA said when it polled.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Poll {
@@ -71,7 +74,12 @@ fn note_state_change(work: &mut Work, poll: &Poll) {
         if !work.asks_already(Purpose::Refresh, Kind::Psmo) {
             work.ask(Purpose::Refresh, Kind::Psmo, None, list_profiles());
         }
-        if !work.asks_already(Purpose::Refresh, Kind::EuiccData) {
+        // Nobody signs the data, so whoever knows the EID could have them asked for without end.
+        let lately =
+            work.state.euicc.data_refreshed_at.is_some_and(|asked| work.now() - asked < DATA_REFRESHED_EVERY_MS);
+        if !lately && !work.asks_already(Purpose::Refresh, Kind::EuiccData) {
+            let now = work.now();
+            work.euicc().data_refreshed_at = Some(now);
             let tags = json!({ "euiccData": { "tags": ["81", "BF20", "BF22", "83", "84", "A8", "A9"] } });
             work.ask(Purpose::Refresh, Kind::EuiccData, None, tags);
         }
@@ -193,10 +201,20 @@ fn pursue(work: &mut Work, id: OperationId) -> Next {
 
 /// Frees the slot of an operation whose outcome can't be learned from its result, and asks for the profile list.
 pub fn outcome_unknown(work: &mut Work, id: OperationId) {
+    let now = work.now();
+    let mut subject = id;
     if let Some(operation) = work.operation(id) {
-        operation.state = OperationState::Unconfirmed;
+        match (operation.purpose, operation.subject) {
+            // The list itself was lost: it is asked for again, for the same operation.
+            (Some(Purpose::Reconcile), Some(unknown)) => {
+                subject = unknown;
+                operation
+                    .fail(OperationError::named("outcomeUnknown", "Its result was lost. It is asked for again."), now);
+            }
+            _ => operation.state = OperationState::Unconfirmed,
+        }
     }
     work.euicc().profiles_stale = true;
     work.announce(id);
-    work.ask(Purpose::Reconcile, Kind::Psmo, Some(id), list_profiles());
+    work.ask(Purpose::Reconcile, Kind::Psmo, Some(subject), list_profiles());
 }

@@ -103,6 +103,12 @@ impl Work {
         self.received.push(received);
     }
 
+    /// What the decision keeps of what was received.
+    #[must_use]
+    pub fn received(&self) -> &[Received] {
+        &self.received
+    }
+
     /// Whether a result of this operation is held until it can be verified.
     #[must_use]
     pub fn holds_result_of(&self, id: OperationId) -> bool {

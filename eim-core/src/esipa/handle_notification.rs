@@ -4,7 +4,7 @@
 
 use super::package_result::{self, Processed};
 use super::provide_eim_package_result::source;
-use super::{EsipaAnswer, EsipaError};
+use super::{EsipaAnswer, EsipaError, TOO_MUCH};
 use crate::Eim;
 use crate::asn1::{self, HandleNotificationEsipa, Lenient, PendingNotification};
 use crate::domain::{Received, ReceivedKind, ReceivedStatus};
@@ -12,27 +12,27 @@ use crate::ids::Eid;
 use crate::pki;
 
 pub(super) async fn answer(notification: HandleNotificationEsipa, eim: &Eim) -> Result<EsipaAnswer, EsipaError> {
-    match notification {
+    let (processed, kind, raw) = match notification {
         HandleNotificationEsipa::ProvideEimPackageResult(result) => {
             let processed = match source(&result, eim).await? {
                 Ok(eid) => package_result::process(eid, &result.eim_package_result, eim).await?,
                 Err(_) => Processed::UnknownEuicc,
             };
-            if matches!(processed, Processed::UnknownEuicc) {
-                keep(ReceivedKind::PackageResult, asn1::encode(&result)?, eim).await?;
-            }
+            (processed, ReceivedKind::PackageResult, asn1::encode(&result)?)
         }
         HandleNotificationEsipa::PendingNotification(notification) => {
             let processed = match signer(&notification) {
                 Some(eid) => package_result::notification(eid, &notification, eim).await?,
                 None => Processed::UnknownEuicc,
             };
-            if matches!(processed, Processed::UnknownEuicc) {
-                keep(ReceivedKind::Notification, asn1::encode(&notification)?, eim).await?;
-            }
+            (processed, ReceivedKind::Notification, asn1::encode(&notification)?)
         }
+    };
+    match processed {
+        Processed::Stored { .. } => Ok(EsipaAnswer::Empty),
+        Processed::UnknownEuicc => keep(kind, raw, eim).await,
+        Processed::TooMuch => Ok(TOO_MUCH),
     }
-    Ok(EsipaAnswer::Empty)
 }
 
 /// The eUICC that a notification says it is from. Not proven yet.
@@ -48,17 +48,25 @@ fn signer(notification: &Lenient<PendingNotification>) -> Option<Eid> {
     }
 }
 
-async fn keep(kind: ReceivedKind, raw: Vec<u8>, eim: &Eim) -> Result<(), EsipaError> {
+/// The largest object that is kept though nobody knows whose it is; notifications have a few thousand octets.
+const UNATTRIBUTED_MAX_BYTES: usize = 16 * 1024;
+
+async fn keep(kind: ReceivedKind, raw: Vec<u8>, eim: &Eim) -> Result<EsipaAnswer, EsipaError> {
+    if raw.len() > UNATTRIBUTED_MAX_BYTES {
+        return Ok(TOO_MUCH);
+    }
     eim.metrics().notifications_total.with_label_values(&["unattributed"]).inc();
     let received = Received {
         seq: 0,
         kind,
         seq_number: None,
+        identity: Received::identity(kind, &raw),
         raw,
         status: ReceivedStatus::Held,
         reason: Some("unattributed".to_owned()),
         operation: None,
         at: eim.clock().now_ms(),
     };
-    Ok(eim.store().keep_unattributed(received).await?)
+    eim.store().keep_unattributed(received).await?;
+    Ok(EsipaAnswer::Empty)
 }

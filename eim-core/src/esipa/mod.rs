@@ -23,8 +23,8 @@ pub enum EsipaAnswer {
     Message(Box<EsipaMessageFromEimToIpa>),
     /// Nothing but the acknowledgement that it is stored: HTTP 204.
     Empty,
-    /// The message is not one that an IPA sends by itself, and no answer to it exists: HTTP 400.
-    NotAccepted,
+    /// No answer to the message exists, for this reason: HTTP 400. Nothing was stored.
+    NotAccepted(&'static str),
 }
 
 impl From<EsipaMessageFromEimToIpa> for EsipaAnswer {
@@ -68,6 +68,9 @@ impl EsipaError {
     }
 }
 
+/// The answer to a message that holds more than any device sends.
+const TOO_MUCH: EsipaAnswer = EsipaAnswer::NotAccepted("the message holds more than is taken at once");
+
 /// How often a decision is made again because somebody else changed the same eUICC.
 const DECIDED_AGAIN: usize = 16;
 
@@ -81,7 +84,9 @@ pub async fn answer(message: EsipaMessageFromIpaToEim, eim: &Eim) -> Result<Esip
         Message::GetEimPackageRequest(request) => get_eim_package::answer(request, eim).await,
         Message::ProvideEimPackageResult(result) => provide_eim_package_result::answer(result, eim).await,
         Message::HandleNotificationEsipa(notification) => handle_notification::answer(notification, eim).await,
-        Message::TransferEimPackageResponse(_) => Ok(EsipaAnswer::NotAccepted),
+        Message::TransferEimPackageResponse(_) => {
+            Ok(EsipaAnswer::NotAccepted("transferEimPackage is a function that the eIM calls"))
+        }
         relayed => Ok(relay::answer(&relayed).into()),
     }
 }

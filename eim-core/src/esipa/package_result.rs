@@ -20,7 +20,15 @@ pub(super) enum Processed {
     Stored { acknowledge: Vec<SeqNumber> },
     /// The eUICC is not known; nothing was stored.
     UnknownEuicc,
+    /// It holds more, or larger things, than any device sends; nothing was stored.
+    TooMuch,
 }
+
+/// How many results and notifications one message may hold, and how large each may be. Every one costs a verification and
+/// a row.
+const RESULTS_MAX: usize = 64;
+const NOTIFICATIONS_MAX: usize = 128;
+const OBJECT_MAX_BYTES: usize = 256 * 1024;
 
 /// A message taken apart.
 #[derive(Default)]
@@ -46,6 +54,8 @@ pub(super) async fn process(eid: Eid, result: &Lenient<EimPackageResult>, eim: &
         }
         Lenient::Known(EimPackageResult::IpaEuiccDataResponse(IpaEuiccDataResponse::IpaEuiccData(data))) => {
             parts.results = data.euicc_package_result_list.iter().flatten().collect();
+            // Applied in the order in which the packages were made, whatever the order in which they were stored.
+            parts.results.sort_by_key(|result| counter(result));
             parts.notifications = data.notifications_list.iter().flatten().collect();
             parts.data = Some(data);
         }
@@ -70,7 +80,13 @@ pub(super) async fn notification(
 }
 
 async fn store(eid: Eid, parts: &Parts<'_>, eim: &Eim) -> Result<Processed, EsipaError> {
+    if parts.results.len() > RESULTS_MAX || parts.notifications.len() > NOTIFICATIONS_MAX {
+        return Ok(Processed::TooMuch);
+    }
     let keys = keys(parts)?;
+    if keys.octets.iter().any(|octets| octets.len() > OBJECT_MAX_BYTES) {
+        return Ok(Processed::TooMuch);
+    }
     for _ in 0..DECIDED_AGAIN {
         let now = eim.clock().now_ms();
         let Some((snapshot, before)) = eim.store().result_snapshot(eid, keys.clone(), now).await? else {
@@ -88,6 +104,15 @@ async fn store(eid: Eid, parts: &Parts<'_>, eim: &Eim) -> Result<Processed, Esip
     Err(EsipaError::Contended { function: "provideEimPackageResult" })
 }
 
+fn counter(result: &Lenient<EuiccPackageResult>) -> i64 {
+    match result {
+        Lenient::Known(EuiccPackageResult::EuiccPackageResultSigned(signed)) => {
+            signed.euicc_package_result_data_signed.value().counter_value
+        }
+        _ => i64::MAX,
+    }
+}
+
 /// What the message names, so that it is loaded with the snapshot.
 fn keys(parts: &Parts<'_>) -> Result<ResultKeys, EsipaError> {
     let mut keys = ResultKeys::default();
@@ -96,17 +121,20 @@ fn keys(parts: &Parts<'_>) -> Result<ResultKeys, EsipaError> {
         Lenient::Unknown(_) => None,
     });
     for result in parts.single.into_iter().chain(known) {
-        let (transaction, counter) = match result {
+        let (transaction, counter, identity) = match result {
             EuiccPackageResult::EuiccPackageResultSigned(signed) => {
-                let data = signed.euicc_package_result_data_signed.value();
-                (data.eim_transaction_id.as_ref(), Some(data.counter_value))
+                let raw = &signed.euicc_package_result_data_signed;
+                let identity = Received::identity(ReceivedKind::PackageResult, raw.octets());
+                (raw.value().eim_transaction_id.as_ref(), Some(raw.value().counter_value), Some(identity))
             }
             EuiccPackageResult::EuiccPackageErrorSigned(signed) => {
-                let data = signed.euicc_package_error_data_signed.value();
-                (data.eim_transaction_id.as_ref(), Some(data.counter_value))
+                let raw = &signed.euicc_package_error_data_signed;
+                let identity = Received::identity(ReceivedKind::PackageError, raw.octets());
+                (raw.value().eim_transaction_id.as_ref(), Some(raw.value().counter_value), Some(identity))
             }
-            EuiccPackageResult::EuiccPackageErrorUnsigned(error) => (error.eim_transaction_id.as_ref(), None),
+            EuiccPackageResult::EuiccPackageErrorUnsigned(error) => (error.eim_transaction_id.as_ref(), None, None),
         };
+        keys.identities.extend(identity);
         keys.transactions.extend(transaction.and_then(|octets| EimTransactionId::from_octets(octets).ok()));
         keys.counters.extend(counter);
         keys.octets.push(asn1::encode(result)?);
@@ -208,11 +236,12 @@ impl<'a> Visit<'a> {
         let answer = Answer {
             kind: ReceivedKind::PackageResult,
             raw,
+            signed: signed.euicc_package_result_data_signed.octets(),
             seq_number: Some(SeqNumber::new(data.seq_number)),
             transaction: data.eim_transaction_id.as_ref(),
             counter: data.counter_value,
         };
-        if self.is_duplicate(raw) {
+        if self.is_duplicate(&answer) {
             self.acknowledge.extend(answer.seq_number);
             return;
         }
@@ -230,11 +259,12 @@ impl<'a> Visit<'a> {
         let answer = Answer {
             kind: ReceivedKind::PackageError,
             raw,
+            signed: signed.euicc_package_error_data_signed.octets(),
             seq_number: None,
             transaction: data.eim_transaction_id.as_ref(),
             counter: data.counter_value,
         };
-        if self.is_duplicate(raw) {
+        if self.is_duplicate(&answer) {
             return;
         }
         let accepted = self.accept(&answer, &signed.euicc_package_error_data_signed, |chain, token| {
@@ -245,10 +275,14 @@ impl<'a> Visit<'a> {
         }
     }
 
-    /// Whether the same octets were taken before; then they change nothing again.
-    fn is_duplicate(&self, raw: &[u8]) -> bool {
-        self.status_before(raw)
-            .is_some_and(|status| matches!(status, ReceivedStatus::Verified | ReceivedStatus::Unverified))
+    /// Whether the same was believed before, in an earlier message or in this one; then it changes nothing again.
+    fn is_duplicate(&self, answer: &Answer<'_>) -> bool {
+        let identity = Received::identity(answer.kind, answer.signed);
+        let believed = |received: &Received| {
+            received.identity == identity
+                && matches!(received.status, ReceivedStatus::Verified | ReceivedStatus::Unverified)
+        };
+        self.before.iter().any(believed) || self.work.received().iter().any(believed)
     }
 
     fn status_before(&self, raw: &[u8]) -> Option<ReceivedStatus> {
@@ -316,6 +350,7 @@ impl<'a> Visit<'a> {
             seq: 0,
             kind: ReceivedKind::PackageResult,
             seq_number: None,
+            identity: Received::identity(ReceivedKind::PackageResult, octets),
             raw: octets.to_vec(),
             status: ReceivedStatus::Refused,
             reason: Some("structure".to_owned()),
@@ -335,11 +370,13 @@ impl<'a> Visit<'a> {
     /// Profile downloads are not run in this version; a result of one is kept for the record.
     fn download_result(&mut self, result: &ProfileDownloadTriggerResult) -> Result<(), EsipaError> {
         let at = self.work.now();
+        let raw = asn1::encode(result)?;
         self.work.receive(Received {
             seq: 0,
             kind: ReceivedKind::DownloadResult,
             seq_number: None,
-            raw: asn1::encode(result)?,
+            identity: Received::identity(ReceivedKind::DownloadResult, &raw),
+            raw,
             status: ReceivedStatus::Held,
             reason: Some("no-download".to_owned()),
             operation: None,
@@ -368,11 +405,7 @@ fn trust(
                 let certificates = Certificates::Trusted { eum: eum.der().to_vec(), euicc: certificate.der().to_vec() };
                 return (Some(Ok(chain)), certificates);
             }
-            Err(error) => {
-                tracing::warn!(eid = %euicc.eid, reason = error.reason(), "certificates are not trusted");
-                eim.metrics().verification_failures_total.with_label_values(&[error.reason()]).inc();
-                Certificates::Refused { reason: error.reason() }
-            }
+            Err(error) => Certificates::Refused { reason: error.reason() },
         },
     };
     let stored = euicc.eum_certificate.as_deref().zip(euicc.euicc_certificate.as_deref());

@@ -36,13 +36,13 @@ pub(super) fn take(
         seq: 0,
         kind: ReceivedKind::Notification,
         seq_number,
+        identity: Received::identity(ReceivedKind::Notification, &raw),
         raw,
         status,
         reason: reason.map(str::to_owned),
         operation: None,
         at,
     });
-    eim.metrics().notifications_total.with_label_values(&[status.as_str()]).inc();
     let metadata = metadata(notification);
     work.event(
         "notificationReceived",
@@ -51,7 +51,7 @@ pub(super) fn take(
             "reason": reason,
             "seqNumber": seq_number.map(SeqNumber::value),
             "profileManagementOperation": metadata.map(|metadata| &metadata.profile_management_operation),
-            "notificationAddress": metadata.map(|metadata| &metadata.notification_address),
+            "notificationAddress": metadata.map(|metadata| metadata.notification_address.chars().take(255).collect::<String>()),
             "iccid": metadata
                 .and_then(|metadata| metadata.iccid.as_ref())
                 .and_then(|iccid| Iccid::from_octets(iccid).ok()),

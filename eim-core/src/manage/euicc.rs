@@ -43,6 +43,9 @@ pub async fn list_euiccs(filter: EuiccFilter, eim: &Eim) -> Result<Page<EuiccVie
             ManageError::invalid("/state", format!("one of {} is expected", words.join(", ")))
         })?),
     };
+    if filter.tag.as_ref().is_some_and(|tag| tag.contains('\0')) {
+        return Err(ManageError::invalid("/tag", "a tag has no zero octet"));
+    }
     let found = eim.store().euiccs(store::EuiccFilter { tag: filter.tag, state, after, limit }).await?;
     let next_cursor = page::next(found.iter().map(|listed| listed.seq), limit);
     let items = found.into_iter().map(|listed| view::euicc(listed.euicc, listed.held_results, eim)).collect();
@@ -70,7 +73,7 @@ pub async fn profiles(eid: &str, eim: &Eim) -> Result<ProfilesView, ManageError>
     let profiles = eim.store().profiles(eid).await?;
     Ok(ProfilesView {
         stale: euicc.profiles_stale,
-        verified: profiles.iter().all(|profile| profile.verified) && euicc.profiles_listed_at.is_some(),
+        verified: euicc.profiles_verified && profiles.iter().all(|profile| profile.verified),
         listed_at: euicc.profiles_listed_at.map(rfc3339),
         items: profiles.into_iter().map(view::profile).collect(),
     })

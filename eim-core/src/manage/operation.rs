@@ -6,6 +6,7 @@ use super::views::{OperationView, Page};
 use super::{FieldError, ManageError, page, view};
 use crate::Eim;
 use crate::asn1::Eco;
+use crate::domain::apply;
 use crate::domain::operation::{ABANDONED, Purpose};
 use crate::domain::poll::list_profiles;
 use crate::domain::{Event, Kind, NewOperation, Operation, OperationError, OperationState, Origin, Request, Work};
@@ -64,9 +65,12 @@ fn read(body: Value, id: OperationId, now: i64, eim: &Eim) -> Result<NewOperatio
     }
     let label = match body.remove("label") {
         None | Some(Value::Null) => None,
-        Some(Value::String(label)) if label.len() <= LABEL_MAX => Some(label),
+        Some(Value::String(label)) if label.len() <= LABEL_MAX && !label.contains('\0') => Some(label),
         Some(_) => {
-            errors.push(FieldError::new("/label", format!("a text of at most {LABEL_MAX} octets is expected")));
+            errors.push(FieldError::new(
+                "/label",
+                format!("a text of at most {LABEL_MAX} octets, none of them zero, is expected"),
+            ));
             None
         }
     };
@@ -95,8 +99,8 @@ fn read(body: Value, id: OperationId, now: i64, eim: &Eim) -> Result<NewOperatio
     })
 }
 
-/// An eUICC that takes another key or an unknown token for this eIM could not be reached again: this version signs with
-/// one key and learns no token from updateEim.
+/// An eUICC that takes another key or token for this eIM could not be reached again, since this version signs with one
+/// key and learns no token from updateEim; and a lower counter under the same key would make old packages valid again.
 fn refuse_own_rotation(request: &Request, eim: &Eim) -> Result<(), ManageError> {
     let Request::Eco(list) = request else { return Ok(()) };
     let mut errors = Vec::new();
@@ -106,14 +110,16 @@ fn refuse_own_rotation(request: &Request, eim: &Eim) -> Result<(), ManageError> 
             continue;
         }
         let pointer = format!("/eco/{index}/updateEim");
-        if update.eim_public_key_data.is_some() {
-            let message = "a new key for this eIM itself can't be set in this version: it would lock this eIM out";
-            errors.push(FieldError::new(format!("{pointer}/eimPublicKeyData"), message));
-        }
-        if update.association_token.is_some_and(|token| token < 0) {
-            let message =
-                "a token allocated by the eUICC can't be learned from this result: it would lock this eIM out";
-            errors.push(FieldError::new(format!("{pointer}/associationToken"), message));
+        for (given, name) in [
+            (update.eim_public_key_data.is_some(), "eimPublicKeyData"),
+            (update.counter_value.is_some(), "counterValue"),
+            (update.association_token.is_some(), "associationToken"),
+        ] {
+            if given {
+                let message = "this can't be changed for this eIM itself in this version: it would lock this eIM out, or \
+                               let old packages be replayed";
+                errors.push(FieldError::new(format!("{pointer}/{name}"), message));
+            }
         }
     }
     if errors.is_empty() { Ok(()) } else { Err(ManageError::Invalid(errors)) }
@@ -180,6 +186,7 @@ pub async fn cancel_operation(id: &str, eim: &Eim) -> Result<OperationView, Mana
             OperationState::Queued => {
                 operation.end(OperationState::Cancelled, now);
                 work.announce(id);
+                apply::reconcile(work, id);
                 Ok(())
             }
             OperationState::Delivered | OperationState::Unconfirmed => Err(ManageError::Conflict {
@@ -213,6 +220,7 @@ pub async fn abandon_operation(id: &str, eim: &Eim) -> Result<OperationView, Man
                 operation.end(OperationState::Cancelled, now);
                 let package = operation.kind.is_euicc_package();
                 work.announce(id);
+                apply::reconcile(work, id);
                 if package && !work.asks_already(Purpose::Reconcile, Kind::Psmo) {
                     work.euicc().profiles_stale = true;
                     work.ask(Purpose::Reconcile, Kind::Psmo, Some(id), list_profiles());

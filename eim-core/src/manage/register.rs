@@ -168,6 +168,8 @@ fn read(new: NewEuicc, now: i64, eim: &Eim) -> Result<Euicc, ManageError> {
         state_change_cause: None,
         profiles_stale: true,
         profiles_listed_at: None,
+        profiles_verified: false,
+        data_refreshed_at: None,
         certificates_asked_at: None,
         warnings,
         created_at: now,
@@ -175,15 +177,18 @@ fn read(new: NewEuicc, now: i64, eim: &Eim) -> Result<Euicc, ManageError> {
 }
 
 pub(super) fn read_label(label: Option<String>, errors: &mut Vec<FieldError>) -> Option<String> {
-    if label.as_ref().is_some_and(|label| label.len() > TEXT_MAX) {
-        errors.push(FieldError::new("/label", format!("a text of at most {TEXT_MAX} octets is expected")));
+    if label.as_ref().is_some_and(|label| label.len() > TEXT_MAX || label.contains('\0')) {
+        errors.push(FieldError::new(
+            "/label",
+            format!("a text of at most {TEXT_MAX} octets, none of them zero, is expected"),
+        ));
     }
     label.filter(|label| !label.is_empty())
 }
 
 pub(super) fn read_tags(mut tags: Vec<String>, errors: &mut Vec<FieldError>) -> Vec<String> {
-    if tags.len() > TAGS_MAX || tags.iter().any(|tag| tag.is_empty() || tag.len() > TEXT_MAX) {
-        let message = format!("at most {TAGS_MAX} tags of 1 to {TEXT_MAX} octets are expected");
+    if tags.len() > TAGS_MAX || tags.iter().any(|tag| tag.is_empty() || tag.len() > TEXT_MAX || tag.contains('\0')) {
+        let message = format!("at most {TAGS_MAX} tags of 1 to {TEXT_MAX} octets, none of them zero, are expected");
         errors.push(FieldError::new("/tags", message));
     }
     tags.sort();

@@ -83,6 +83,12 @@ fn apply(euicc: &mut Euicc, patch: &Map<String, Value>, errors: &mut Vec<FieldEr
             euicc.eum_certificate = None;
             euicc.euicc_certificate = None;
         }
+        (Some(None), None) => {
+            errors.push(FieldError::new("/eumCertificate", "both certificates are cleared together or neither"));
+        }
+        (None, Some(None)) => {
+            errors.push(FieldError::new("/euiccCertificate", "both certificates are cleared together or neither"));
+        }
         (eum, certificate) => {
             let (eum, certificate) = (eum.flatten(), certificate.flatten());
             if let Some((eum, certificate)) =
@@ -101,10 +107,21 @@ fn apply(euicc: &mut Euicc, patch: &Map<String, Value>, errors: &mut Vec<FieldEr
 }
 
 fn apply_association(euicc: &mut Euicc, association: &Map<String, Value>, errors: &mut Vec<FieldError>) {
+    let renewed = association
+        .get("associationToken")
+        .is_some_and(|token| token.as_i64() != euicc.association_token.map(AssociationToken::value));
+    let may_lower = renewed || !euicc.state.takes_packages() || euicc.state == EuiccState::Registered;
+    let before = euicc.counter;
     for (name, value) in association {
         match (name.as_str(), value, value.as_i64()) {
             ("counterValue", _, Some(counter)) => {
                 euicc.counter = read_counter(counter, errors);
+                if euicc.counter < before && !may_lower {
+                    let message = format!(
+                        "{before} or more is expected: under the same association a lower counter would be used twice"
+                    );
+                    errors.push(FieldError::new("/association/counterValue", message));
+                }
                 if !euicc.state.takes_packages() {
                     euicc.state = EuiccState::Active;
                 }

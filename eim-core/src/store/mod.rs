@@ -33,8 +33,10 @@ pub struct ResultKeys {
     pub counters: Vec<i64>,
     /// Operations by name.
     pub operations: Vec<OperationId>,
-    /// Signed objects, to tell whether they were received before.
+    /// Objects as they are kept, to tell whether they were received before.
     pub octets: Vec<Vec<u8>>,
+    /// Their identities, see [`Received::identity`].
+    pub identities: Vec<Vec<u8>>,
 }
 
 /// What became of a save.

@@ -24,6 +24,8 @@ pub fn euicc(number: u32) -> Euicc {
         state_change_cause: None,
         profiles_stale: true,
         profiles_listed_at: None,
+        profiles_verified: false,
+        data_refreshed_at: None,
         certificates_asked_at: None,
         warnings: vec![],
         created_at: 1,

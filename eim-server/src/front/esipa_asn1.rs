@@ -32,6 +32,6 @@ async fn exchange(request: &HttpRequest, payload: Payload, front: &Data<Front>) 
             Refusal::Failed { retryable: false }
         }),
         EsipaAnswer::Empty => Ok(None),
-        EsipaAnswer::NotAccepted => Err(Refusal::NotAccepted),
+        EsipaAnswer::NotAccepted(_) => Err(Refusal::NotAccepted),
     }
 }

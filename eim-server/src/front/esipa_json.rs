@@ -54,18 +54,18 @@ async fn exchange(
             })
         }
         EsipaAnswer::Empty => Ok(None),
-        EsipaAnswer::NotAccepted => Ok(Some(not_accepted().to_string())),
+        EsipaAnswer::NotAccepted(reason) => Ok(Some(not_accepted(reason).to_string())),
     }
 }
 
-/// The envelope can say what the ASN.1 binding has no message for: transferEimPackage is for the eIM to call.
-fn not_accepted() -> serde_json::Value {
+/// The envelope can say what the ASN.1 binding has no message for.
+fn not_accepted(reason: &str) -> serde_json::Value {
     json!({ "header": { "functionExecutionStatus": {
         "status": "Failed",
         "statusCodeData": {
             "subjectCode": "8.10",
             "reasonCode": "4.2",
-            "message": "transferEimPackage is a function that the eIM calls",
+            "message": reason,
         },
     } } })
 }

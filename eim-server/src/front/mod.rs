@@ -111,7 +111,6 @@ async fn answer(
     front.eim.metrics().esipa_request_seconds.with_label_values(&[function, binding.name()]).observe(seconds);
     tracing::debug!(function, binding = binding.name(), seconds, "ESipa request");
     match answered {
-        Ok(Ok(EsipaAnswer::NotAccepted)) => Err(Refusal::NotAccepted),
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(error)) => {
             tracing::error!(function, binding = binding.name(), %error, "an ESipa request could not be answered");

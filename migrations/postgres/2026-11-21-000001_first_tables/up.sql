@@ -18,6 +18,8 @@ CREATE TABLE euiccs (
     state_change_cause BIGINT,
     profiles_stale BOOLEAN NOT NULL,
     profiles_listed_at BIGINT,
+    profiles_verified BOOLEAN NOT NULL,
+    data_refreshed_at BIGINT,
     certificates_asked_at BIGINT,
     warnings TEXT NOT NULL,
     created_at BIGINT NOT NULL,
@@ -69,8 +71,9 @@ CREATE INDEX operations_of_euicc_by_state ON operations (tenant_id, eid, state, 
 CREATE INDEX operations_by_eid ON operations (tenant_id, eid, seq);
 CREATE INDEX operations_by_state ON operations (tenant_id, state, seq);
 CREATE INDEX operations_depths ON operations (state, kind, created_at);
-CREATE INDEX operations_by_transaction ON operations (tenant_id, eid, eim_transaction_id) WHERE eim_transaction_id IS NOT NULL;
-CREATE INDEX operations_expiring ON operations (valid_until) WHERE state = 'queued' AND valid_until IS NOT NULL;
+CREATE INDEX operations_by_transaction ON operations (tenant_id, eim_transaction_id);
+CREATE INDEX operations_by_counter ON operations (tenant_id, eid, counter_value);
+CREATE INDEX operations_expiring ON operations (state, valid_until);
 
 CREATE TABLE profiles (
     tenant_id BIGINT NOT NULL,
@@ -94,6 +97,7 @@ CREATE TABLE received (
     kind TEXT NOT NULL,
     seq_number BIGINT,
     digest BYTEA NOT NULL,
+    identity BYTEA NOT NULL,
     raw BYTEA NOT NULL,
     status TEXT NOT NULL,
     reason TEXT,
@@ -101,7 +105,8 @@ CREATE TABLE received (
     at BIGINT NOT NULL,
     UNIQUE (tenant_id, eid, digest)
 );
-CREATE INDEX received_held ON received (tenant_id, eid, seq) WHERE status = 'held';
+CREATE INDEX received_by_identity ON received (tenant_id, eid, identity);
+CREATE INDEX received_by_status ON received (tenant_id, eid, status, kind, seq);
 
 CREATE TABLE events (
     seq BIGSERIAL PRIMARY KEY,
@@ -130,3 +135,4 @@ CREATE TABLE idempotency (
     created_at BIGINT NOT NULL,
     PRIMARY KEY (tenant_id, key)
 );
+CREATE INDEX idempotency_by_age ON idempotency (created_at);

@@ -6,7 +6,7 @@ use crate::domain::euicc::Profile;
 use crate::domain::interpret;
 use crate::domain::request::Request;
 use crate::domain::work::Work;
-use crate::ids::{AssociationToken, CounterValue, Iccid, OperationId};
+use crate::ids::{Iccid, OperationId};
 use serde_json::json;
 
 /// Applies each entry that says that something was done. An entry counts for the operation at the same place of the
@@ -18,6 +18,9 @@ pub(super) fn apply(
     entries: &[Lenient<EuiccResultData>],
     verified: bool,
 ) {
+    if !verified {
+        work.euicc().profiles_verified = false;
+    }
     for (index, entry) in entries.iter().enumerate() {
         let Lenient::Known(entry) = entry else { continue };
         match (request, entry) {
@@ -28,12 +31,12 @@ pub(super) fn apply(
             }
             (Some(Request::Eco(list)), entry) => {
                 if let Some(eco) = list.get(index) {
-                    configuration_operation(work, id, eco, entry);
+                    configuration_operation(work, id, eco, entry, verified);
                 }
             }
             (None, EuiccResultData::ListProfileInfoResult(ProfileInfoListResponse::ProfileInfoListOk(list))) => {
                 // Which profiles were asked for is not known, so nothing is taken away.
-                put_profiles(work, list, false, verified);
+                put_profiles(work, list, Some(&[]), false, verified);
             }
             _ => {}
         }
@@ -70,7 +73,11 @@ fn profile_operation(work: &mut Work, id: Option<OperationId>, psmo: &Psmo, entr
         (
             Psmo::ListProfileInfo(request),
             EuiccResultData::ListProfileInfoResult(ProfileInfoListResponse::ProfileInfoListOk(list)),
-        ) => put_profiles(work, list, request.search_criteria.is_none(), verified),
+        ) => {
+            let tags = request.tag_list.as_deref();
+            let complete = request.search_criteria.is_none() && asked_for(tags, PROFILE_STATE);
+            put_profiles(work, list, tags, complete, verified);
+        }
         (Psmo::SetFallbackAttribute(set), EuiccResultData::SetFallbackAttributeResult(0)) => {
             fallback(work, Some(&set.iccid), verified);
         }
@@ -119,7 +126,16 @@ fn set_enabled(work: &mut Work, iccid: Iccid, enabled: bool, verified: bool) {
     }
 }
 
-fn put_profiles(work: &mut Work, list: &[Lenient<ProfileInfo>], complete: bool, verified: bool) {
+/// profileState and fallbackAttribute in a tag list.
+const PROFILE_STATE: &[u8] = &[0x9f, 0x70];
+const FALLBACK_ATTRIBUTE: &[u8] = &[0x9f, 0x26];
+
+/// Whether a list of profiles was asked to hold a member: without a tag list it holds the usual ones.
+fn asked_for(tags: Option<&[u8]>, tag: &[u8]) -> bool {
+    tags.is_none_or(|tags| tags.windows(tag.len()).any(|window| window == tag))
+}
+
+fn put_profiles(work: &mut Work, list: &[Lenient<ProfileInfo>], tags: Option<&[u8]>, complete: bool, verified: bool) {
     let now = work.now();
     let listed: Vec<Profile> =
         list.iter()
@@ -129,7 +145,7 @@ fn put_profiles(work: &mut Work, list: &[Lenient<ProfileInfo>], complete: bool, 
                         work.state.profiles.iter().find(|profile| {
                             info.iccid.as_ref().is_some_and(|iccid| **iccid == profile.iccid.octets()[..])
                         });
-                    interpret::profile(info, known, verified, now)
+                    interpret::profile(info, known, asked_for(tags, FALLBACK_ATTRIBUTE), verified, now)
                 }
                 Lenient::Unknown(_) => None,
             })
@@ -139,6 +155,7 @@ fn put_profiles(work: &mut Work, list: &[Lenient<ProfileInfo>], complete: bool, 
         work.state.profiles = listed;
         let euicc = work.euicc();
         euicc.profiles_stale = false;
+        euicc.profiles_verified = verified;
         euicc.profiles_listed_at = Some(now);
         return;
     }
@@ -149,22 +166,21 @@ fn put_profiles(work: &mut Work, list: &[Lenient<ProfileInfo>], complete: bool, 
 }
 
 /// eIM configuration operations that concern this eIM itself. Those on other eIMs show in the results alone.
-fn configuration_operation(work: &mut Work, id: Option<OperationId>, eco: &Eco, entry: &EuiccResultData) {
+fn configuration_operation(
+    work: &mut Work,
+    id: Option<OperationId>,
+    eco: &Eco,
+    entry: &EuiccResultData,
+    verified: bool,
+) {
     match (eco, entry) {
         (Eco::DeleteEim(delete), EuiccResultData::DeleteEimResult(0 | 2)) if is_own(work, &delete.eim_id) => {
             work.euicc().state = EuiccState::Unmanaged;
-            work.event("associationEnded", json!({ "operation": id }));
+            work.event("associationEnded", json!({ "operation": id, "verified": verified }));
         }
+        // Neither counter nor key nor token of our own association can be among what is updated: see manage.
         (Eco::UpdateEim(update), EuiccResultData::UpdateEimResult(0)) if is_own(work, &update.eim_id) => {
-            let euicc = work.euicc();
-            if let Some(counter) = update.counter_value.and_then(|value| CounterValue::try_from(value).ok()) {
-                euicc.counter = counter;
-            }
-            // -1 asks the eUICC to allocate a token, which this result does not tell.
-            if let Some(token) = update.association_token.filter(|token| *token >= 0) {
-                euicc.association_token = Some(AssociationToken::new(token));
-            }
-            work.event("associationUpdated", json!({ "operation": id }));
+            work.event("associationUpdated", json!({ "operation": id, "verified": verified }));
         }
         _ => {}
     }

@@ -21,10 +21,20 @@ pub(super) fn settle(work: &mut Work, id: OperationId, entries: &[Lenient<EuiccR
         rolled_back(work, id, request.as_ref(), results, verified);
         return;
     }
-    let open = operation.state == OperationState::Delivered
-        || (operation.state == OperationState::Unconfirmed && operation.results.is_empty());
-    effects::apply(work, Some(id), request.as_ref(), entries, verified);
+    let open = match operation.state {
+        OperationState::Delivered => true,
+        OperationState::Unconfirmed => operation.results.is_empty(),
+        // An emergency call was reported for one copy of the package, and another copy was executed after all.
+        OperationState::Queued => operation.counter.is_some(),
+        _ => false,
+    };
+    let counter = operation.counter;
+    if open || counter == Some(work.state.euicc.counter) {
+        effects::apply(work, Some(id), request.as_ref(), entries, verified);
+    }
     if !open {
+        // Newer packages may have changed since what this one reports, so the card is asked.
+        distrust_profiles(work);
         let late = json!({ "at": work.now_text(), "verified": verified, "results": results });
         if let Some(operation) = work.operation(id) {
             operation.late_result = Some(late);
@@ -138,10 +148,13 @@ fn rolled_back(
     work.announce(id);
 }
 
-/// A believed result of a package that is not known here: the card's truth all the same.
+/// A believed result of a package that is not known here: the card's truth all the same, unless packages made since may
+/// have changed it.
 pub(super) fn orphan(work: &mut Work, entries: &[Lenient<EuiccResultData>], verified: bool, counter: i64) {
     let results: Vec<OperationResult> = entries.iter().map(interpret::result).collect();
-    effects::apply(work, None, None, entries, verified);
+    if counter >= work.state.euicc.counter.value() {
+        effects::apply(work, None, None, entries, verified);
+    }
     work.event("orphanResult", json!({ "counterValue": counter, "verified": verified, "results": results }));
     distrust_profiles(work);
 }
@@ -155,7 +168,7 @@ pub(super) fn distrust_profiles(work: &mut Work) {
 }
 
 /// A profile list that was asked for because an outcome is unknown decides that outcome, also by not being had.
-pub(super) fn reconcile(work: &mut Work, id: OperationId) {
+pub(in crate::domain) fn reconcile(work: &mut Work, id: OperationId) {
     let Some(operation) = work.operation(id).filter(|operation| operation.state.is_final()) else { return };
     let (Some(Purpose::Reconcile), Some(subject)) = (operation.purpose, operation.subject) else { return };
     let listed = operation.state == OperationState::Succeeded;

@@ -9,11 +9,14 @@ use crate::ids::CounterValue;
 use crate::pki;
 use serde_json::Value;
 
+/// The highest token that may be set.
+const TOKEN_MAX: i64 = i32::MAX as i64;
+
 /// Reads the configuration of an eIM. `eimId` is always needed.
 pub(super) fn read(fields: &mut Fields<'_>) -> Option<EimConfigurationData> {
     if fields.member("eimConfigurationData").is_some() {
-        return fields.parsed("eimConfigurationData", "hexadecimal DER of an EimConfigurationData", |text| {
-            asn1::decode(&hex::decode(text).ok()?).ok()
+        return fields.parsed("eimConfigurationData", "hexadecimal DER of a usable EimConfigurationData", |text| {
+            asn1::decode::<EimConfigurationData>(&hex::decode(text).ok()?).ok().filter(is_usable)
         });
     }
     let eim_id = fields.parsed("eimId", "an eimId of 1 to 128 octets", |text| EimIdText::new(text).ok());
@@ -60,7 +63,7 @@ pub(super) fn read(fields: &mut Fields<'_>) -> Option<EimConfigurationData> {
         eim_fqdn: fields.text("eimFqdn"),
         eim_id_type: fields.number("eimIdType", 1..=3),
         counter_value: fields.number("counterValue", 0..=CounterValue::MAX.value()),
-        association_token: fields.number("associationToken", -1..=i64::from(i32::MAX)),
+        association_token: fields.number("associationToken", -1..=TOKEN_MAX),
         eim_public_key_data,
         trusted_public_key_data_tls,
         eim_supported_protocol,
@@ -99,4 +102,15 @@ fn one_of<T>(fields: &mut Fields<'_>, name: &str, key: Option<T>, certificate: O
             None
         }
     }
+}
+
+/// What the members are held to, for a configuration that comes as one object.
+fn is_usable(data: &EimConfigurationData) -> bool {
+    let key = match &data.eim_public_key_data {
+        None => true,
+        Some(EimPublicKeyData::EimPublicKey(key)) => pki::PublicKey::from_spki(key.der()).is_ok(),
+        Some(EimPublicKeyData::EimCertificate(certificate)) => pki::Certificate::parse(certificate.der()).is_ok(),
+    };
+    key && data.counter_value.is_none_or(|counter| (0..=CounterValue::MAX.value()).contains(&counter))
+        && data.association_token.is_none_or(|token| (-1..=TOKEN_MAX).contains(&token))
 }

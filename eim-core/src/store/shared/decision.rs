@@ -1,7 +1,7 @@
 //! Writing what a decision changed: all of it in one transaction, and only on the version it was made for.
 
 use super::Connection;
-use crate::domain::{Changes, Event, NewOperation, Received, ReceivedStatus};
+use crate::domain::{Changes, Event, NewOperation, Received, ReceivedKind, ReceivedStatus};
 use crate::ids::{Eid, TenantId};
 use crate::store::rows::{
     EuiccChange, NewEventRow, NewOperationRow, NewReceivedRow, OperationChange, ProfileRow, text_of,
@@ -12,6 +12,8 @@ use diesel::prelude::*;
 
 /// How many octet strings that were not believed are kept for one eUICC; the oldest refused go first.
 const REFUSED_KEPT: i64 = 64;
+/// The same for notifications, which a device forgets once they were answered.
+const NOTIFICATIONS_KEPT: i64 = 512;
 /// The same for all that belongs to no eUICC known here, together.
 const UNATTRIBUTED_KEPT: i64 = 4_096;
 
@@ -58,7 +60,7 @@ pub(in crate::store) fn save_decision(
 }
 
 /// Anybody who knows an EID can cause these events, so only the latest are kept. Others are never dropped.
-const UNPROVEN_EVENTS: [&str; 7] = [
+const UNPROVEN_EVENTS: [&str; 10] = [
     "stateChange",
     "resultRefused",
     "resultHeld",
@@ -66,6 +68,9 @@ const UNPROVEN_EVENTS: [&str; 7] = [
     "ipaError",
     "certificatesRefused",
     "notificationReceived",
+    "dataError",
+    "downloadResultReceived",
+    "associationTokenReported",
 ];
 /// How many of them.
 const UNPROVEN_KEPT: i64 = 1_000;
@@ -154,18 +159,22 @@ pub(in crate::store) fn put_received(
         ))
         .execute(conn)?;
     if item.status == ReceivedStatus::Refused || item.status == ReceivedStatus::Held {
-        drop_oldest(conn, item.status, eid, tenant)?;
+        drop_oldest(conn, item, eid, tenant)?;
     }
     Ok(())
 }
 
-fn drop_oldest(conn: &mut Connection, status: ReceivedStatus, eid: &str, tenant: TenantId) -> Result<(), StoreError> {
+fn drop_oldest(conn: &mut Connection, item: &Received, eid: &str, tenant: TenantId) -> Result<(), StoreError> {
     let mine = || {
         received::table
             .filter(received::tenant_id.eq(tenant.value()).and(received::eid.eq(eid)))
-            .filter(received::status.eq(status.as_str()))
+            .filter(received::status.eq(item.status.as_str()).and(received::kind.eq(item.kind.as_str())))
     };
-    let kept = if eid.is_empty() { UNATTRIBUTED_KEPT } else { REFUSED_KEPT };
+    let kept = match item.kind {
+        _ if eid.is_empty() => UNATTRIBUTED_KEPT,
+        ReceivedKind::Notification => NOTIFICATIONS_KEPT,
+        _ => REFUSED_KEPT,
+    };
     let last_dropped: Option<i64> =
         mine().order(received::seq.desc()).select(received::seq).limit(1).offset(kept).first(conn).optional()?;
     if let Some(seq) = last_dropped {

@@ -5,7 +5,7 @@ use super::decision::insert_event;
 use crate::domain::{Event, Operation, OperationState};
 use crate::ids::{Eid, OperationId, TenantId};
 use crate::store::rows::OperationRow;
-use crate::store::schema::operations;
+use crate::store::schema::{euiccs, operations};
 use crate::store::{OperationFilter, QueueDepth, StoreError};
 use diesel::prelude::*;
 
@@ -67,6 +67,13 @@ pub(in crate::store) fn expire_operations(conn: &mut Connection, now: i64) -> Re
             let eid: Eid = eid.parse().map_err(|_| StoreError::Corrupt { column: "operations.eid" })?;
             let event = Event::new("operationExpired", serde_json::json!({ "operation": id, "kind": kind }));
             insert_event(conn, &event, &eid, TenantId::DEFAULT, now)?;
+            // Whoever decided on the operation as a queued one decides again.
+            diesel::update(
+                euiccs::table
+                    .filter(euiccs::tenant_id.eq(TenantId::DEFAULT.value()).and(euiccs::eid.eq(eid.to_string()))),
+            )
+            .set(euiccs::version.eq(euiccs::version + 1))
+            .execute(conn)?;
             expired_ones.push((eid, kind));
         }
     }

@@ -1,7 +1,7 @@
 //! Reading one eUICC with what a decision needs.
 
 use super::Connection;
-use crate::domain::{Operation, OperationState, Origin, Profile, Received, ReceivedStatus, Snapshot};
+use crate::domain::{Kind, Operation, OperationState, Origin, Profile, Received, ReceivedStatus, Snapshot};
 use crate::ids::{Eid, TenantId};
 use crate::store::rows::{EuiccRow, OperationRow, ProfileRow, ReceivedRow, digest};
 use crate::store::schema::{euiccs, operations, profiles, received};
@@ -39,30 +39,40 @@ fn open_operations(conn: &mut Connection, eid: &Eid, tenant: TenantId, now: i64)
             .order(operations::seq)
             .select(OperationRow::as_select())
     };
-    let mut rows: Vec<OperationRow> = mine()
-        .filter(
+    let open = || {
+        mine().filter(
             operations::state
                 .eq(OperationState::Delivered.as_str())
                 .or(operations::state.eq(OperationState::Unconfirmed.as_str())),
         )
-        .limit(OPEN_SEEN)
-        .load(conn)?;
-    let queued: Vec<OperationRow> = mine()
-        .filter(operations::state.eq(OperationState::Queued.as_str()))
-        .filter(operations::not_before.is_null().or(operations::not_before.le(now)))
-        .filter(operations::valid_until.is_null().or(operations::valid_until.gt(now)))
-        .limit(QUEUED_SEEN)
-        .load(conn)?;
-    if queued.len() as i64 == QUEUED_SEEN {
-        // Behind a long queue the eIM's own questions must be seen all the same, or they would be asked twice.
-        let own: Vec<OperationRow> = mine()
+    };
+    let due = || {
+        mine()
             .filter(operations::state.eq(OperationState::Queued.as_str()))
-            .filter(operations::origin.eq(Origin::Eim.as_str()))
+            .filter(operations::not_before.is_null().or(operations::not_before.le(now)))
+            .filter(operations::valid_until.is_null().or(operations::valid_until.gt(now)))
             .limit(QUEUED_SEEN)
-            .load(conn)?;
-        rows.extend(own);
+    };
+    let data = operations::kind.eq(Kind::EuiccData.as_str());
+    let mut rows: Vec<OperationRow> = open().limit(OPEN_SEEN).load(conn)?;
+    if rows.len() as i64 == OPEN_SEEN {
+        // However many data requests are out, the one package in flight must be seen.
+        rows.extend(open().filter(operations::kind.ne(Kind::EuiccData.as_str())).limit(OPEN_SEEN).load(conn)?);
+    }
+    let queued: Vec<OperationRow> = due().load(conn)?;
+    if queued.len() as i64 == QUEUED_SEEN {
+        // A long queue of one kind must not hide the other.
+        rows.extend(due().filter(data).load(conn)?);
+        rows.extend(due().filter(operations::kind.ne(Kind::EuiccData.as_str())).load(conn)?);
     }
     rows.extend(queued);
+    // The eIM's own questions must be seen also before they are due, or they would be asked twice.
+    let own = mine()
+        .filter(operations::state.eq(OperationState::Queued.as_str()))
+        .filter(operations::origin.eq(Origin::Eim.as_str()))
+        .limit(QUEUED_SEEN)
+        .load(conn)?;
+    rows.extend(own);
     let mut operations = rows.into_iter().map(OperationRow::operation).collect::<Result<Vec<_>, _>>()?;
     operations.sort_by_key(|operation| operation.seq);
     operations.dedup_by_key(|operation| operation.seq);
@@ -77,18 +87,19 @@ pub(in crate::store) fn result_snapshot(
     now: i64,
 ) -> Result<Option<(Snapshot, Vec<Received>)>, StoreError> {
     let Some(mut snapshot) = poll_snapshot(conn, eid, tenant, now)? else { return Ok(None) };
-    let named: Vec<OperationRow> = operations::table
-        .filter(operations::tenant_id.eq(tenant.value()).and(operations::eid.eq(eid.to_string())))
-        .filter(
-            operations::eim_transaction_id
-                .eq_any(keys.transactions.iter().map(ToString::to_string))
-                .or(operations::counter_value.eq_any(keys.counters.clone()))
-                .or(operations::id.eq_any(keys.operations.iter().map(ToString::to_string))),
-        )
-        .order(operations::seq.desc())
-        .limit(OPEN_SEEN)
-        .select(OperationRow::as_select())
-        .load(conn)?;
+    let mine = || {
+        operations::table
+            .filter(operations::tenant_id.eq(tenant.value()).and(operations::eid.eq(eid.to_string())))
+            .order(operations::seq.desc())
+            .limit(OPEN_SEEN)
+            .select(OperationRow::as_select())
+    };
+    // Three questions, since no index answers their disjunction.
+    let transactions = keys.transactions.iter().map(ToString::to_string);
+    let mut named: Vec<OperationRow> = mine().filter(operations::eim_transaction_id.eq_any(transactions)).load(conn)?;
+    named.extend(mine().filter(operations::counter_value.eq_any(keys.counters.clone())).load::<OperationRow>(conn)?);
+    let ids = keys.operations.iter().map(ToString::to_string);
+    named.extend(mine().filter(operations::id.eq_any(ids)).load::<OperationRow>(conn)?);
     for row in named {
         let operation = row.operation()?;
         if snapshot.operation(operation.id).is_none() {
@@ -98,26 +109,39 @@ pub(in crate::store) fn result_snapshot(
     snapshot.operations.sort_by_key(|operation| operation.seq);
     snapshot.profiles = euicc_profiles(conn, eid, tenant)?;
     snapshot.held = received_rows(conn, eid, tenant, None)?;
-    let before = received_rows(conn, eid, tenant, Some(keys.octets.iter().map(|octets| digest(octets)).collect()))?;
+    let before = received_rows(conn, eid, tenant, Some(keys))?;
     Ok(Some((snapshot, before)))
 }
 
-/// The held ones, or those with these digests.
+/// The held ones, or those that are named.
 fn received_rows(
     conn: &mut Connection,
     eid: &Eid,
     tenant: TenantId,
-    digests: Option<Vec<Vec<u8>>>,
+    keys: Option<&ResultKeys>,
 ) -> Result<Vec<Received>, StoreError> {
-    let mine = received::table
-        .filter(received::tenant_id.eq(tenant.value()).and(received::eid.eq(eid.to_string())))
-        .order(received::seq)
-        .select(ReceivedRow::as_select());
-    let rows: Vec<ReceivedRow> = match digests {
-        Some(digests) if digests.is_empty() => vec![],
-        Some(digests) => mine.filter(received::digest.eq_any(digests)).load(conn)?,
-        None => mine.filter(received::status.eq(ReceivedStatus::Held.as_str())).limit(HELD_SEEN).load(conn)?,
+    let mine = || {
+        received::table
+            .filter(received::tenant_id.eq(tenant.value()).and(received::eid.eq(eid.to_string())))
+            .order(received::seq)
+            .select(ReceivedRow::as_select())
     };
+    let mut rows: Vec<ReceivedRow> = Vec::new();
+    match keys {
+        None => {
+            let held = mine().filter(received::status.eq(ReceivedStatus::Held.as_str())).limit(HELD_SEEN);
+            rows.extend(held.load(conn)?);
+        }
+        Some(keys) => {
+            if !keys.octets.is_empty() {
+                let digests: Vec<Vec<u8>> = keys.octets.iter().map(|octets| digest(octets)).collect();
+                rows.extend(mine().filter(received::digest.eq_any(digests)).load(conn)?);
+            }
+            if !keys.identities.is_empty() {
+                rows.extend(mine().filter(received::identity.eq_any(keys.identities.clone())).load(conn)?);
+            }
+        }
+    }
     rows.into_iter().map(ReceivedRow::received).collect()
 }
 

@@ -1,0 +1,16 @@
+//! What the suites share: a running server on each database, an API client, devices, and results signed to order.
+//!
+//! A test drives the server through its two listeners alone. Time stands still unless it is moved; nothing sleeps.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a harness fails by panicking")]
+
+mod api;
+mod device;
+mod forge;
+mod postgres;
+mod world;
+
+pub use api::{Reply, Role};
+pub use device::{Device, FLEET_SEED};
+pub use eim_simulator::ipa::{Answer, Binding, Package, PollOptions, PollOutcome, Session};
+pub use forge::{Forge, SentPackage};
+pub use world::{Backend, World, each_binding, each_store, matrix, matrix_with};

@@ -1,0 +1,416 @@
+//! A running server with its database, its clock, and the PKI of its devices.
+
+use crate::api::{self, Reply, Role};
+use crate::device::{Device, FLEET_SEED};
+use crate::postgres::Schema;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use chrono::TimeDelta;
+use eim_core::ids::AssociationToken;
+use eim_core::manage::{self, create_api_key};
+use eim_core::pki::{Curve, PublicKey};
+use eim_core::ports::{Clock, MockClock, SeededEntropy};
+use eim_server::boot::{self, BootPorts, Server};
+use eim_server::config::Config;
+use eim_simulator::euicc::{Euicc, Profile};
+use eim_simulator::ipa::{Binding, Ipa, IpaConfig};
+use eim_simulator::pki::{EuiccIdentity, FleetPki, TestPki};
+use eim_simulator::tlv::{Tlv, element, integer};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use std::sync::Arc;
+use tempfile::TempDir;
+
+/// Which database the server of a world has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Backend {
+    /// A file.
+    Sqlite,
+    /// A schema of its own.
+    Postgres,
+}
+
+/// A running server and all around it.
+pub struct World {
+    /// Its database.
+    pub backend: Backend,
+    /// The binding that its devices speak.
+    pub binding: Binding,
+    /// Its clock, which stands at 2026-01-01T00:00:00Z at first.
+    pub clock: Arc<MockClock>,
+    /// The PKI of the usual devices, on P-256.
+    pub pki: FleetPki,
+    /// The test PKI of the shared vectors; its CI is trusted, too.
+    pub test_pki: TestPki,
+    config: Config,
+    keys: [String; 3],
+    starts: u64,
+    server: Option<Server>,
+    // Dropped last: the server uses them.
+    _schema: Option<Schema>,
+    _folder: TempDir,
+}
+
+/// Runs the test on both databases in both bindings.
+pub fn matrix(test: impl AsyncFn(&mut World)) {
+    matrix_with(|_| {}, test);
+}
+
+/// The same with another configuration.
+pub fn matrix_with(configure: impl Fn(&mut Config), test: impl AsyncFn(&mut World)) {
+    run(&[Backend::Sqlite, Backend::Postgres], &[Binding::Asn1, Binding::Json], configure, test);
+}
+
+/// Runs the test on both databases, in the ASN.1 binding.
+pub fn each_store(test: impl AsyncFn(&mut World)) {
+    run(&[Backend::Sqlite, Backend::Postgres], &[Binding::Asn1], |_| {}, test);
+}
+
+/// Runs the test in both bindings, on SQLite: for what has nothing to do with the database.
+pub fn each_binding(test: impl AsyncFn(&mut World)) {
+    run(&[Backend::Sqlite], &[Binding::Asn1, Binding::Json], |_| {}, test);
+}
+
+fn run(backends: &[Backend], bindings: &[Binding], configure: impl Fn(&mut Config), test: impl AsyncFn(&mut World)) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    for backend in backends {
+        for binding in bindings {
+            runtime.block_on(async {
+                let Some(mut world) = World::start(*backend, *binding, &configure).await else { return };
+                eprintln!("on {backend:?}, {binding:?}");
+                test(&mut world).await;
+                if let Some(server) = world.server.take() {
+                    server.kill().await;
+                }
+            });
+        }
+    }
+}
+
+fn vectors() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../vectors")
+}
+
+impl World {
+    async fn start(backend: Backend, binding: Binding, configure: impl Fn(&mut Config)) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let pki = FleetPki::generate(FLEET_SEED).unwrap();
+        let test_pki = TestPki::load(&vectors().join("pki")).unwrap();
+        let mut config = Config::ephemeral(folder.path().join("data"));
+        let ci_dir = folder.path().join("ci");
+        pki.write_ci_dir(&ci_dir).unwrap();
+        for (name, curve) in [("nist", Curve::P256), ("brp", Curve::BrainpoolP256r1)] {
+            std::fs::write(ci_dir.join(format!("{name}.der")), test_pki.certificate(curve, "ci").unwrap()).unwrap();
+        }
+        config.pki.ci_dir = Some(ci_dir);
+        config.store.pool_size = 3;
+        let schema = match backend {
+            Backend::Sqlite => None,
+            Backend::Postgres => {
+                let schema = Schema::create()?;
+                config.store.url = Some(schema.url().parse().unwrap());
+                Some(schema)
+            }
+        };
+        configure(&mut config);
+        if backend == Backend::Postgres {
+            boot::connect(&config).await.unwrap().migrate().await.unwrap();
+        }
+        let clock = Arc::new(MockClock::at("2026-01-01T00:00:00Z".parse().unwrap()));
+        let mut world = Self {
+            backend,
+            binding,
+            clock,
+            pki,
+            test_pki,
+            config,
+            keys: Default::default(),
+            starts: 0,
+            server: None,
+            _schema: schema,
+            _folder: folder,
+        };
+        world.boot().await;
+        let roles = [manage::Role::Admin, manage::Role::Operator, manage::Role::Viewer];
+        for (index, role) in roles.into_iter().enumerate() {
+            world.keys[index] = create_api_key("test", role, &world.server().eim).await.unwrap().1;
+        }
+        Some(world)
+    }
+
+    async fn boot(&mut self) {
+        self.starts += 1;
+        let ports = BootPorts { clock: self.clock.clone(), entropy: Arc::new(SeededEntropy::new(self.starts)) };
+        self.server = Some(boot::start(self.config.clone(), ports).await.unwrap());
+    }
+
+    /// The server, for what time alone does.
+    #[must_use]
+    pub fn server(&self) -> &Server {
+        self.server.as_ref().expect("it runs")
+    }
+
+    /// Ends the server as a crash would, and starts it again on the same data. Devices must be reconnected.
+    pub async fn crash_and_restart(&mut self) {
+        self.server.take().expect("it runs").kill().await;
+        self.boot().await;
+    }
+
+    /// Tells a device where the server is now.
+    pub fn reconnect(&self, device: &mut Device) {
+        device.ipa.reconfigure(self.ipa_config());
+    }
+
+    /// Where the server is, in the binding of this world.
+    #[must_use]
+    pub fn ipa_config(&self) -> IpaConfig {
+        let server = self.server();
+        IpaConfig::new(server.esipa_addr, "localhost", std::slice::from_ref(&server.esipa_trust_der), self.binding)
+            .unwrap()
+    }
+
+    /// Moves the clock, and does what time alone does.
+    pub async fn advance(&self, by: TimeDelta) {
+        self.clock.advance(by);
+        eim_core::jobs::expire_operations(&self.server().eim).await.unwrap();
+        eim_core::jobs::flush_sightings(&self.server().eim).await.unwrap();
+    }
+
+    /// The time now.
+    #[must_use]
+    pub fn now(&self) -> chrono::DateTime<chrono::Utc> {
+        self.clock.now()
+    }
+
+    /// A request to the API.
+    pub async fn send(
+        &self,
+        role: Role,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Vec<u8>>,
+    ) -> Reply {
+        let bearer = match role {
+            Role::Admin => Some(&self.keys[0]),
+            Role::Operator => Some(&self.keys[1]),
+            Role::Viewer => Some(&self.keys[2]),
+            Role::Nobody => None,
+        }
+        .map(|key| format!("Bearer {key}"));
+        let mut all = headers.to_vec();
+        if let Some(bearer) = &bearer {
+            all.push(("authorization", bearer));
+        }
+        api::send(self.server().api_addr, method, path, &all, body.into()).await
+    }
+
+    /// What a viewer gets; it must be there.
+    pub async fn get(&self, path: &str) -> Value {
+        let reply = self.send(Role::Viewer, "GET", path, &[], "").await;
+        assert_eq!(reply.status, 200, "{path}: {}", reply.text());
+        reply.json()
+    }
+
+    /// What an operator posts.
+    pub async fn post(&self, path: &str, body: Value) -> Reply {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        self.send(Role::Operator, "POST", path, &[], body).await
+    }
+
+    /// A change of an eUICC by an operator; it must be taken.
+    pub async fn patch(&self, eid: &str, body: Value) -> Value {
+        let reply = self.send(Role::Operator, "PATCH", &format!("/api/v1/euiccs/{eid}"), &[], body.to_string()).await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        reply.json()
+    }
+
+    /// Asks for an operation; it must be taken. Gives its id.
+    pub async fn queue(&self, eid: &str, body: Value) -> String {
+        let reply = self.post(&format!("/api/v1/euiccs/{eid}/operations"), body).await;
+        assert_eq!(reply.status, 202, "{}", reply.text());
+        let operation = reply.json();
+        let id = operation["id"].as_str().unwrap().to_owned();
+        assert_eq!(reply.header("location"), Some(format!("/api/v1/operations/{id}").as_str()));
+        assert_eq!(operation["state"], "queued");
+        id
+    }
+
+    /// An operation as the operator sees it.
+    pub async fn operation(&self, id: &str) -> Value {
+        self.get(&format!("/api/v1/operations/{id}")).await
+    }
+
+    /// All operations of an eUICC.
+    pub async fn operations(&self, eid: &str) -> Vec<Value> {
+        self.get(&format!("/api/v1/operations?eid={eid}&limit=1000")).await["items"].as_array().unwrap().clone()
+    }
+
+    /// An eUICC as the operator sees it.
+    pub async fn euicc(&self, eid: &str) -> Value {
+        self.get(&format!("/api/v1/euiccs/{eid}")).await
+    }
+
+    /// `(iccid, state)` of every profile, as the operator sees them.
+    pub async fn profiles(&self, eid: &str) -> Vec<(String, String)> {
+        let profiles = self.get(&format!("/api/v1/euiccs/{eid}/profiles")).await;
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        profiles["items"].as_array().unwrap().iter().map(|item| (text(&item["iccid"]), text(&item["state"]))).collect()
+    }
+
+    /// The ICCIDs of the enabled profiles, as the operator sees them.
+    pub async fn enabled(&self, eid: &str) -> Vec<String> {
+        let enabled = |(iccid, state): (String, String)| (state == "enabled").then_some(iccid);
+        self.profiles(eid).await.into_iter().filter_map(enabled).collect()
+    }
+
+    /// The timeline of an eUICC.
+    pub async fn events(&self, eid: &str) -> Vec<Value> {
+        self.get(&format!("/api/v1/euiccs/{eid}/events?limit=1000")).await["items"].as_array().unwrap().clone()
+    }
+
+    /// The entries of this type on the timeline.
+    pub async fn events_of(&self, eid: &str, event_type: &str) -> Vec<Value> {
+        self.events(eid).await.into_iter().filter(|event| event["type"] == event_type).collect()
+    }
+
+    /// Everything that only a believed result may change: the profiles, the association, the state of the eUICC, and of
+    /// each operation its state, results and whether they are verified.
+    pub async fn believed(&self, eid: &str) -> Value {
+        let euicc = self.euicc(eid).await;
+        let operations: Vec<Value> = self
+            .operations(eid)
+            .await
+            .iter()
+            .filter(|operation| operation["origin"] == "operator" && operation["kind"] != "euiccData")
+            .map(|operation| {
+                let member = |name: &str| operation[name].clone();
+                json!([
+                    member("id"),
+                    member("state"),
+                    member("results"),
+                    member("verified"),
+                    member("error"),
+                    member("counterValue"),
+                    member("completedAt"),
+                    member("lateResult")
+                ])
+            })
+            .collect();
+        json!({
+            "profiles": self.get(&format!("/api/v1/euiccs/{eid}/profiles")).await["items"],
+            "state": euicc["state"],
+            "association": euicc["association"],
+            "certificates": [euicc["euiccCertificate"], euicc["eumCertificate"], euicc["certificatesTrusted"]],
+            "operations": operations,
+        })
+    }
+
+    /// The sum of a metric over the series whose labels contain all of these.
+    pub async fn metric(&self, name: &str, labels: &[&str]) -> f64 {
+        let text = self.send(Role::Nobody, "GET", "/metrics", &[], "").await.text();
+        let series = text.lines().filter(|line| {
+            line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']))
+                && labels.iter().all(|label| line.contains(label))
+        });
+        series.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    }
+
+    /// eimId.
+    pub async fn eim_id(&self) -> String {
+        self.get("/api/v1/eim").await["eimId"].as_str().unwrap().to_owned()
+    }
+
+    /// The eIM's public key, as the API gives it to a factory.
+    pub async fn eim_key(&self) -> PublicKey {
+        let key = self.get("/api/v1/eim").await["publicKey"].as_str().unwrap().to_owned();
+        PublicKey::from_spki(&STANDARD.decode(key).unwrap()).unwrap()
+    }
+
+    /// Whether a package is signed by this eIM for a token.
+    pub async fn signed_by_us(&self, package: &crate::SentPackage, token: i64) -> bool {
+        let message = [package.signed.clone(), integer(0x84, token)].concat();
+        self.eim_key().await.verify(&message, &package.signature).is_ok()
+    }
+
+    /// A device of the fleet: three profiles, the first enabled and with notifications, the third may be the Fallback
+    /// Profile. Associated with the AddInitialEimRequest of the API; registered with its certificates.
+    pub async fn device(&self, index: u32) -> Device {
+        let device = self.device_of(self.pki.euicc(index).unwrap()).await;
+        self.register(&device, true).await;
+        device
+    }
+
+    /// The same, and the operator has seen its profile list.
+    pub async fn listed_device(&self, index: u32) -> Device {
+        let mut device = self.device(index).await;
+        self.list(&mut device).await;
+        device
+    }
+
+    /// The same without certificates on the eIM's side.
+    pub async fn bare_device(&self, index: u32) -> Device {
+        let device = self.device_of(self.pki.euicc(index).unwrap()).await;
+        self.register(&device, false).await;
+        device
+    }
+
+    /// Asks for the profile list and lets the device answer.
+    pub async fn list(&self, device: &mut Device) {
+        let id = self.queue(&device.eid(), json!({ "psmo": [{ "listProfileInfo": {} }] })).await;
+        device.session().await;
+        assert_eq!(self.operation(&id).await["state"], "succeeded");
+    }
+
+    /// A device with this identity, associated and not registered.
+    pub async fn device_of(&self, identity: EuiccIdentity) -> Device {
+        let eim = self.get("/api/v1/eim").await;
+        let request = STANDARD.decode(eim["addInitialEimRequest"].as_str().unwrap()).unwrap();
+        let mut device = Device { euicc: Euicc::new(identity), ipa: Ipa::new(self.ipa_config()) };
+        let profile = |number, name| Profile::operational(device.raw_iccid(number), name);
+        let (one, two, three) = (profile(1, "One"), profile(2, "Two"), profile(3, "Three"));
+        device.euicc = device
+            .euicc
+            .with_profile(one.enabled().notifying("smdp.example"))
+            .with_profile(two)
+            .with_profile(three.fallback_allowed());
+        device.euicc.add_initial_eim(&request).unwrap();
+        assert_eq!(device.euicc.associations().len(), 1, "the initial configuration was taken");
+        device
+    }
+
+    /// What an operator registers about a device.
+    pub async fn register(&self, device: &Device, with_certificates: bool) {
+        let association = &device.euicc.associations()[0];
+        let mut body = json!({
+            "eid": device.eid(),
+            "association": {
+                "counterValue": association.counter,
+                "associationToken": association.token.map(AssociationToken::value),
+            },
+        });
+        if with_certificates {
+            let identity = device.euicc.identity();
+            body["euiccCertificate"] = STANDARD.encode(&identity.certificate).into();
+            body["eumCertificate"] = STANDARD.encode(&identity.eum_certificate).into();
+        }
+        let reply = self.post("/api/v1/euiccs", body).await;
+        assert_eq!(reply.status, 201, "{}", reply.text());
+    }
+
+    /// The token of a device's association, 0 for none.
+    #[must_use]
+    pub fn token(&self, device: &Device) -> i64 {
+        device.euicc.associations()[0].token.map_or(0, AssociationToken::value)
+    }
+}
+
+/// The ASN.1 form of a getEimPackage response in JSON.
+pub(crate) fn asn1_of_get_eim_package(members: &Value) -> Vec<u8> {
+    let inner = ["euiccPackageRequest", "ipaEuiccDataRequest", "profileDownloadTriggerRequest"]
+        .iter()
+        .find_map(|name| STANDARD.decode(members[*name].as_str()?).ok())
+        .unwrap_or_else(|| integer(0x02, members["eimPackageError"].as_i64().expect("a package or an error")));
+    assert!(Tlv::only(&inner).is_some());
+    element(0xbf4f, &[&inner])
+}
