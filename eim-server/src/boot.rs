@@ -72,9 +72,9 @@ pub struct Composition {
 /// # Errors
 /// When something of the configuration does not hold in reality; the message says what.
 pub async fn start(config: Config, ports: BootPorts) -> anyhow::Result<Server> {
-    let dir = DataDir::open(&config.data.dir)?;
+    DataDir::open(&config.data.dir)?;
     let lock = match config.store_url() {
-        StoreUrl::Sqlite(_) => Some(dir.lock_for_server()?),
+        StoreUrl::Sqlite(database) => Some(DataDirLock::of_database(&database)?),
         StoreUrl::Postgres(_) => None,
     };
     let Composition { eim, tls, first_start, registry } = compose(&config, ports).await?;

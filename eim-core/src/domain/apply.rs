@@ -14,7 +14,7 @@ use crate::asn1::code::euicc_package_error_code::{COUNTER_VALUE_OUT_OF_RANGE, EC
 use crate::asn1::{
     EuiccPackageErrorDataSigned, EuiccPackageErrorUnsigned, EuiccPackageResultDataSigned, TransactionId,
 };
-use crate::ids::{EimId, OperationId, SeqNumber};
+use crate::ids::{Eid, EimId, OperationId, SeqNumber};
 use crate::pki::Accepted;
 use serde_json::json;
 
@@ -230,6 +230,11 @@ pub fn ask_certificates(work: &mut Work) {
     work.ask(Purpose::Certificates, Kind::EuiccData, None, json!({ "euiccData": { "tags": ["A5", "A6"] } }));
 }
 
+/// Takes note that an answer came under the EID of one eUICC and names the package of another: a mix-up, or an attempt.
+pub fn foreign(work: &mut Work, answer: &Answer<'_>, eid: Eid) {
+    work.event("foreignResult", json!({ "security": true, "eid": eid, "counterValue": answer.counter }));
+}
+
 /// Keeps an answer that is not believed, and says so. It changes no state.
 pub fn refuse(work: &mut Work, answer: &Answer<'_>, reason: &str, first: bool) {
     let matched = answer.operation(work);
@@ -239,10 +244,7 @@ pub fn refuse(work: &mut Work, answer: &Answer<'_>, reason: &str, first: bool) {
         operation.refuse(reason, at);
     }
     if first {
-        work.event(
-            "resultRefused",
-            json!({ "operation": matched, "reason": reason, "counterValue": answer.counter, "security": true }),
-        );
+        work.event("resultRefused", json!({ "operation": matched, "reason": reason, "counterValue": answer.counter }));
     }
 }
 

@@ -9,7 +9,7 @@ use crate::asn1::{
 };
 use crate::domain::apply::{self, Answer};
 use crate::domain::data::{self, Certificates};
-use crate::domain::{Received, ReceivedKind, ReceivedStatus, ResultPolicy, Snapshot, Work};
+use crate::domain::{Operation, Received, ReceivedKind, ReceivedStatus, ResultPolicy, Snapshot, Work};
 use crate::ids::{Eid, EimTransactionId, SeqNumber};
 use crate::pki::{self, Accepted, LabPolicy, Leniency, TrustError, VerifiedChain, accept_unverified};
 use crate::store::{ResultKeys, Saved};
@@ -93,7 +93,9 @@ async fn store(eid: Eid, parts: &Parts<'_>, eim: &Eim) -> Result<Processed, Esip
             return Ok(Processed::UnknownEuicc);
         };
         let version = snapshot.euicc.version;
+        let foreign = foreign(&snapshot, &keys, eim).await?;
         let mut visit = Visit::new(snapshot, before, parts.data, now, eim);
+        visit.foreign = foreign;
         visit.take(parts)?;
         let Visit { work, acknowledge, .. } = visit;
         let changes = work.finish();
@@ -102,6 +104,24 @@ async fn store(eid: Eid, parts: &Parts<'_>, eim: &Eim) -> Result<Processed, Esip
         }
     }
     Err(EsipaError::Contended { function: "provideEimPackageResult" })
+}
+
+/// The transactions among those named that belong to another eUICC.
+async fn foreign(
+    snapshot: &Snapshot,
+    keys: &ResultKeys,
+    eim: &Eim,
+) -> Result<Vec<(EimTransactionId, Eid)>, EsipaError> {
+    let mut found = Vec::new();
+    for transaction in &keys.transactions {
+        let own = |operation: &Operation| operation.eim_transaction_id.as_ref() == Some(transaction);
+        if snapshot.operations.iter().any(own) {
+            continue;
+        }
+        let owner = eim.store().eid_of_transaction(transaction).await?;
+        found.extend(owner.filter(|owner| *owner != snapshot.euicc.eid).map(|owner| (transaction.clone(), owner)));
+    }
+    Ok(found)
 }
 
 fn counter(result: &Lenient<EuiccPackageResult>) -> i64 {
@@ -151,6 +171,8 @@ struct Visit<'a> {
     before: Vec<Received>,
     chain: Option<Result<VerifiedChain, TrustError>>,
     certificates: Certificates,
+    /// Transactions of other eUICCs that the message names.
+    foreign: Vec<(EimTransactionId, Eid)>,
     lab: Option<&'a LabPolicy>,
     acknowledge: Vec<SeqNumber>,
     eim: &'a Eim,
@@ -161,7 +183,7 @@ impl<'a> Visit<'a> {
         let (chain, certificates) = trust(&snapshot, data, eim);
         let lab = eim.lab().filter(|_| snapshot.euicc.result_policy == ResultPolicy::Lab);
         let work = Work::new(snapshot, now, eim.entropy().octets()).of_eim(&eim.identity().eim_id);
-        Self { work, before, chain, certificates, lab, acknowledge: vec![], eim }
+        Self { work, before, chain, certificates, foreign: vec![], lab, acknowledge: vec![], eim }
     }
 
     fn take(&mut self, parts: &Parts<'_>) -> Result<(), EsipaError> {
@@ -299,6 +321,10 @@ impl<'a> Visit<'a> {
         if let Some(policy) = self.lab {
             tracing::warn!(eid = %self.work.state.euicc.eid, "a result is taken unverified under the lab policy");
             return Some(accept_unverified(policy, object).into());
+        }
+        let named = answer.transaction.map(|transaction| transaction.as_slice());
+        if let Some((_, owner)) = self.foreign.iter().find(|(foreign, _)| Some(foreign.octets()) == named) {
+            apply::foreign(&mut self.work, answer, *owner);
         }
         let status = self.status_before(answer.raw);
         let token = match answer.operation(&self.work).and_then(|id| self.work.operation(id)) {

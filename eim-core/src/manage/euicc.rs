@@ -5,7 +5,7 @@ use super::{ManageError, page, view};
 use crate::Eim;
 use crate::domain::{EuiccState, rfc3339};
 use crate::ids::Eid;
-use crate::store;
+use crate::store::{self, StoreError};
 
 /// Which eUICCs to list.
 #[derive(Debug, Clone, Default)]
@@ -46,9 +46,13 @@ pub async fn list_euiccs(filter: EuiccFilter, eim: &Eim) -> Result<Page<EuiccVie
     if filter.tag.as_ref().is_some_and(|tag| tag.contains('\0')) {
         return Err(ManageError::invalid("/tag", "a tag has no zero octet"));
     }
-    let found = eim.store().euiccs(store::EuiccFilter { tag: filter.tag, state, after, limit }).await?;
-    let next_cursor = page::next(found.iter().map(|listed| listed.seq), limit);
-    let items = found.into_iter().map(|listed| view::euicc(listed.euicc, listed.held_results, eim)).collect();
+    let filter = store::EuiccFilter { tag: filter.tag, state, after, limit: limit + 1 };
+    let mut found = eim.store().euiccs(filter).await?;
+    let next_cursor = page::cut(&mut found, limit, |listed| listed.seq);
+    let eim = eim.clone();
+    // Each one's certificates are verified to say whether they are trusted now, which takes a while for a long page.
+    let show = move || found.into_iter().map(|listed| view::euicc(listed.euicc, listed.held_results, &eim)).collect();
+    let items = tokio::task::spawn_blocking(show).await.map_err(|_| StoreError::Closed)?;
     Ok(Page { items, next_cursor })
 }
 
@@ -92,8 +96,8 @@ pub async fn events(
     let eid = eid_of(eid)?;
     let (after, limit) = page::bounds(cursor, limit)?;
     eim.store().euicc(eid).await?.ok_or_else(|| not_found(eid))?;
-    let found = eim.store().events(eid, after, limit).await?;
-    let next_cursor = page::next(found.iter().map(|event| event.seq), limit);
+    let mut found = eim.store().events(eid, after, limit + 1).await?;
+    let next_cursor = page::cut(&mut found, limit, |event| event.seq);
     let items = found
         .into_iter()
         .map(|event| EventView { at: rfc3339(event.at), event_type: event.event_type, details: event.details })

@@ -169,8 +169,9 @@ pub async fn list_operations(filter: OperationFilter, eim: &Eim) -> Result<Page<
             ManageError::invalid("/state", format!("one of {} is expected", words.join(", ")))
         })?),
     };
-    let found = eim.store().operations(store::OperationFilter { eid, state, after, limit }).await?;
-    let next_cursor = page::next(found.iter().map(|operation| operation.seq), limit);
+    let filter = store::OperationFilter { eid, state, after, limit: limit + 1 };
+    let mut found = eim.store().operations(filter).await?;
+    let next_cursor = page::cut(&mut found, limit, |operation| operation.seq);
     Ok(Page { items: found.into_iter().map(view::operation).collect(), next_cursor })
 }
 

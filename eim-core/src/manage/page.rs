@@ -23,8 +23,13 @@ pub(super) fn bounds(cursor: Option<&str>, limit: Option<u32>) -> Result<(i64, i
     Ok((after, i64::from(limit)))
 }
 
-/// The cursor of the next page; `None` when this one was not full.
-pub(super) fn next(positions: impl DoubleEndedIterator<Item = i64> + ExactSizeIterator, limit: i64) -> Option<String> {
-    let full = i64::try_from(positions.len()).is_ok_and(|length| length == limit);
-    positions.last().filter(|_| full).map(|last| last.to_string())
+/// Cuts a list that was loaded with one item more than a page holds, and gives the cursor of the next page where that one
+/// was there.
+pub(super) fn cut<T>(found: &mut Vec<T>, limit: i64, position: impl Fn(&T) -> i64) -> Option<String> {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    if found.len() <= limit {
+        return None;
+    }
+    found.truncate(limit);
+    found.last().map(|last| position(last).to_string())
 }

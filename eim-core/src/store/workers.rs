@@ -81,7 +81,20 @@ impl<C: Send + 'static> Pool<C> {
     }
 }
 
+/// A thread that panics would leave its callers waiting and its work undone: the process ends instead, as in a crash, and
+/// whoever supervises it starts it again.
+struct EndsWithItsThread;
+
+impl Drop for EndsWithItsThread {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            std::process::abort();
+        }
+    }
+}
+
 fn work<C>(mut conn: C, queue: &Mutex<Receiver<Order<C>>>, run: Run<C>) {
+    let _guard = EndsWithItsThread;
     loop {
         let order = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let mut alone = None;

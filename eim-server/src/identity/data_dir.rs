@@ -6,15 +6,42 @@ use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-const SERVER_LOCK: &str = "server.lock";
-
 /// The data directory.
 #[derive(Debug, Clone)]
 pub struct DataDir(PathBuf);
 
-/// As long as it lives no other server takes the same data directory. Released with the process at the latest.
+/// As long as it lives no other process takes the same thing. Released with the process at the latest.
 #[derive(Debug)]
 pub struct DataDirLock(#[allow(dead_code, reason = "the lock lives as long as the open file")] File);
+
+impl DataDirLock {
+    /// Takes a SQLite file for one server, through a file `<name>.lock` beside it: what this server keeps in memory of
+    /// what is queued holds only while nobody else writes it.
+    ///
+    /// # Errors
+    /// When another server has it.
+    pub fn of_database(database: &Path) -> anyhow::Result<Self> {
+        let mut name = database.as_os_str().to_owned();
+        name.push(".lock");
+        let path = PathBuf::from(name);
+        let file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(0o600)
+            .open(&path)
+            .with_context(|| format!("{} can't be opened", path.display()))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self(file)),
+            Err(TryLockError::WouldBlock) => bail!(
+                "another server is running on {}; stop it, or give this one its own (data.dir, store.url)",
+                database.display()
+            ),
+            Err(TryLockError::Error(error)) => {
+                Err(error).with_context(|| format!("{} can't be locked", path.display()))
+            }
+        }
+    }
+}
 
 impl DataDir {
     /// Opens the directory; one that does not exist is created with access for its owner only.
@@ -34,30 +61,6 @@ impl DataDir {
     #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {
         self.0.join(name)
-    }
-
-    /// Takes the directory for one server.
-    ///
-    /// # Errors
-    /// When another server has it.
-    pub fn lock_for_server(&self) -> anyhow::Result<DataDirLock> {
-        let path = self.path(SERVER_LOCK);
-        let file = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .mode(0o600)
-            .open(&path)
-            .with_context(|| format!("{} can't be opened", path.display()))?;
-        match file.try_lock() {
-            Ok(()) => Ok(DataDirLock(file)),
-            Err(TryLockError::WouldBlock) => bail!(
-                "another server is running on the data directory {}; stop it, or give this one its own (data.dir)",
-                self.0.display()
-            ),
-            Err(TryLockError::Error(error)) => {
-                Err(error).with_context(|| format!("{} can't be locked", path.display()))
-            }
-        }
     }
 
     /// Waits for the right to generate files. Held for moments only.
@@ -129,10 +132,11 @@ mod tests {
     fn two_servers_do_not_share_a_data_directory() {
         let place = tempfile::tempdir().unwrap();
         let dir = DataDir::open(place.path()).unwrap();
-        let first = dir.lock_for_server().unwrap();
-        assert!(dir.lock_for_server().unwrap_err().to_string().contains("another server"));
+        let database = dir.path("eim.db");
+        let first = DataDirLock::of_database(&database).unwrap();
+        assert!(DataDirLock::of_database(&database).unwrap_err().to_string().contains("another server"));
         drop(first);
-        dir.lock_for_server().unwrap();
+        DataDirLock::of_database(&database).unwrap();
     }
 
     #[test]

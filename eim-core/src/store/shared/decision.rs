@@ -60,10 +60,11 @@ pub(in crate::store) fn save_decision(
 }
 
 /// Anybody who knows an EID can cause these events, so only the latest are kept. Others are never dropped.
-const UNPROVEN_EVENTS: [&str; 10] = [
+const UNPROVEN_EVENTS: [&str; 11] = [
     "stateChange",
     "resultRefused",
     "resultHeld",
+    "foreignResult",
     "unsignedError",
     "ipaError",
     "certificatesRefused",
