@@ -74,6 +74,12 @@ words!(
 );
 
 impl OperationState {
+    /// Whether nobody waits for its result any more; it keeps this state whatever arrives.
+    #[must_use]
+    pub const fn was_given_up(self) -> bool {
+        matches!(self, Self::Expired | Self::Cancelled)
+    }
+
     /// Whether the operation has ended.
     #[must_use]
     pub const fn is_final(self) -> bool {

@@ -328,6 +328,24 @@ fn a_rollback_that_failed_is_a_failure_and_the_list_tells() {
     });
 }
 
+/// ST-07 and ST-05, 07 readings 13 and 15: the view changes, the operation keeps its state.
+#[test]
+fn a_rollback_of_an_abandoned_operation_is_shown_beside_it() {
+    matrix(async |world: &mut World| {
+        let mut device = world.listed_device(1).await;
+        let id = world.queue(&device.eid(), device.enable(2, true)).await;
+        let package = SentPackage::read(&device.fetch().await);
+        world.post(&format!("/api/v1/operations/{id}/abandon"), Value::Null).await;
+        let answer = device.deliver(&Forge::of(&device).answer(&package, 500, &[&integer(0x8c, 0)])).await;
+        assert_eq!(answer, Answer::Acknowledged(vec![500]));
+        let operation = world.operation(&id).await;
+        assert_eq!((&operation["state"], &operation["error"]["name"]), (&json!("cancelled"), &json!("abandoned")));
+        assert_eq!(operation["lateResult"]["results"][0]["operation"], "rollback", "{operation}");
+        assert!(world.events_of(&device.eid(), "operationRolledBack").await.is_empty());
+        assert_eq!(world.enabled(&device.eid()).await, [device.iccid(1)]);
+    });
+}
+
 /// ST-01.
 #[test]
 fn polls_in_parallel_get_the_same_package_and_one_counter() {

@@ -35,11 +35,7 @@ pub(super) fn settle(work: &mut Work, id: OperationId, entries: &[Lenient<EuiccR
     if !open {
         // Newer packages may have changed since what this one reports, so the card is asked.
         distrust_profiles(work);
-        let late = json!({ "at": work.now_text(), "verified": verified, "results": results });
-        if let Some(operation) = work.operation(id) {
-            operation.late_result = Some(late);
-        }
-        work.event("lateResult", json!({ "operation": id, "verified": verified }));
+        keep_late(work, id, &results, verified);
         return;
     }
     let now = work.now();
@@ -59,6 +55,15 @@ pub(super) fn settle(work: &mut Work, id: OperationId, entries: &[Lenient<EuiccR
     }
     work.announce(id);
     reconcile(work, id);
+}
+
+/// Keeps a result beside an operation that has ended without it.
+fn keep_late(work: &mut Work, id: OperationId, results: &[OperationResult], verified: bool) {
+    let late = json!({ "at": work.now_text(), "verified": verified, "results": results });
+    if let Some(operation) = work.operation(id) {
+        operation.late_result = Some(late);
+    }
+    work.event("lateResult", json!({ "operation": id, "verified": verified }));
 }
 
 /// Fits what was reported to what was asked, operation by operation, and gives the first cause of failure.
@@ -132,7 +137,14 @@ fn rolled_back(
             profile.updated_at = now;
         }
     }
+    if !verified {
+        work.euicc().profiles_verified = false;
+    }
     distrust_profiles(work);
+    if work.operation(id).is_some_and(|operation| operation.state.was_given_up()) {
+        keep_late(work, id, &results, verified);
+        return;
+    }
     let Some(operation) = work.operation(id) else { return };
     operation.verified = Some(verified);
     let failure = results.iter().find(|result| !result.is_ok()).map(|result| OperationError {
