@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Measures, in one run on one machine: empty polls against a bare handler of the same sizes, the same with many pending
 # operations, whole cycles, and the server's memory. Prints figures and ratios; asserts nothing.
-#   SECONDS_EACH=8 DEVICES=1000 CONNECTIONS=64 PENDING=100000 tests/load/run.sh
+#   SECONDS_EACH=8 DEVICES=1000 CONNECTIONS=64 PENDING=100000 COLD=20000 tests/load/run.sh
+# STORE_URL=postgres://... measures on PostgreSQL, in a database that is empty.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-seconds=${SECONDS_EACH:-8} devices=${DEVICES:-1000} connections=${CONNECTIONS:-64} pending=${PENDING:-100000}
+seconds=${SECONDS_EACH:-8} devices=${DEVICES:-1000} connections=${CONNECTIONS:-64} pending=${PENDING:-100000} cold=${COLD:-20000}
 cargo build --release -q -p eim-server -p eim-simulator
 folder=$(mktemp -d)
 pids=()
@@ -14,13 +15,16 @@ target/release/eim-simulator write-ci --out "$folder/ci" >/dev/null
 export EIM__DATA__DIR="$folder/data" EIM__PKI__CI_DIR="$folder/ci"
 export EIM__ESIPA__LISTEN=127.0.0.1:18443 EIM__API__LISTEN=127.0.0.1:18080 EIM__LOG__LEVEL=warn
 if [ -n "${STORE_URL:-}" ]; then export EIM__STORE__URL="$STORE_URL"; target/release/eim-server migrate; fi
-target/release/eim-server serve 2>"$folder/server.log" & server=$!; pids+=("$server")
+start() { target/release/eim-server serve 2>>"$folder/server.log" & server=$!; pids+=("$server"); }
+ready() { for _ in $(seq 100); do curl -sf http://127.0.0.1:18080/readyz >/dev/null && return; sleep 0.1; done; exit 1; }
+start
 target/release/eim-simulator bare-server --listen 127.0.0.1:19443 --certificate-out "$folder/bare.der" >/dev/null 2>&1 & pids+=("$!")
-for _ in $(seq 100); do curl -sf http://127.0.0.1:18080/readyz >/dev/null && [ -s "$folder/bare.der" ] && break; sleep 0.1; done
+ready
+for _ in $(seq 100); do [ -s "$folder/bare.der" ] && break; sleep 0.1; done
 EIM_API_KEY=$(target/release/eim-server api-key create --role admin --name load 2>/dev/null); export EIM_API_KEY
 trust="$folder/data/tls-certificate.pem"
 
-run() { target/release/eim-simulator load --seconds "$seconds" --connections "$connections" "$@"; }
+run() { target/release/eim-simulator load --connections "$connections" --seconds "${secs:-$seconds}" "$@"; }
 eim=(--server https://127.0.0.1:18443 --server-name localhost --trust "$trust" --api http://127.0.0.1:18080)
 memory() { awk '/VmRSS|VmHWM/ {printf "%s %d MB  ", $1, $2 / 1024} END {print ""}' "/proc/$server/status"; }
 
@@ -32,5 +36,10 @@ echo "== memory: $(memory)"
 echo "== $pending operations pending on other eUICCs"
 target/release/eim-simulator load "${eim[@]}" --seconds 1 --devices 1 --connections 1 --seed-operations "$pending" >/dev/null
 for round in 1 2; do echo "== empty polls with them, round $round"; run "${eim[@]}" --devices "$devices"; done
+echo "== polls that each have to ask the store: $cold devices polled once, after a restart"
+secs=60 run "${eim[@]}" --devices "$cold" --first-device 1000000 --max-count "$cold" >/dev/null
+kill "$server"; wait "$server" || true
+start; ready
+secs=60 run "${eim[@]}" --devices "$cold" --first-device 1000000 --max-count "$cold" --no-register
 echo "== cycles"; run "${eim[@]}" --mode cycle --devices "$((devices / 4))"
 echo "== memory: $(memory)"

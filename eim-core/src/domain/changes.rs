@@ -73,6 +73,8 @@ impl Received {
 pub struct Snapshot {
     /// The eUICC.
     pub euicc: Euicc,
+    /// Whether no operation is open: none delivered, unconfirmed or queued, due or not.
+    pub is_idle: bool,
     /// Operations that are delivered or unconfirmed, the next ones queued, and those that a received result names; by
     /// `seq`, each once.
     pub operations: Vec<Operation>,

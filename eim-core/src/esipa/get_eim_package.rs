@@ -50,7 +50,7 @@ async fn poll_of(eid: Eid, mut poll: Poll, eim: &Eim) -> Result<GetEimPackageRes
         };
         eim.saw(eid, now);
         let version = snapshot.euicc.version;
-        let quiet = snapshot.operations.is_empty() && snapshot.euicc.state == EuiccState::Active;
+        let quiet = snapshot.is_idle && snapshot.euicc.state == EuiccState::Active;
         let mut work = Work::new(snapshot, now, eim.entropy().octets()).of_eim(&eim.identity().eim_id);
         let next = poll::decide(&mut work, &poll);
         let mut again_kind = None;
@@ -65,7 +65,7 @@ async fn poll_of(eid: Eid, mut poll: Poll, eim: &Eim) -> Result<GetEimPackageRes
         let changes = work.finish();
         if changes.is_empty() {
             if let (true, Some(ticket)) = (quiet, ticket) {
-                eim.store().mark_quiet(eid, ticket, now).await?;
+                eim.store().mark_quiet(&eid, ticket, now);
             }
             return Ok(response.unwrap_or(GetEimPackageResponse::EimPackageError(NO_EIM_PACKAGE_AVAILABLE)));
         }

@@ -442,17 +442,11 @@ impl Store {
         }
     }
 
-    /// Says that the poll behind the ticket found nothing to say or do. Holds until something is written or becomes due.
-    ///
-    /// # Errors
-    /// When the time at which something becomes due can't be read.
-    pub async fn mark_quiet(&self, eid: Eid, ticket: Ticket, now: i64) -> Result<(), StoreError> {
-        let tenant = self.tenant;
-        if let Backend::Sqlite(db, quiet) = &*self.backend {
-            let due = db.read("next_due_at", move |conn| sqlite::next_due_at(conn, &eid, tenant)).await?;
-            quiet.mark(&eid, ticket, due, now);
+    /// Says that the poll behind the ticket found no open operation. Holds until something is written.
+    pub fn mark_quiet(&self, eid: &Eid, ticket: Ticket, now: i64) {
+        if let Backend::Sqlite(_, quiet) = &*self.backend {
+            quiet.mark(eid, ticket, now);
         }
-        Ok(())
     }
 
     fn disturb(&self, eid: &Eid) {

@@ -1,8 +1,8 @@
 //! Which eUICCs are known to have nothing waiting, so that their polls need no query.
 //!
 //! Only for a store that this process alone writes. Every write that concerns an eUICC disturbs it after its commit; a
-//! mark counts only if nothing disturbed the shard since the snapshot behind it was read. A mark ends when the next
-//! operation becomes due by time alone.
+//! mark counts only if nothing disturbed the shard since the snapshot behind it was read. An eUICC with an
+//! operation that only waits for its time is not marked.
 
 use crate::ids::Eid;
 use std::collections::HashMap;
@@ -48,13 +48,13 @@ impl Quiet {
         Ticket(self.shard(eid).disturbed)
     }
 
-    pub(super) fn mark(&self, eid: &Eid, ticket: Ticket, next_due_at: Option<i64>, now: i64) {
+    pub(super) fn mark(&self, eid: &Eid, ticket: Ticket, now: i64) {
         let mut shard = self.shard(eid);
         if shard.disturbed == ticket.0 {
             if shard.until.len() >= MARKS {
                 shard.until.clear();
             }
-            shard.until.insert(*eid, (now + LASTS_MS).min(next_due_at.unwrap_or(i64::MAX)));
+            shard.until.insert(*eid, now + LASTS_MS);
         }
     }
 
@@ -75,15 +75,12 @@ mod tests {
         let eid: Eid = "89049032000000000000000000000163".parse().unwrap();
         let ticket = quiet.ticket(&eid);
         quiet.disturb(&eid);
-        quiet.mark(&eid, ticket, None, 1_000);
+        quiet.mark(&eid, ticket, 1_000);
         assert!(!quiet.holds(&eid, 1_000));
-        quiet.mark(&eid, quiet.ticket(&eid), None, 1_000);
+        quiet.mark(&eid, quiet.ticket(&eid), 1_000);
         assert!(quiet.holds(&eid, 1_000));
         assert!(!quiet.holds(&eid, 1_000 + LASTS_MS));
         quiet.disturb(&eid);
         assert!(!quiet.holds(&eid, 1_000));
-        quiet.mark(&eid, quiet.ticket(&eid), Some(1_500), 1_000);
-        assert!(quiet.holds(&eid, 1_499));
-        assert!(!quiet.holds(&eid, 1_500));
     }
 }

@@ -1,14 +1,10 @@
 //! SQLite: one writer thread that commits what waits together, and a few reader threads.
 
 use super::StoreError;
-use super::schema::operations;
 use super::workers::{Job, Pool, Reply};
-use crate::domain::OperationState;
-use crate::ids::{Eid, TenantId};
 use diesel::Connection as _;
 use diesel::SqliteConnection;
 use diesel::connection::SimpleConnection;
-use diesel::prelude::*;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use std::path::Path;
 
@@ -96,16 +92,6 @@ fn write_in_groups(conn: &mut Connection, first: Job<Connection>, next: &mut dyn
     for reply in replies {
         reply(failure.as_deref());
     }
-}
-
-/// When the next operation becomes due by time alone.
-pub(super) fn next_due_at(conn: &mut Connection, eid: &Eid, tenant: TenantId) -> Result<Option<i64>, StoreError> {
-    let due = operations::table
-        .filter(operations::tenant_id.eq(tenant.value()).and(operations::eid.eq(eid.to_string())))
-        .filter(operations::state.eq(OperationState::Queued.as_str()))
-        .select(diesel::dsl::min(operations::not_before))
-        .first(conn)?;
-    Ok(due)
 }
 
 fn run_migrations(conn: &mut Connection) -> Result<Vec<String>, StoreError> {

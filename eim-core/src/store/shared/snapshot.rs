@@ -29,7 +29,21 @@ pub(in crate::store) fn poll_snapshot(
         .optional()?;
     let Some(row) = row else { return Ok(None) };
     let euicc = row.euicc()?;
-    Ok(Some(Snapshot { euicc, operations: open_operations(conn, eid, tenant, now)?, profiles: vec![], held: vec![] }))
+    let is_idle = !has_open_operations(conn, eid, tenant)?;
+    let operations = if is_idle { vec![] } else { open_operations(conn, eid, tenant, now)? };
+    Ok(Some(Snapshot { euicc, is_idle, operations, profiles: vec![], held: vec![] }))
+}
+
+/// Most polls find nothing: one look at the index tells.
+fn has_open_operations(conn: &mut Connection, eid: &Eid, tenant: TenantId) -> Result<bool, StoreError> {
+    let open = [OperationState::Queued, OperationState::Delivered, OperationState::Unconfirmed];
+    let found: Option<i64> = operations::table
+        .filter(operations::tenant_id.eq(tenant.value()).and(operations::eid.eq(eid.to_string())))
+        .filter(operations::state.eq_any(open.map(OperationState::as_str)))
+        .select(operations::seq)
+        .first(conn)
+        .optional()?;
+    Ok(found.is_some())
 }
 
 fn open_operations(conn: &mut Connection, eid: &Eid, tenant: TenantId, now: i64) -> Result<Vec<Operation>, StoreError> {
