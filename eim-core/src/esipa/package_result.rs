@@ -13,6 +13,7 @@ use crate::domain::{Operation, Received, ReceivedKind, ReceivedStatus, ResultPol
 use crate::ids::{Eid, EimTransactionId, SeqNumber};
 use crate::pki::{self, Accepted, LabPolicy, Leniency, TrustError, VerifiedChain, accept_unverified};
 use crate::store::{ResultKeys, Saved};
+use std::collections::HashSet;
 
 /// What became of a message.
 pub(super) enum Processed {
@@ -97,7 +98,10 @@ async fn store(eid: Eid, parts: &Parts<'_>, eim: &Eim) -> Result<Processed, Esip
         let mut visit = Visit::new(snapshot, before, parts.data, now, eim);
         visit.foreign = foreign;
         visit.take(parts)?;
-        let Visit { work, acknowledge, .. } = visit;
+        let Visit { work, mut acknowledge, .. } = visit;
+        // A number is said once, in the order of the first time.
+        let mut said = HashSet::new();
+        acknowledge.retain(|number| said.insert(*number));
         let changes = work.finish();
         if changes.is_empty() || eim.save(eid, version, changes, now).await? == Saved::Done {
             return Ok(Processed::Stored { acknowledge });

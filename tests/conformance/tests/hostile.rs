@@ -921,3 +921,28 @@ fn odd_data_of_an_ipa_are_taken() {
         );
     });
 }
+
+/// Every result costs a verification and a row, so one message holds a bounded number of them; what is refused is not
+/// stored.
+#[test]
+fn a_message_with_more_results_than_a_device_has_is_refused_whole() {
+    matrix(async |world: &mut World| {
+        let mut device = world.listed_device(1).await;
+        let id = world.queue(&device.eid(), device.enable(2, false)).await;
+        let package = SentPackage::read(&device.fetch().await);
+        let result = Forge::of(&device).answer(&package, 80, &[&integer(0x83, 0)]);
+        let eid = device.euicc.eid();
+        let list = |count: usize| element(0xbf52, &[&element(0xa0, &[&element(0xa2, &[&result.repeat(count)])])]);
+        let exchange = device.provide(Some(&eid), &list(65)).await;
+        match device.ipa.config().binding {
+            Binding::Asn1 => assert_eq!(exchange.status, 400),
+            Binding::Json => {
+                let answer: Value = serde_json::from_slice(&exchange.response).unwrap();
+                assert_eq!(answer["header"]["functionExecutionStatus"]["status"], "Failed", "{answer}");
+            }
+        }
+        assert_eq!(world.operation(&id).await["state"], "delivered");
+        assert_eq!(device.deliver(&list(64)).await, Answer::Acknowledged(vec![80]));
+        assert_eq!(world.operation(&id).await["state"], "unconfirmed");
+    });
+}

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "tests may panic")]
 
 use chrono::TimeDelta;
-use eim_conformance::{Answer, Device, Forge, Package, PollOptions, SentPackage, World, each_store, matrix};
+use eim_conformance::{Answer, Device, Forge, Package, PollOptions, Role, SentPackage, World, each_store, matrix};
 use eim_simulator::euicc::Euicc;
 use eim_simulator::ipa::{DataRequests, Ipa};
 use eim_simulator::tlv::{Tlv, element, integer};
@@ -815,6 +815,8 @@ fn not_before_and_valid_until_count_until_delivery() {
         world.advance(TimeDelta::hours(4)).await;
         let operation = world.operation(&lapsing).await;
         assert_eq!((&operation["state"], &operation["attempts"]), (&json!("expired"), &json!(0)));
+        let labels = ["kind=\"psmo\"", "outcome=\"expired\""];
+        assert_eq!(world.metric("eim_packages_total", &labels).await, 1.0);
         assert!(device.poll().await.is_idle());
         assert!(!world.events_of(&eid, "operationExpired").await.is_empty());
         // delivered in time, its result later: it counts
@@ -1038,5 +1040,23 @@ fn a_long_queue_goes_out_in_order() {
             counters.push(operation["counterValue"].as_i64().unwrap());
         }
         assert!(counters.windows(2).all(|pair| pair[1] == pair[0] + 1), "{counters:?}");
+    });
+}
+
+/// ST-19: under the same association a lower counter would stand for two packages.
+#[test]
+fn the_counter_is_not_lowered_while_the_association_is_the_same() {
+    each_store(async |world: &mut World| {
+        let mut device = world.listed_device(1).await;
+        world.queue(&device.eid(), device.enable(2, false)).await;
+        device.session().await;
+        let path = format!("/api/v1/euiccs/{}", device.eid());
+        let patch = async |body: Value| world.send(Role::Operator, "PATCH", &path, &[], body.to_string()).await;
+        let lower = json!({ "association": { "counterValue": 1 } });
+        assert_eq!(patch(lower).await.pointers(422), ["/association/counterValue"]);
+        assert_eq!(world.euicc(&device.eid()).await["association"]["counterValue"], 2);
+        assert_eq!(patch(json!({ "association": { "counterValue": 7 } })).await.status, 200);
+        let renewed = json!({ "association": { "counterValue": 0, "associationToken": 9 } });
+        assert_eq!(patch(renewed).await.json()["association"]["counterValue"], 0);
     });
 }

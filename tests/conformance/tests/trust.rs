@@ -820,3 +820,24 @@ fn the_same_result_twice_in_one_message_is_applied_once() {
         assert_eq!(world.events_of(&device.eid(), "lateResult").await.len(), 0);
     });
 }
+
+/// 07 reading 12: a result under the EID of another device is not applied, and recorded as a security event.
+#[test]
+fn a_result_for_the_package_of_another_device_is_a_security_event() {
+    matrix(async |world: &mut World| {
+        let mut device = world.listed_device(1).await;
+        let mut other = world.listed_device(2).await;
+        let id = world.queue(&other.eid(), other.enable(2, false)).await;
+        let package = SentPackage::read(&other.fetch().await);
+        let result = Forge::of(&other).answer(&package, 70, &[&integer(0x83, 0)]);
+        let (before, before_other) = (world.believed(&device.eid()).await, world.believed(&other.eid()).await);
+        assert_eq!(device.deliver(&result).await, Answer::Empty);
+        let events = world.events_of(&device.eid(), "foreignResult").await;
+        assert_eq!(events.len(), 1);
+        assert_eq!((&events[0]["security"], &events[0]["eid"]), (&json!(true), &json!(other.eid())));
+        assert_eq!(world.believed(&device.eid()).await, before);
+        assert_eq!(world.believed(&other.eid()).await, before_other);
+        assert_eq!(world.operation(&id).await["state"], "delivered");
+        assert_eq!(other.deliver(&result).await, Answer::Acknowledged(vec![70]));
+    });
+}
