@@ -187,12 +187,29 @@ pub async fn connect(config: &Config) -> anyhow::Result<Store> {
     opened.with_context(|| format!("the store {url} can't be opened (store.url)"))
 }
 
+/// SQLite gives its companion files the rights of the database, so that one file decides.
+fn keep_private(database: &std::path::Path) -> anyhow::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let owner_only = std::fs::Permissions::from_mode(0o600);
+    for suffix in ["", "-wal", "-shm"] {
+        let mut name = database.as_os_str().to_owned();
+        name.push(suffix);
+        if std::path::Path::new(&name).exists() {
+            std::fs::set_permissions(&name, owner_only.clone())
+                .with_context(|| format!("the rights of {} can't be set", database.display()))?;
+        }
+    }
+    Ok(())
+}
+
 async fn open_store(config: &Config) -> anyhow::Result<Store> {
     let url = config.store_url();
     let store = connect(config).await?;
-    match url {
-        StoreUrl::Sqlite(_) => {
-            let run = store.migrate().await.with_context(|| format!("the store {url} can't be migrated"))?;
+    match url.clone() {
+        StoreUrl::Sqlite(path) => {
+            keep_private(&path)?;
+            let run =
+                store.migrate().await.with_context(|| format!("the store {} can't be migrated", config.store_url()))?;
             if !run.is_empty() {
                 tracing::info!(migrations = run.len(), "the store was migrated");
             }

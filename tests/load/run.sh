@@ -16,7 +16,14 @@ export EIM__DATA__DIR="$folder/data" EIM__PKI__CI_DIR="$folder/ci"
 export EIM__ESIPA__LISTEN=127.0.0.1:18443 EIM__API__LISTEN=127.0.0.1:18080 EIM__LOG__LEVEL=warn
 if [ -n "${STORE_URL:-}" ]; then export EIM__STORE__URL="$STORE_URL"; target/release/eim-server migrate; fi
 start() { target/release/eim-server serve 2>>"$folder/server.log" & server=$!; pids+=("$server"); }
-ready() { for _ in $(seq 100); do curl -sf http://127.0.0.1:18080/readyz >/dev/null && return; sleep 0.1; done; exit 1; }
+ready() {
+  for _ in $(seq 100); do
+    kill -0 "$server" || { cat "$folder/server.log"; exit 1; }
+    curl -sf http://127.0.0.1:18080/readyz >/dev/null && return
+    sleep 0.1
+  done
+  exit 1
+}
 start
 target/release/eim-simulator bare-server --listen 127.0.0.1:19443 --certificate-out "$folder/bare.der" >/dev/null 2>&1 & pids+=("$!")
 ready

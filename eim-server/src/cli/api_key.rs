@@ -22,7 +22,8 @@ fn role(text: &str) -> Result<Role, String> {
 pub(super) async fn create(arguments: &Arguments, config: &Config) -> anyhow::Result<()> {
     let eim = boot::compose(config, BootPorts::default()).await?.eim;
     let (view, key) = manage::create_api_key(&arguments.name, arguments.role, &eim).await.map_err(explain)?;
-    eprintln!("API key {} for {:?} with the role {}; it is not shown again:", view.id, view.name, view.role);
+    let (id, name, role, store) = (view.id, view.name, view.role, config.store_url());
+    eprintln!("API key {id} for {name:?} with the role {role}, in {store}; it is not shown again:");
     super::print(&key)?;
     Ok(())
 }

@@ -33,7 +33,7 @@ pub(super) struct Arguments {
     keep: bool,
 }
 
-pub(super) async fn run(arguments: &Arguments, _config: Config) -> anyhow::Result<()> {
+pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     // A folder of its own: the demo must not mix with a real eIM's keys and devices.
     let folder = tempfile::Builder::new().prefix("eim-demo-").tempdir().context("a folder for the demo")?;
     let mut fleet = Fleet::generate(SEED, arguments.devices + 1).context("the simulated fleet")?;
@@ -48,19 +48,23 @@ pub(super) async fn run(arguments: &Arguments, _config: Config) -> anyhow::Resul
 
     let mut api = Api::connect(&url, &key, false).await?;
     let devices = prepare(&mut fleet, &server, &mut api).await?;
-    say(&format!("{} devices registered; each is asked to switch to its second profile", devices.len()));
+    say(&format!(
+        "{} devices and an impostor registered; each is asked to switch to its second profile",
+        arguments.devices
+    ));
     poll(&mut fleet, devices.len()).await?;
     let outcomes = outcome::read(&mut api, &fleet, &devices).await?;
-    say("");
-    say(&outcome::table(&outcomes));
+    super::print(&outcome::table(&outcomes))?;
     let wrong = outcomes.iter().filter(|outcome| !outcome.is_as_it_should_be).count();
+    if wrong == 0 {
+        say("every device is where it should be, with a verified outcome; of the impostor nothing is believed");
+    }
     if arguments.keep {
         say(&format!("the server runs on until it is interrupted; reference at {url}/docs/, API key {key}"));
         tokio::signal::ctrl_c().await.context("waiting for an interrupt")?;
     }
     server.stop().await;
     ensure!(wrong == 0, "{wrong} device(s) did not end where they should");
-    say("every device is where it should be, and every outcome is verified");
     Ok(())
 }
 
@@ -128,7 +132,7 @@ async fn poll(fleet: &mut Fleet, total: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The demo talks to a person: on standard error, so that scripts get the exit code alone.
+/// What goes on is told on standard error; the final table alone goes to standard output.
 fn say(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }

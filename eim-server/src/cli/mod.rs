@@ -102,7 +102,12 @@ pub fn run() -> ExitCode {
 async fn execute(command: Command, common: &Common, config: Config) -> anyhow::Result<()> {
     match command {
         Command::Serve(_) => serve::run(common, config).await,
-        Command::Demo(arguments) => demo::run(&arguments, config).await,
+        Command::Demo(_) if common.config.is_some() || common.data_dir.is_some() => {
+            anyhow::bail!(
+                "the demo has a data directory and a configuration of its own; leave --config and --data-dir out"
+            )
+        }
+        Command::Demo(arguments) => demo::run(&arguments).await,
         Command::Migrate => migrate::run(&config).await,
         Command::CheckConfig => check_config::run(&config),
         Command::ApiKey(ApiKey::Create(arguments)) => api_key::create(&arguments, &config).await,

@@ -229,6 +229,7 @@ mod tests {
             ("EIM__QUEUE__URL", "amqp://guest:secret@broker", "queue.url"),
             ("EIM__LOG__FORMAT", "xml", "log.format"),
             ("EIM__LOG__LEVEL", "a=b=c", "log.level"),
+            ("EIM__LOG__LEVEL", "loud", "log.level"),
             ("EIM__ESIPA__TLS_KEY", "x.pem", "esipa.tls_certificate"),
         ] {
             let message = refusal(None, &[(name, value)]);

@@ -23,6 +23,11 @@ pub fn init(log: &Log) -> anyhow::Result<()> {
 
 /// Reads a level or a filter. The listeners' own chatter about threads is left out unless it is asked for.
 pub(crate) fn filter(level: &str) -> Result<EnvFilter, String> {
+    // A lone word that is no level would be taken for the name of a part of the program, and silence all others.
+    let is_level = |word: &str| ["off", "error", "warn", "info", "debug", "trace"].contains(&word);
+    if let Some(word) = level.split(',').map(str::trim).find(|part| !part.contains('=') && !is_level(part)) {
+        return Err(format!("{word:?} is no level; off, error, warn, info, debug or trace is expected"));
+    }
     let quiet = if level.contains("actix") { "" } else { "actix_server=warn," };
     format!("{quiet}{level}").parse::<EnvFilter>().map_err(|error| format!("not a level or filter: {error}"))
 }
