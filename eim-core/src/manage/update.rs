@@ -110,7 +110,9 @@ fn apply_association(euicc: &mut Euicc, association: &Map<String, Value>, errors
     let renewed = association
         .get("associationToken")
         .is_some_and(|token| token.as_i64() != euicc.association_token.map(AssociationToken::value));
-    let may_lower = renewed || !euicc.state.takes_packages() || euicc.state == EuiccState::Registered;
+    // A lost counter is one that was too low: it only goes up. The other states say that the association was renewed.
+    let may_lower =
+        renewed || matches!(euicc.state, EuiccState::Registered | EuiccState::CounterExhausted | EuiccState::Unmanaged);
     let before = euicc.counter;
     for (name, value) in association {
         match (name.as_str(), value, value.as_i64()) {

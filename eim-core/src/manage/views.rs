@@ -28,7 +28,7 @@ pub struct EuiccView {
     pub tags: Vec<String>,
     /// `verified`, or `lab`: results are taken unverified and marked so.
     pub result_policy: String,
-    /// `registered` (never seen), `active`, `counterLost`, `counterExhausted` or `unmanaged` (we deleted ourselves).
+    /// `registered` (never seen), `active`, `counterLost`, `counterExhausted` or `unmanaged` (this eIM was deleted from it).
     pub state: String,
     /// How this eIM is associated with the eUICC.
     pub association: AssociationView,

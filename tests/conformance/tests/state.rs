@@ -210,6 +210,9 @@ fn a_second_replay_on_a_fresh_counter_stops_everything_until_an_operator_sets_th
         let other = world.queue(&eid, device.enable(3, false)).await;
         assert!(device.poll().await.is_idle(), "nothing more is signed");
         assert_eq!(state(world, &other).await, "queued");
+        let lower = json!({ "association": { "counterValue": 0 } }).to_string();
+        let reply = world.send(Role::Operator, "PATCH", &format!("/api/v1/euiccs/{eid}"), &[], lower).await;
+        assert_eq!(reply.pointers(422), ["/association/counterValue"], "a lost counter was too low");
         world.patch(&eid, json!({ "association": { "counterValue": 50 } })).await;
         device.session().await;
         assert_eq!(world.euicc(&eid).await["state"], "active");

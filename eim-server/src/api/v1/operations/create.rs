@@ -22,7 +22,7 @@ use eim_core::manage::views::OperationView;
     responses(
         (status = 202, description = "Accepted; see the operation for what becomes of it.", body = OperationView, headers(("Location" = String, description = "The operation."))),
         (status = 404, description = "The eUICC is not registered.", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "The state of the eUICC does not allow it.", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The Idempotency-Key was used for another request.", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "A value can't be taken.", body = Problem, content_type = "application/problem+json"),
     ),
     security(("apiKey" = ["operator"])),
