@@ -1,4 +1,9 @@
-//! The few seams to the outside that have two real implementations: time, randomness and the signing key.
+//! The few seams to the outside that have two real implementations: time, randomness, the signing key, and calls to
+//! SM-DP+ and SM-DS.
+
+mod rsp;
+
+pub use rsp::{PortFuture, RspCall, RspFailure, RspFunction, RspReply, RspTransport};
 
 use crate::ids::OperationId;
 use chrono::{DateTime, Utc};
