@@ -3,14 +3,16 @@
 use crate::domain::Changes;
 use crate::ids::{Eid, EimId};
 use crate::metrics::Metrics;
-use crate::pki::{LabPolicy, TrustStore};
-use crate::ports::{Clock, EimSigner, Entropy};
+use crate::pki::{LabPolicy, SealingKey, TrustStore};
+use crate::ports::{Clock, EimSigner, Entropy, RspTransport};
+use crate::rsp::initiate_authentication::AddressField;
 use crate::store::{Store, StoreError};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::Notify;
 
 /// How this eIM is named to eUICCs.
 #[derive(Debug, Clone)]
@@ -94,6 +96,12 @@ pub struct EimParts {
     pub lab: Option<LabPolicy>,
     /// The metrics.
     pub metrics: Metrics,
+    /// What calls SM-DP+ and SM-DS for a device.
+    pub rsp: Arc<dyn RspTransport>,
+    /// What keeps activation codes and confirmation codes from being read in the store.
+    pub sealing: SealingKey,
+    /// The name of the member that carries an SM-DS's address.
+    pub smds_address_field: AddressField,
 }
 
 /// The composed application. Cheap to clone.
@@ -104,13 +112,15 @@ struct Inner {
     parts: EimParts,
     /// When devices were last seen, until that is written to the store.
     sightings: Mutex<HashMap<Eid, i64>>,
+    /// Told after a commit that may have made a job due.
+    jobs: Notify,
 }
 
 impl Eim {
     /// Composes it.
     #[must_use]
     pub fn new(parts: EimParts) -> Self {
-        Self(Arc::new(Inner { parts, sightings: Mutex::default() }))
+        Self(Arc::new(Inner { parts, sightings: Mutex::default(), jobs: Notify::new() }))
     }
 
     /// How this eIM is named to eUICCs.
@@ -161,6 +171,33 @@ impl Eim {
         &self.0.parts.metrics
     }
 
+    /// What calls SM-DP+ and SM-DS for a device.
+    #[must_use]
+    pub fn rsp(&self) -> &dyn RspTransport {
+        &*self.0.parts.rsp
+    }
+
+    /// What keeps activation codes and confirmation codes from being read in the store.
+    #[must_use]
+    pub fn sealing(&self) -> &SealingKey {
+        &self.0.parts.sealing
+    }
+
+    /// The name of the member that carries an SM-DS's address.
+    #[must_use]
+    pub fn smds_address_field(&self) -> AddressField {
+        self.0.parts.smds_address_field
+    }
+
+    /// Resolves when a job may have become due. Told to one waiter at a time; a hint, the rows are the truth.
+    pub async fn jobs_woken(&self) {
+        self.0.jobs.notified().await;
+    }
+
+    pub(crate) fn wake_jobs(&self) {
+        self.0.jobs.notify_one();
+    }
+
     /// Notes that a device was seen. Written to the store a little later; a crash may lose it.
     pub(crate) fn saw(&self, eid: Eid, now: i64) {
         self.0.sightings.lock().unwrap_or_else(PoisonError::into_inner).insert(eid, now);
@@ -199,6 +236,9 @@ impl Eim {
         let saved = self.store().save_decision(eid, version, Arc::clone(&changes), now).await?;
         if saved == crate::store::Saved::Done {
             self.metrics().count_changes(&changes);
+            if !changes.notifications.is_empty() {
+                self.wake_jobs();
+            }
         }
         Ok(saved)
     }

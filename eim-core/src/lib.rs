@@ -15,6 +15,7 @@ pub mod manage;
 pub mod metrics;
 pub mod pki;
 pub mod ports;
+pub mod rsp;
 pub mod store;
 
 pub use eim::{Eim, EimIdType, EimIdentity, EimParts};

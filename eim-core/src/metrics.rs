@@ -3,7 +3,7 @@
 use crate::Eim;
 use crate::domain::{Changes, Kind, ReceivedStatus};
 use crate::store::StoreError;
-use prometheus::{GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry};
+use prometheus::{GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 use serde_json::Value;
 
 /// The metrics.
@@ -18,6 +18,12 @@ pub struct Metrics {
     pub verification_failures_total: IntCounterVec,
     /// `eim_notifications_total{outcome}`: verified, held, refused or unattributed.
     pub notifications_total: IntCounterVec,
+    /// Notifications that were sent to their servers, by outcome.
+    pub notifications_forwarded_total: IntCounterVec,
+    /// Notifications that their servers have not acknowledged yet.
+    pub notifications_pending: IntGauge,
+    /// Time of calls to SM-DP+ and SM-DS.
+    pub es9_request_seconds: HistogramVec,
     /// `eim_queue_depth{kind}`: operations that are queued.
     pub queue_depth: IntGaugeVec,
     /// `eim_queue_oldest_seconds{kind}`: how long the oldest of them waits.
@@ -52,6 +58,15 @@ impl Metrics {
             ]),
             &["function", "binding"],
         )?;
+        let es9_request_seconds = HistogramVec::new(
+            HistogramOpts::new("eim_es9_request_seconds", "Time of calls to SM-DP+ and SM-DS")
+                .buckets(vec![0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0]),
+            &["function", "outcome"],
+        )?;
+        let notifications_pending =
+            IntGauge::new("eim_notifications_pending", "Notifications that their servers have not acknowledged yet")?;
+        registry.register(Box::new(es9_request_seconds.clone()))?;
+        registry.register(Box::new(notifications_pending.clone()))?;
         registry.register(Box::new(queue_depth.clone()))?;
         registry.register(Box::new(queue_oldest_seconds.clone()))?;
         registry.register(Box::new(esipa_request_seconds.clone()))?;
@@ -68,6 +83,13 @@ impl Metrics {
                 "Notifications received, by outcome",
                 &["outcome"],
             )?,
+            notifications_forwarded_total: counter(
+                "eim_notifications_forwarded_total",
+                "Notifications sent to SM-DP+ and SM-DS, by outcome",
+                &["outcome"],
+            )?,
+            notifications_pending,
+            es9_request_seconds,
             queue_depth,
             queue_oldest_seconds,
             esipa_request_seconds,
@@ -125,6 +147,7 @@ impl Metrics {
 /// # Errors
 /// When the store fails.
 pub async fn refresh_queue_gauges(eim: &Eim) -> Result<(), StoreError> {
+    eim.metrics().notifications_pending.set(eim.store().pending_notifications().await?);
     let depths = eim.store().queue_depths().await?;
     let now = eim.clock().now_ms();
     for kind in Kind::ALL {

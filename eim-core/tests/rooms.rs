@@ -6,16 +6,21 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each room of the library, the rooms that it may name, and outside names that it must not.
-const ROOMS: [(&str, &[&str], &[&str]); 10] = [
+const ROOMS: [(&str, &[&str], &[&str]); 11] = [
     ("ids", &[], &["tokio", "diesel", "rasn"]),
     ("ports", &["ids"], &["tokio", "diesel", "rasn"]),
     ("asn1", &["ids"], &["tokio", "diesel", "std::fs", "std::net"]),
+    ("rsp", &["ids", "asn1", "ports"], &["tokio", "diesel", "async fn", ".await", "Utc::now", "SystemTime"]),
     ("pki", &["ids", "asn1"], &["tokio", "diesel", "Utc::now", "SystemTime"]),
     ("domain", &["ids", "asn1", "pki"], &["tokio", "diesel", "async fn", ".await", "Utc::now", "SystemTime"]),
     ("store", &["ids", "domain", "ports"], &["rasn", "Utc::now", "SystemTime"]),
-    ("esipa", &["ids", "ports", "asn1", "pki", "domain", "store", "Eim"], &["diesel", "Utc::now", "SystemTime"]),
+    ("esipa", &["ids", "ports", "asn1", "pki", "domain", "store", "rsp", "Eim"], &["diesel", "Utc::now", "SystemTime"]),
     ("manage", &["ids", "ports", "asn1", "pki", "domain", "store", "Eim", "EimIdentity"], &["diesel", "Utc::now"]),
-    ("jobs", &["ids", "ports", "asn1", "pki", "domain", "store", "esipa", "manage", "Eim"], &["diesel", "Utc::now"]),
+    (
+        "jobs",
+        &["ids", "ports", "asn1", "pki", "domain", "store", "rsp", "esipa", "manage", "Eim"],
+        &["diesel", "Utc::now"],
+    ),
     ("metrics.rs", &["ids", "domain", "store", "Eim"], &["diesel", "rasn"]),
 ];
 

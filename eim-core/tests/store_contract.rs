@@ -32,6 +32,7 @@ fn operation(number: u8) -> NewOperation {
         label: Some("a label".to_owned()),
         not_before: None,
         valid_until: None,
+        secret: None,
     }
 }
 
@@ -118,6 +119,7 @@ fn saves_a_decision_whole_or_not_at_all() {
             profiles: ProfileChanges { put: vec![profile.clone()], gone: vec![] },
             received: vec![],
             events: vec![event()],
+            ..Changes::default()
         });
         let version = snapshot.euicc.version;
         assert_eq!(store.save_decision(eid, version, changes.clone(), NOW).await.unwrap(), Saved::Done);

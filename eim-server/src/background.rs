@@ -47,6 +47,7 @@ async fn rounds(eim: Eim, mut finished: watch::Receiver<bool>) {
                 flush_sightings(&eim).await;
                 expire_operations(&eim).await;
                 forget_idempotency_keys(&eim).await;
+                forget_old(&eim).await;
             }
         }
     }
@@ -55,6 +56,12 @@ async fn rounds(eim: Eim, mut finished: watch::Receiver<bool>) {
 async fn forget_idempotency_keys(eim: &Eim) {
     if let Err(error) = jobs::forget_idempotency_keys(eim).await {
         tracing::error!(%error, "old idempotency keys could not be forgotten");
+    }
+}
+
+async fn forget_old(eim: &Eim) {
+    if let Err(error) = jobs::forget_old(eim).await {
+        tracing::error!(%error, "old sessions and notifications could not be forgotten");
     }
 }
 

@@ -7,13 +7,16 @@ use crate::background::Background;
 use crate::config::{Config, Limits};
 use crate::front::{self, Front};
 use crate::identity::{DataDir, DataDirLock, Identity, TlsIdentity};
+pub use crate::pipeline::Role;
+use crate::pipeline::{NoCalls, Pipeline};
+use crate::queue::{self, Queue};
 use actix_web::dev::ServerHandle;
 use actix_web::middleware::from_fn;
 use actix_web::web::Data;
 use actix_web::{App, HttpServer};
 use anyhow::{Context, bail};
 use eim_core::pki::{LabPolicy, TrustStore};
-use eim_core::ports::{Clock, Entropy, SystemClock, SystemEntropy};
+use eim_core::ports::{Clock, Entropy, RspTransport, SystemClock, SystemEntropy};
 use eim_core::store::{Store, StoreUrl};
 use eim_core::{Eim, EimParts};
 use prometheus::Registry;
@@ -67,19 +70,29 @@ pub struct Composition {
     registry: Registry,
 }
 
-/// Starts a server: identity, store, both listeners and the background task.
+/// Starts a server: identity, store, both listeners, calls, jobs and the background task.
 ///
 /// # Errors
 /// When something of the configuration does not hold in reality; the message says what.
 pub async fn start(config: Config, ports: BootPorts) -> anyhow::Result<Server> {
+    start_as(Role::All, config, ports).await
+}
+
+/// Starts a server that may leave calls and jobs to workers. A worker has no listeners of its own: see [`start_worker`].
+///
+/// # Errors
+/// Those of [`start`].
+pub async fn start_as(role: Role, config: Config, ports: BootPorts) -> anyhow::Result<Server> {
     DataDir::open(&config.data.dir)?;
     let lock = match config.store_url() {
         StoreUrl::Sqlite(database) => Some(DataDirLock::of_database(&database)?),
         StoreUrl::Postgres(_) => None,
     };
-    let Composition { eim, tls, first_start, registry } = compose(&config, ports).await?;
+    let (Composition { eim, tls, first_start, registry }, pipeline) = compose_as(role, &config, ports).await?;
+    let queue = pipeline.queue();
+    let pipeline = pipeline.run(&eim).await?;
     let (esipa_addr, esipa) = listen_esipa(&config, &eim, &tls)?;
-    let (api_addr, api) = match listen_api(&config, &eim, registry) {
+    let (api_addr, api) = match listen_api(&config, &eim, registry, queue) {
         Ok(listening) => listening,
         Err(error) => {
             esipa.handle.stop(false).await;
@@ -87,37 +100,111 @@ pub async fn start(config: Config, ports: BootPorts) -> anyhow::Result<Server> {
         }
     };
     let background = Background::start(eim.clone());
-    let running = Running { listeners: vec![esipa, api], background: Some(background), lock };
+    let running = Running { listeners: vec![esipa, api], background: Some(background), pipeline: Some(pipeline), lock };
     Ok(Server { esipa_addr, api_addr, eim, esipa_trust_der: tls.trust_der(), first_start, running })
 }
 
-/// Builds the application: identity, store (migrated, when it is SQLite), trust and metrics.
+/// A running worker. Dropped without [`Worker::stop`] it ends at once, as if it had crashed.
+pub struct Worker {
+    /// Where monitoring finds it (HTTP): /healthz, /readyz, /metrics.
+    pub service_addr: SocketAddr,
+    /// The application behind it.
+    pub eim: Eim,
+    running: Running,
+}
+
+/// Starts a worker: it makes the calls of fronts and runs jobs, and serves nobody but monitoring.
+///
+/// # Errors
+/// Those of [`start`].
+pub async fn start_worker(config: Config, ports: BootPorts) -> anyhow::Result<Worker> {
+    let (Composition { eim, registry, .. }, pipeline) = compose_as(Role::Worker, &config, ports).await?;
+    let queue = pipeline.queue();
+    let pipeline = pipeline.run(&eim).await?;
+    let (service_addr, service) = listen_service(&config, &eim, registry, queue)?;
+    let background = Background::start(eim.clone());
+    let running =
+        Running { listeners: vec![service], background: Some(background), pipeline: Some(pipeline), lock: None };
+    Ok(Worker { service_addr, eim, running })
+}
+
+impl Worker {
+    /// Stops: calls and jobs under way are finished, then all is over.
+    pub async fn stop(self) {
+        self.running.stop(true).await;
+    }
+
+    /// Stops at once, as a crash would.
+    pub async fn kill(self) {
+        self.running.stop(false).await;
+    }
+
+    /// Returns when the listener has ended by itself, which it should not.
+    pub async fn failed(&mut self) {
+        self.running.failed().await;
+    }
+}
+
+/// Builds the application for commands, which call nobody: identity, store (migrated, when it is SQLite), trust and metrics.
 ///
 /// # Errors
 /// When something of the configuration does not hold in reality, or PostgreSQL lacks migrations.
 pub async fn compose(config: &Config, ports: BootPorts) -> anyhow::Result<Composition> {
-    let dir = DataDir::open(&config.data.dir)?;
-    let Identity { eim: identity, signer, tls, first_start } = Identity::prepare(config, &dir, ports.entropy.as_ref())?;
-    let store = open_store(config).await?;
-    let trust = match &config.pki.ci_dir {
-        Some(path) => TrustStore::from_dir(path).with_context(|| format!("pki.ci_dir {}", path.display()))?,
-        None => TrustStore::empty(),
-    };
-    let registry = Registry::new();
-    #[cfg(target_os = "linux")]
-    registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
-    let metrics = eim_core::metrics::Metrics::new(&registry)?;
-    let eim = Eim::new(EimParts {
-        identity,
-        store,
-        clock: ports.clock,
-        entropy: ports.entropy,
-        signer: Arc::new(signer),
-        trust,
-        lab: LabPolicy::enabled_by_configuration(config.lab.enabled),
-        metrics,
-    });
-    Ok(Composition { eim, tls, first_start, registry })
+    let parts = Parts::prepare(config, ports).await?;
+    Ok(parts.compose(config, Arc::new(NoCalls)))
+}
+
+async fn compose_as(role: Role, config: &Config, ports: BootPorts) -> anyhow::Result<(Composition, Pipeline)> {
+    let parts = Parts::prepare(config, ports).await?;
+    let (trust, clock) = (parts.trust.clone(), Arc::clone(&parts.ports.clock));
+    let pipeline = Pipeline::prepare(config, role, trust, clock, &parts.metrics).await?;
+    let composition = parts.compose(config, pipeline.transport());
+    Ok((composition, pipeline))
+}
+
+struct Parts {
+    identity: Identity,
+    store: Store,
+    trust: TrustStore,
+    registry: Registry,
+    metrics: eim_core::metrics::Metrics,
+    ports: BootPorts,
+}
+
+impl Parts {
+    async fn prepare(config: &Config, ports: BootPorts) -> anyhow::Result<Self> {
+        let dir = DataDir::open(&config.data.dir)?;
+        let identity = Identity::prepare(config, &dir, ports.entropy.as_ref())?;
+        let store = open_store(config).await?;
+        let trust = match &config.pki.ci_dir {
+            Some(path) => TrustStore::from_dir(path).with_context(|| format!("pki.ci_dir {}", path.display()))?,
+            None => TrustStore::empty(),
+        };
+        let registry = Registry::new();
+        #[cfg(target_os = "linux")]
+        registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        let metrics = eim_core::metrics::Metrics::new(&registry)?;
+        Ok(Self { identity, store, trust, registry, metrics, ports })
+    }
+
+    fn compose(self, config: &Config, rsp: Arc<dyn RspTransport>) -> Composition {
+        let Self { identity, store, trust, registry, metrics, ports } = self;
+        let Identity { eim: identity, signer, tls, first_start, sealing } = identity;
+        let eim = Eim::new(EimParts {
+            identity,
+            store,
+            clock: ports.clock,
+            entropy: ports.entropy,
+            signer: Arc::new(signer),
+            trust,
+            lab: LabPolicy::enabled_by_configuration(config.lab.enabled),
+            metrics,
+            rsp,
+            sealing,
+            smds_address_field: config.outbound.smds_address_field,
+        });
+        Composition { eim, tls, first_start, registry }
+    }
 }
 
 impl Server {
@@ -133,17 +220,14 @@ impl Server {
 
     /// Returns when a listener has ended by itself, which it should not.
     pub async fn failed(&mut self) {
-        let tasks = self.running.listeners.iter_mut().map(|listener| &mut listener.task);
-        let (outcome, index, _) = futures_util::future::select_all(tasks).await;
-        // A finished task can't be waited for a second time.
-        self.running.listeners.remove(index);
-        tracing::error!(?outcome, "a listener ended by itself");
+        self.running.failed().await;
     }
 }
 
 struct Running {
     listeners: Vec<Listener>,
     background: Option<Background>,
+    pipeline: Option<queue::Running>,
     lock: Option<DataDirLock>,
 }
 
@@ -153,6 +237,14 @@ struct Listener {
 }
 
 impl Running {
+    async fn failed(&mut self) {
+        let tasks = self.listeners.iter_mut().map(|listener| &mut listener.task);
+        let (outcome, index, _) = futures_util::future::select_all(tasks).await;
+        // A finished task can't be waited for a second time.
+        self.listeners.remove(index);
+        tracing::error!(?outcome, "a listener ended by itself");
+    }
+
     async fn stop(mut self, gracefully: bool) {
         let handles = self.listeners.iter().map(|listener| listener.handle.stop(gracefully));
         futures_util::future::join_all(handles).await;
@@ -163,6 +255,9 @@ impl Running {
         }
         if let Some(background) = self.background.take() {
             background.stop(gracefully).await;
+        }
+        if let Some(pipeline) = self.pipeline.take() {
+            pipeline.stop(gracefully).await;
         }
         drop(self.lock.take());
     }
@@ -262,18 +357,26 @@ fn listen_esipa(config: &Config, eim: &Eim, tls: &TlsIdentity) -> anyhow::Result
     let limits = &config.limits;
     let shared = Data::new(Front::new(eim.clone(), limits));
     let server = HttpServer::new(move || App::new().app_data(shared.clone()).configure(front::routes));
+    let server = server.on_connect(|_, data| drop(data.insert(front::connection_data())));
     let server = limited!(server, limits, limits.workers)
         .bind_rustls_0_23(config.esipa.listen, front::server_config(tls)?)
         .with_context(|| format!("esipa.listen {} can't be bound", config.esipa.listen))?;
     Ok(run!(server))
 }
 
-fn listen_api(config: &Config, eim: &Eim, registry: Registry) -> anyhow::Result<(SocketAddr, Listener)> {
+fn listen_api(
+    config: &Config,
+    eim: &Eim,
+    registry: Registry,
+    queue: Arc<Queue>,
+) -> anyhow::Result<(SocketAddr, Listener)> {
     if !config.api.listen.ip().is_loopback() {
         tracing::warn!(listen = %config.api.listen, "the operator API is plain HTTP and listens beyond loopback");
     }
     let limits = &config.limits;
-    let shared = Data::new(Api::new(eim.clone(), registry, limits).context("the OpenAPI document can't be written")?);
+    let shared = Data::new(
+        Api::new(eim.clone(), registry, limits, Some(queue)).context("the OpenAPI document can't be written")?,
+    );
     let server = HttpServer::new(move || {
         App::new()
             .app_data(shared.clone())
@@ -283,6 +386,30 @@ fn listen_api(config: &Config, eim: &Eim, registry: Registry) -> anyhow::Result<
     });
     let workers = if limits.workers == 0 { API_WORKERS } else { limits.workers };
     let server = limited!(server, limits, workers)
+        .bind(config.api.listen)
+        .with_context(|| format!("api.listen {} can't be bound", config.api.listen))?;
+    Ok(run!(server))
+}
+
+/// The listener of a worker, for monitoring.
+fn listen_service(
+    config: &Config,
+    eim: &Eim,
+    registry: Registry,
+    queue: Arc<Queue>,
+) -> anyhow::Result<(SocketAddr, Listener)> {
+    let limits = &config.limits;
+    let shared = Data::new(
+        Api::new(eim.clone(), registry, limits, Some(queue)).context("the OpenAPI document can't be written")?,
+    );
+    let server = HttpServer::new(move || {
+        App::new()
+            .app_data(shared.clone())
+            .wrap(api::security_headers())
+            .wrap(from_fn(api::as_problems))
+            .configure(api::routes::service_routes)
+    });
+    let server = limited!(server, limits, 1_usize)
         .bind(config.api.listen)
         .with_context(|| format!("api.listen {} can't be bound", config.api.listen))?;
     Ok(run!(server))

@@ -2,7 +2,8 @@
 
 use super::euicc::{Euicc, Profile, words};
 use super::operation::{Kind, Operation, Origin, Purpose};
-use crate::ids::{Iccid, OperationId, SeqNumber};
+use super::session::DownloadSession;
+use crate::ids::{Iccid, OperationId, RspAddress, SeqNumber};
 use serde_json::{Map, Value};
 
 words!(
@@ -82,6 +83,8 @@ pub struct Snapshot {
     pub profiles: Vec<Profile>,
     /// Results that are held until certificates are known. Empty where the decision at hand does not need them.
     pub held: Vec<Received>,
+    /// Sessions of downloads that a message names, and the open ones. Empty where the decision at hand does not need them.
+    pub sessions: Vec<DownloadSession>,
 }
 
 impl Snapshot {
@@ -119,6 +122,39 @@ pub struct NewOperation {
     pub not_before: Option<i64>,
     /// Not delivered after, milliseconds since 1970.
     pub valid_until: Option<i64>,
+    /// Activation code and confirmation code, sealed.
+    pub secret: Option<Vec<u8>>,
+}
+
+words!(
+    /// What became of a notification on its way to its server.
+    NotificationState {
+        /// Not acknowledged by the server yet.
+        Pending = "pending",
+        /// Acknowledged by the server.
+        Delivered = "delivered",
+        /// Not acknowledged for days; it is not sent again.
+        GivenUp = "givenUp",
+    }
+);
+
+/// A verified notification on its way to the server that it names (SGP.22 3.5, SGP.32 v1.2 3.7).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewNotification {
+    /// Its name.
+    pub id: OperationId,
+    /// What makes it the same one, see [`Received::identity`].
+    pub identity: Vec<u8>,
+    /// The eUICC's number of it.
+    pub seq_number: SeqNumber,
+    /// What happened: `install`, `enable`, `disable` or `delete`.
+    pub event: String,
+    /// The profile that it is about.
+    pub iccid: Option<Iccid>,
+    /// The server that must get it.
+    pub address: RspAddress,
+    /// The notification as the server takes it: a compact one is expanded, any other one is as received.
+    pub octets: Vec<u8>,
 }
 
 /// An entry of an eUICC's timeline.
@@ -166,6 +202,10 @@ pub struct Changes {
     pub received: Vec<Received>,
     /// The timeline, in order.
     pub events: Vec<Event>,
+    /// Sessions of downloads: new (`seq` zero) or changed.
+    pub sessions: Vec<DownloadSession>,
+    /// Notifications to be forwarded, in order; with each goes a job for its address.
+    pub notifications: Vec<NewNotification>,
 }
 
 impl Changes {
@@ -178,5 +218,7 @@ impl Changes {
             && self.profiles == ProfileChanges::default()
             && self.received.is_empty()
             && self.events.is_empty()
+            && self.sessions.is_empty()
+            && self.notifications.is_empty()
     }
 }

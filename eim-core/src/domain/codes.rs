@@ -33,6 +33,14 @@ pub fn state_change_cause(cause: i64) -> String {
 
 fn sentence(table: CodeTable, name: &str) -> &'static str {
     match (table, name) {
+        (
+            CodeTable::ErrorReason
+            | CodeTable::CancelSessionReason
+            | CodeTable::AuthenticateErrorCode
+            | CodeTable::DownloadErrorCode
+            | CodeTable::ProfileDownloadErrorReason,
+            _,
+        ) => download_sentence(table, name),
         (_, "ok") => "Done.",
         (_, "iccidOrAidNotFound") => "The eUICC has no such profile. List its profiles and use an ICCID that is there.",
         (_, "profileNotInDisabledState") => {
@@ -92,6 +100,85 @@ fn sentence(table: CodeTable, name: &str) -> &'static str {
             "The eUICC gave no reason. Try again; if it stays, ask the eUICC's maker with the result's octets."
         }
         _ => "See the specification for this code.",
+    }
+}
+
+/// What went wrong with a download, and what to do about it.
+fn download_sentence(table: CodeTable, name: &str) -> &'static str {
+    match (table, name) {
+        (_, "incorrectInputValues") => "The eUICC refused a value in the bound profile package. Tell the SM-DP+.",
+        (CodeTable::ErrorReason, "invalidSignature") => {
+            "The eUICC refused the signature in the bound profile package. Tell the SM-DP+ and order again."
+        }
+        (CodeTable::ErrorReason, "invalidTransactionId") => {
+            "The bound profile package was of another session. Ask for the download again."
+        }
+        (_, "unsupportedCrtValues" | "unsupportedRemoteOperationType") => {
+            "The eUICC does not know a parameter of the bound profile package. Tell the SM-DP+ which version the eUICC has."
+        }
+        (_, "unsupportedProfileClass") => "The eUICC takes no profile of this class. Order one of another class.",
+        (_, "scp03tStructureError") => "The bound profile package is built wrongly. Tell the SM-DP+ and order again.",
+        (_, "scp03tSecurityError") => {
+            "The bound profile package was damaged or is for another eUICC. Ask for the download again; if it stays, tell \
+             the SM-DP+."
+        }
+        (_, "installFailedDueToIccidAlreadyExistsOnEuicc") => {
+            "A profile with this ICCID is installed already. List the profiles; delete it first if it is to be replaced."
+        }
+        (_, "installFailedDueToInsufficientMemoryForProfile") => {
+            "The eUICC has no room for the profile. Delete a profile that is not needed, then order again."
+        }
+        (_, "installFailedDueToInterruption") => {
+            "The installation was interrupted, for example by a loss of power. Order again."
+        }
+        (_, "installFailedDueToPEProcessingError") => {
+            "The eUICC could not process an element of the profile. The profile does not suit this eUICC; tell its owner."
+        }
+        (_, "installFailedDueToDataMismatch") => {
+            "The profile does not agree with what was announced of it. Tell the SM-DP+ and order again."
+        }
+        (_, "testProfileInstallFailedDueToInvalidNaaKey") => {
+            "It is a test profile with a key that test profiles must not have. Tell its owner."
+        }
+        (CodeTable::ErrorReason, "pprNotAllowed") => {
+            "The eUICC does not allow the policy rules of the profile. Order a profile without them, or use another eUICC."
+        }
+        (_, "installFailedDueToUnknownError") => {
+            "The eUICC gave no reason for not installing the profile. Order again; if it stays, ask the eUICC's maker."
+        }
+        (_, "endUserRejection") => "The device rejected the profile. Ask whoever runs the device.",
+        (_, "postponed") => "The device postponed the download. It is asked again later.",
+        (_, "timeout") => "The device ran out of time for the download. It is asked again later.",
+        (_, "pprNotAllowed") => {
+            "The policy rules of the profile are not allowed on this eUICC. Order one without them."
+        }
+        (_, "metadataMismatch") => "The device found that the profile is not what was announced. Tell the SM-DP+.",
+        (_, "loadBppExecutionError") => {
+            "The eUICC stopped loading the profile. Its installation result tells more; if there is none, order again."
+        }
+        (_, "undefinedReason") => "The device cancelled the download and gave no reason. Try again.",
+        (_, "invalidCertificate") => {
+            "The eUICC does not accept the server's certificate. Check that the server is below a CI that the eUICC knows."
+        }
+        (_, "invalidSignature") => "The eUICC does not accept the server's signature. Tell the server's provider.",
+        (_, "unsupportedCurve") => {
+            "The eUICC does not know the curve of the server's key. Use a server with another key."
+        }
+        (_, "noSessionContext") => "The eUICC had lost the session. Ask for the download again.",
+        (_, "invalidOid") => {
+            "The eUICC found another server than the activation code names. Check the activation code."
+        }
+        (_, "euiccChallengeMismatch") => {
+            "The server answered another challenge. Ask again; if it stays, tell its provider."
+        }
+        (_, "ciPKUnknown") => "The eUICC does not know the CI of the server. Use a server below one of its CIs.",
+        (_, "invalidTransactionId") => "The eUICC had another session. Ask for the download again.",
+        (_, "ecallActive") => "An emergency call profile is enabled. The device is asked again later.",
+        (CodeTable::ProfileDownloadErrorReason, _) => {
+            "The device could not download the profile and gave no reason. Look at its connection to the server, and at \
+             the order there."
+        }
+        _ => "The eUICC gave no reason. Ask for the download again; if it stays, ask the eUICC's maker.",
     }
 }
 

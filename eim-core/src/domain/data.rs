@@ -5,7 +5,7 @@ use super::interpret::plain;
 use super::operation::{Kind, OperationResult, OperationState, Purpose};
 use super::poll;
 use super::work::Work;
-use crate::asn1::{CodeTable, IpaEuiccData, TransactionId, code};
+use crate::asn1::{self, CodeTable, IpaEuiccData, TransactionId, code};
 use crate::ids::OperationId;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -56,7 +56,8 @@ pub fn report(work: &mut Work, data: &IpaEuiccData, certificates: Certificates) 
     }
 }
 
-fn take_certificates(work: &mut Work, certificates: Certificates) {
+/// Keeps certificates that chain to a trusted CI.
+pub fn take_certificates(work: &mut Work, certificates: Certificates) {
     match certificates {
         Certificates::Absent => {}
         Certificates::Refused { reason } => work.event("certificatesRefused", json!({ "reason": reason })),
@@ -164,6 +165,11 @@ fn capabilities(data: &IpaEuiccData) -> Map<String, Value> {
             .map(|info| upper_hex(plain(info))),
     );
     let euicc_info2 = data.euicc_info2.as_ref().filter(|info| info.octets().len() <= INFO_MAX_BYTES);
+    let euicc_info1 = data.euicc_info1.as_ref().filter(|info| info.octets().len() <= INFO_MAX_BYTES);
+    put("euiccInfo1Der", euicc_info1.map(|info| json!(STANDARD.encode(info.octets()))));
+    let device_info = data.device_info.as_ref().and_then(|info| asn1::encode(info).ok());
+    let device_info = device_info.filter(|octets| octets.len() <= INFO_MAX_BYTES);
+    put("deviceInfoDer", device_info.map(|octets| json!(STANDARD.encode(octets))));
     put("euiccInfo2", euicc_info2.map(|info| upper_hex(plain(info))));
     put("euiccInfo2Der", euicc_info2.map(|info| json!(STANDARD.encode(info.octets()))));
     put("ipaCapabilities", data.ipa_capabilities.as_ref().map(plain).filter(is_small));

@@ -111,6 +111,8 @@ pub struct Euicc {
     pub warnings: Vec<String>,
     /// When it was registered.
     pub created_at: i64,
+    /// The Rules Authorisation Table as the last verified getRAT result told it, in JSON.
+    pub rules_authorisation_table: Option<Value>,
 }
 
 /// A profile as last reported.

@@ -82,7 +82,7 @@ pub fn not_executed(operation: &str) -> OperationResult {
 }
 
 /// A value of the wire in its ASN.1 names.
-pub(super) fn plain<T: serde::Serialize>(value: &T) -> Value {
+pub(in crate::domain) fn plain<T: serde::Serialize>(value: &T) -> Value {
     serde_json::to_value(value).unwrap_or(Value::Null)
 }
 

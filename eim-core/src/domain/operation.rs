@@ -213,6 +213,8 @@ pub struct Operation {
     pub results_asked: bool,
     /// Whether the eUICC said that it had executed the package before.
     pub replayed: bool,
+    /// Activation code and confirmation code, sealed; gone once the operation has ended.
+    pub secret: Option<Vec<u8>>,
 }
 
 impl Operation {
@@ -226,6 +228,7 @@ impl Operation {
     pub fn end(&mut self, state: OperationState, now: i64) {
         self.state = state;
         self.completed_at = Some(now);
+        self.secret = None;
     }
 
     /// Ends the operation with an error.

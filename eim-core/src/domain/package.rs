@@ -39,6 +39,8 @@ pub fn draft(work: &mut Work, id: OperationId, eim_id: &EimId, transaction: &Eim
             search_criteria_euicc_package_result: None,
             eim_transaction_id,
         }),
+        // Its trigger holds secrets and is made where they can be opened.
+        Request::ProfileDownload(_) => return None,
         Request::Psmo(list) => signed(work, id, EuiccPackage::PsmoList(list), eim_id, eim_transaction_id)?,
         Request::Eco(list) => signed(work, id, EuiccPackage::EcoList(list), eim_id, eim_transaction_id)?,
     };

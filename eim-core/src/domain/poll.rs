@@ -1,8 +1,9 @@
 //! What a poll means and what is sent to it (SGP.32 v1.2 3.1.1.1).
 
 use super::operation::{Kind, Operation, OperationError, OperationState, Purpose};
+use super::order::Capabilities;
 use super::work::Work;
-use super::{EuiccState, codes};
+use super::{EuiccState, codes, download};
 use crate::ids::{OperationId, Plmn};
 use serde_json::json;
 
@@ -51,6 +52,7 @@ pub fn decide(work: &mut Work, poll: &Poll) -> Next {
     note_state_change(work, poll);
     confirm_switches(work);
     give_up_data_requests(work);
+    prepare_download(work);
     choose(work)
 }
 
@@ -125,15 +127,55 @@ fn give_up_data_requests(work: &mut Work) {
     }
 }
 
+/// What is asked for before a download, so that its trigger suits the device: addresses, EUICCInfo, ipaCapabilities,
+/// deviceInfo.
+fn download_data() -> serde_json::Value {
+    json!({ "euiccData": { "tags": ["81", "BF20", "BF22", "83", "A8", "A9"] } })
+}
+
+fn is_due(work: &Work, operation: &Operation) -> bool {
+    operation.state == OperationState::Queued
+        && operation.not_before.is_none_or(|not_before| not_before <= work.now())
+        && operation.valid_until.is_none_or(|valid_until| valid_until > work.now())
+}
+
+/// Asks, once for each download, for what must be known before its trigger goes out.
+fn prepare_download(work: &mut Work) {
+    if !may_start_download(work) {
+        return;
+    }
+    let next = work
+        .state
+        .operations
+        .iter()
+        .find(|operation| {
+            operation.kind == Kind::ProfileDownload && is_due(work, operation) && !operation.results_asked
+        })
+        .map(|operation| operation.id);
+    let Some(id) = next.filter(|id| lacks_data(work, *id)) else { return };
+    if let Some(operation) = work.operation(id) {
+        operation.results_asked = true;
+    }
+    if !work.asks_already(Purpose::Refresh, Kind::EuiccData) {
+        work.ask(Purpose::Refresh, Kind::EuiccData, None, download_data());
+    }
+}
+
+fn lacks_data(work: &Work, id: OperationId) -> bool {
+    let capabilities = Capabilities(work.state.euicc.capabilities.as_ref());
+    let order = work.state.operation(id).and_then(download::order);
+    order.is_some_and(|order| order.needs_data(capabilities))
+}
+
+/// One download at a time: the eUICC has one session at a time.
+fn may_start_download(work: &Work) -> bool {
+    work.state.euicc.state != EuiccState::Unmanaged && download::under_way(&work.state.operations).is_none()
+}
+
 fn choose(work: &mut Work) -> Next {
     let takes_packages = work.state.euicc.state.takes_packages();
     let in_flight = work.state.in_flight().map(|operation| operation.id);
-    let queued = |operation: &&Operation, kinds: fn(Kind) -> bool| {
-        operation.state == OperationState::Queued
-            && kinds(operation.kind)
-            && operation.not_before.is_none_or(|not_before| not_before <= work.now())
-            && operation.valid_until.is_none_or(|valid_until| valid_until > work.now())
-    };
+    let queued = |operation: &&Operation, kinds: fn(Kind) -> bool| kinds(operation.kind) && is_due(work, operation);
     let operations = &work.state.operations;
     // Certificates come first: without them the result of the package in flight can't be believed.
     if let Some(certificates) = operations
@@ -149,19 +191,29 @@ fn choose(work: &mut Work) -> Next {
     if let Some(reconcile) = operations.iter().find(reconcile).filter(|_| may_start_package) {
         return Next::Make(reconcile.id);
     }
+    let may_start_download = may_start_download(work);
+    let waits_for_data = work.asks_already(Purpose::Refresh, Kind::EuiccData);
     let next = operations.iter().find(|operation| {
         queued(operation, |kind| kind == Kind::EuiccData)
             || (may_start_package && queued(operation, Kind::is_euicc_package))
+            || (may_start_download
+                && queued(operation, |kind| kind == Kind::ProfileDownload)
+                && !(waits_for_data && lacks_data(work, operation.id)))
     });
     if let Some(next) = next {
         return Next::Make(next.id);
     }
-    match in_flight {
+    let next = match in_flight {
         Some(id) => pursue(work, id),
         None => operations
             .iter()
             .find(|operation| operation.kind == Kind::EuiccData && operation.state == OperationState::Delivered)
             .map_or(Next::Nothing, |operation| Next::Again(operation.id)),
+    };
+    let waiting = download::under_way(&work.state.operations).map(|operation| operation.id);
+    match (next, waiting) {
+        (Next::Nothing, Some(id)) if download::pursue(work, id) => Next::Again(id),
+        (next, _) => next,
     }
 }
 

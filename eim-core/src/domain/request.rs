@@ -1,7 +1,7 @@
 //! What an operation asks for: from the API's JSON notation to the types of the wire, each mistake with its place.
 
 mod configuration;
-mod fields;
+pub(in crate::domain) mod fields;
 
 use crate::asn1::{
     Eco, EcoDeleteEim, EimIdText, Empty, Null, OctetString, Oid, ProfileInfoListRequest,
@@ -9,6 +9,7 @@ use crate::asn1::{
     PsmoSetFallbackAttribute, SetDefaultDpAddressRequest,
 };
 use crate::domain::Kind;
+use crate::domain::order::DownloadOrder;
 use fields::Fields;
 use serde_json::{Map, Value};
 
@@ -44,6 +45,8 @@ pub enum Request {
     Eco(Vec<Eco>),
     /// Data of IPA and eUICC, by concatenated tags.
     EuiccData(Vec<u8>),
+    /// A profile download. Read from the store alone: what the API takes holds secrets, see [`crate::domain::order`].
+    ProfileDownload(DownloadOrder),
 }
 
 impl Request {
@@ -73,8 +76,11 @@ impl Request {
             Kind::Eco => operations(value, &pointer, errors, eco).map(Self::Eco),
             Kind::EuiccData => data_tags(value, &pointer, errors).map(Self::EuiccData),
             Kind::ProfileDownload => {
-                errors.push(FieldError::new(pointer, "profile downloads are not available in this version"));
-                None
+                let order = DownloadOrder::from_stored(value);
+                if order.is_none() {
+                    errors.push(FieldError::new(pointer, "a stored profile download is expected"));
+                }
+                order.map(Self::ProfileDownload)
             }
         }
     }
@@ -86,6 +92,7 @@ impl Request {
             Self::Psmo(_) => Kind::Psmo,
             Self::Eco(_) => Kind::Eco,
             Self::EuiccData(_) => Kind::EuiccData,
+            Self::ProfileDownload(_) => Kind::ProfileDownload,
         }
     }
 
@@ -96,6 +103,7 @@ impl Request {
             Self::Psmo(list) => list.iter().map(psmo_name).collect(),
             Self::Eco(list) => list.iter().map(eco_name).collect(),
             Self::EuiccData(_) => vec!["euiccData"],
+            Self::ProfileDownload(_) => vec!["profileDownload"],
         }
     }
 

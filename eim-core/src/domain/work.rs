@@ -1,6 +1,8 @@
 //! A decision in the making: the snapshot it started from, the state it leads to, and what it adds.
 
-use super::changes::{Changes, Event, NewOperation, ProfileChanges, Received, ReceivedStatus, Snapshot};
+use super::changes::{
+    Changes, Event, NewNotification, NewOperation, ProfileChanges, Received, ReceivedStatus, Snapshot,
+};
 use super::euicc::Euicc;
 use super::operation::{ABANDONED, Kind, Operation, OperationState, Origin, Purpose};
 use crate::ids::OperationId;
@@ -16,8 +18,10 @@ pub struct Work {
     queue: Vec<NewOperation>,
     received: Vec<Received>,
     events: Vec<Event>,
+    notifications: Vec<NewNotification>,
     now: i64,
     random: [u8; 10],
+    named: u16,
     own_eim_id: Option<String>,
 }
 
@@ -26,7 +30,18 @@ impl Work {
     #[must_use]
     pub fn new(snapshot: Snapshot, now: i64, random: [u8; 10]) -> Self {
         let state = snapshot.clone();
-        Self { before: snapshot, state, queue: vec![], received: vec![], events: vec![], now, random, own_eim_id: None }
+        Self {
+            before: snapshot,
+            state,
+            queue: vec![],
+            received: vec![],
+            events: vec![],
+            notifications: vec![],
+            now,
+            random,
+            named: 0,
+            own_eim_id: None,
+        }
     }
 
     /// Says who we are, so that operations on our own association are told from those on others'.
@@ -139,20 +154,36 @@ impl Work {
             label: None,
             not_before: None,
             valid_until: None,
+            secret: None,
         });
     }
 
-    fn fresh_id(&mut self) -> OperationId {
+    /// Queues an operation that somebody else than the eIM is the cause of.
+    pub fn enqueue(&mut self, operation: NewOperation) {
+        self.queue.push(operation);
+    }
+
+    /// Sends a notification on its way, once.
+    pub fn forward(&mut self, notification: NewNotification) {
+        if self.notifications.iter().all(|known| known.identity != notification.identity) {
+            self.notifications.push(notification);
+        }
+    }
+
+    /// A fresh name, for an operation or a notification.
+    pub fn fresh_id(&mut self) -> OperationId {
         let mut random = self.random;
-        // Names made in one decision differ in the last octet and sort in the order in which they were made.
-        random[9] = random[9].wrapping_add(u8::try_from(self.queue.len()).unwrap_or(u8::MAX));
+        // Names made in one decision differ in the last two octets.
+        let last = u16::from_be_bytes([random[8], random[9]]).wrapping_add(self.named);
+        [random[8], random[9]] = last.to_be_bytes();
+        self.named = self.named.wrapping_add(1);
         OperationId::new(self.now, random)
     }
 
     /// What the decision changed.
     #[must_use]
     pub fn finish(self) -> Changes {
-        let Self { before, state, queue, received, events, .. } = self;
+        let Self { before, state, queue, received, events, notifications, .. } = self;
         let operations = state
             .operations
             .into_iter()
@@ -166,7 +197,9 @@ impl Work {
             .collect();
         let put = state.profiles.into_iter().filter(|new| !before.profiles.contains(new)).collect();
         let euicc = (state.euicc != before.euicc).then_some(state.euicc);
-        Changes { euicc, operations, queue, profiles: ProfileChanges { put, gone }, received, events }
+        let sessions = state.sessions.into_iter().filter(|new| !before.sessions.contains(new)).collect();
+        let profiles = ProfileChanges { put, gone };
+        Changes { euicc, operations, queue, profiles, received, events, sessions, notifications }
     }
 }
 

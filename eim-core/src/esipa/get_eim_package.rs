@@ -1,6 +1,7 @@
 //! getEimPackage: the poll (SGP.32 v1.2 6.4.1.5, 3.1.1.1).
 
-use super::{DECIDED_AGAIN, EID_NOT_FOUND, EsipaAnswer, EsipaError, eid_of};
+use super::download_trigger;
+use super::{Caller, DECIDED_AGAIN, EID_NOT_FOUND, EsipaAnswer, EsipaError, eid_of};
 use crate::Eim;
 use crate::asn1::code::get_eim_package_error::NO_EIM_PACKAGE_AVAILABLE;
 use crate::asn1::{
@@ -14,9 +15,14 @@ use crate::ids::{AssociationToken, Eid, EimTransactionId, OperationId, Plmn};
 use crate::pki;
 use crate::store::Saved;
 
-pub(super) async fn answer(request: GetEimPackageRequest, eim: &Eim) -> Result<EsipaAnswer, EsipaError> {
+pub(super) async fn answer(
+    request: GetEimPackageRequest,
+    caller: &Caller,
+    eim: &Eim,
+) -> Result<EsipaAnswer, EsipaError> {
     let response = match eid_of(request.eid_value.as_deref()) {
         Ok(eid) => {
+            caller.names(eid);
             let poll = Poll {
                 notify_state_change: request.notify_state_change.is_some(),
                 state_change_cause: request.state_change_cause,
@@ -58,7 +64,7 @@ async fn poll_of(eid: Eid, mut poll: Poll, eim: &Eim) -> Result<GetEimPackageRes
             Next::Nothing => None,
             Next::Again(id) => {
                 again_kind = work.operation(id).map(|operation| operation.kind);
-                Some(again(&mut work, id)?)
+                again(&mut work, id, eim)?
             }
             Next::Make(id) => make(&mut work, id, eim)?,
         };
@@ -87,6 +93,10 @@ async fn poll_of(eid: Eid, mut poll: Poll, eim: &Eim) -> Result<GetEimPackageRes
 /// The package of an operation, made now. The signature is made before the transaction that stores it; until that is
 /// committed nothing leaves this process, so a counter never stands for two packages.
 fn make(work: &mut Work, id: OperationId, eim: &Eim) -> Result<Option<GetEimPackageResponse>, EsipaError> {
+    if work.operation(id).is_some_and(|operation| operation.kind == Kind::ProfileDownload) {
+        let trigger = download_trigger::deliver(work, id, eim);
+        return Ok(trigger.map(GetEimPackageResponse::ProfileDownloadTriggerRequest));
+    }
     let random: [u8; 16] = eim.entropy().octets();
     let Ok(transaction) = EimTransactionId::from_octets(&random) else { return Ok(None) };
     let Some(draft) = package::draft(work, id, &eim.identity().eim_id, &transaction) else { return Ok(None) };
@@ -114,16 +124,19 @@ fn sign(
 }
 
 /// The package of an operation as it was delivered before, byte for byte.
-fn again(work: &mut Work, id: OperationId) -> Result<GetEimPackageResponse, EsipaError> {
+fn again(work: &mut Work, id: OperationId, eim: &Eim) -> Result<Option<GetEimPackageResponse>, EsipaError> {
+    if work.operation(id).is_some_and(|operation| operation.kind == Kind::ProfileDownload) {
+        return make(work, id, eim);
+    }
     package::redelivered(work, id);
     let operation = work.operation(id).ok_or(EsipaError::StoredPackage)?;
     let octets = operation.package.as_deref().ok_or(EsipaError::StoredPackage)?;
     let unreadable = |_| EsipaError::StoredPackage;
-    Ok(if operation.kind == Kind::EuiccData {
+    Ok(Some(if operation.kind == Kind::EuiccData {
         let request: IpaEuiccDataRequest = asn1::decode(octets).map_err(unreadable)?;
         GetEimPackageResponse::IpaEuiccDataRequest(request)
     } else {
         let request: EuiccPackageRequest = asn1::decode(octets).map_err(unreadable)?;
         GetEimPackageResponse::EuiccPackageRequest(request)
-    })
+    }))
 }

@@ -4,14 +4,19 @@
 
 use super::package_result::{self, Processed};
 use super::provide_eim_package_result::source;
-use super::{EsipaAnswer, EsipaError, TOO_MUCH};
+use super::{Caller, EsipaAnswer, EsipaError, TOO_MUCH};
 use crate::Eim;
-use crate::asn1::{self, HandleNotificationEsipa, Lenient, PendingNotification};
+use crate::asn1::{self, HandleNotificationEsipa, Lenient, PendingNotification, ProfileInstallationResult};
 use crate::domain::{Received, ReceivedKind, ReceivedStatus};
-use crate::ids::Eid;
+use crate::ids::{Eid, TransactionId};
 use crate::pki;
+use crate::store::ResultKeys;
 
-pub(super) async fn answer(notification: HandleNotificationEsipa, eim: &Eim) -> Result<EsipaAnswer, EsipaError> {
+pub(super) async fn answer(
+    notification: HandleNotificationEsipa,
+    caller: &Caller,
+    eim: &Eim,
+) -> Result<EsipaAnswer, EsipaError> {
     let (processed, kind, raw) = match notification {
         HandleNotificationEsipa::ProvideEimPackageResult(result) => {
             let processed = match source(&result, eim).await? {
@@ -21,7 +26,7 @@ pub(super) async fn answer(notification: HandleNotificationEsipa, eim: &Eim) -> 
             (processed, ReceivedKind::PackageResult, asn1::encode(&result)?)
         }
         HandleNotificationEsipa::PendingNotification(notification) => {
-            let processed = match signer(&notification) {
+            let processed = match signer(&notification, caller, eim).await? {
                 Some(eid) => package_result::notification(eid, &notification, eim).await?,
                 None => Processed::UnknownEuicc,
             };
@@ -35,17 +40,69 @@ pub(super) async fn answer(notification: HandleNotificationEsipa, eim: &Eim) -> 
     }
 }
 
-/// The eUICC that a notification says it is from. Not proven yet.
-fn signer(notification: &Lenient<PendingNotification>) -> Option<Eid> {
-    match notification {
+/// The eUICC that a notification says it is from. Not proven yet. An installation result names none: its session tells, or
+/// the connection on which the device polled.
+async fn signer(
+    notification: &Lenient<PendingNotification>,
+    caller: &Caller,
+    eim: &Eim,
+) -> Result<Option<Eid>, EsipaError> {
+    let transaction = match notification {
         Lenient::Known(PendingNotification::OtherSignedNotification(notification)) => {
-            pki::euicc_certificate_eid(notification.euicc_certificate.der()).ok()
+            return Ok(pki::euicc_certificate_eid(notification.euicc_certificate.der()).ok());
         }
         Lenient::Known(PendingNotification::CompactOtherSignedNotification(notification)) => {
-            Eid::from_octets(notification.eid_value.as_ref()?).ok()
+            let named = notification.eid_value.as_ref().and_then(|eid| Eid::from_octets(eid).ok());
+            return Ok(named.or_else(|| caller.last_named()));
         }
-        _ => None,
+        Lenient::Known(PendingNotification::ProfileInstallationResult(result)) => {
+            &result.profile_installation_result_data.value().transaction_id
+        }
+        Lenient::Known(PendingNotification::CompactProfileInstallationResult(compact)) => {
+            &compact.compact_profile_installation_result_data.transaction_id
+        }
+        Lenient::Unknown(_) => return Ok(None),
+    };
+    let Ok(transaction) = TransactionId::from_octets(transaction) else { return Ok(None) };
+    let eids = eim.store().eids_of_session(&transaction).await?;
+    let last_named = caller.last_named();
+    if last_named.is_some_and(|eid| eids.is_empty() || eids.contains(&eid)) {
+        return Ok(last_named);
     }
+    if let ([_, _, ..], Lenient::Known(PendingNotification::ProfileInstallationResult(result))) =
+        (eids.as_slice(), notification)
+    {
+        return who_signed(result, &transaction, &eids, eim).await;
+    }
+    Ok(eids.first().copied())
+}
+
+/// Two servers may choose the same transactionId: the signature tells whose session it is.
+async fn who_signed(
+    result: &ProfileInstallationResult,
+    transaction: &TransactionId,
+    eids: &[Eid],
+    eim: &Eim,
+) -> Result<Option<Eid>, EsipaError> {
+    let now = eim.clock().now();
+    for eid in eids {
+        let keys = ResultKeys { sessions: vec![transaction.clone()], ..ResultKeys::default() };
+        let Some((snapshot, _)) = eim.store().result_snapshot(*eid, keys, now.timestamp_millis()).await? else {
+            continue;
+        };
+        let signed = snapshot.sessions.iter().any(|session| {
+            let facts = &session.facts;
+            facts.eum_certificate.as_ref().zip(facts.euicc_certificate.as_ref()).is_some_and(|(eum, euicc)| {
+                pki::verify_euicc_chain(eim.trust(), &eum.0, &euicc.0, now, eid)
+                    .and_then(|chain| pki::verify_installation_result(&chain, result))
+                    .is_ok()
+            })
+        });
+        if signed {
+            return Ok(Some(*eid));
+        }
+    }
+    Ok(eids.first().copied())
 }
 
 /// The largest object that is kept though nobody knows whose it is; notifications have a few thousand octets.

@@ -2,12 +2,17 @@
 //!
 //! An error of the specification is an answer. [`EsipaError`] is our own fault, and the IPA will try again.
 
+mod caller;
+mod download_trigger;
 mod get_eim_package;
 mod handle_notification;
+mod installation_result;
 mod package_result;
 mod provide_eim_package_result;
 mod received_notification;
 mod relay;
+
+pub use caller::Caller;
 
 use crate::Eim;
 use crate::asn1::code::get_eim_package_error::{EID_NOT_FOUND, INVALID_EID, MISSING_EID};
@@ -74,20 +79,25 @@ const TOO_MUCH: EsipaAnswer = EsipaAnswer::NotAccepted("the message holds more t
 /// How often a decision is made again because somebody else changed the same eUICC.
 const DECIDED_AGAIN: usize = 16;
 
-/// Answers a message of an IPA.
+/// Answers a message of an IPA; `caller` is what its connection has told so far.
 ///
 /// # Errors
 /// Our own faults; nothing of the message is lost then, since the IPA keeps what was not answered.
-pub async fn answer(message: EsipaMessageFromIpaToEim, eim: &Eim) -> Result<EsipaAnswer, EsipaError> {
+pub async fn answer(message: EsipaMessageFromIpaToEim, caller: &Caller, eim: &Eim) -> Result<EsipaAnswer, EsipaError> {
     use EsipaMessageFromIpaToEim as Message;
     match message {
-        Message::GetEimPackageRequest(request) => get_eim_package::answer(request, eim).await,
+        Message::GetEimPackageRequest(request) => get_eim_package::answer(request, caller, eim).await,
         Message::ProvideEimPackageResult(result) => provide_eim_package_result::answer(result, eim).await,
-        Message::HandleNotificationEsipa(notification) => handle_notification::answer(notification, eim).await,
+        Message::HandleNotificationEsipa(notification) => handle_notification::answer(notification, caller, eim).await,
         Message::TransferEimPackageResponse(_) => {
             Ok(EsipaAnswer::NotAccepted("transferEimPackage is a function that the eIM calls"))
         }
-        relayed => Ok(relay::answer(&relayed).into()),
+        Message::InitiateAuthenticationRequestEsipa(request) => {
+            relay::initiate_authentication(request, caller, eim).await
+        }
+        Message::AuthenticateClientRequestEsipa(request) => relay::authenticate_client(request, eim).await,
+        Message::GetBoundProfilePackageRequestEsipa(request) => relay::get_bound_profile_package(request, eim).await,
+        Message::CancelSessionRequestEsipa(request) => relay::cancel_session(request, eim).await,
     }
 }
 

@@ -1,16 +1,18 @@
 //! What an IPA brings back: verified, applied and stored, in whichever message it comes.
 
+use super::installation_result::{self, Arrival, Before, Way};
 use super::received_notification;
 use super::{DECIDED_AGAIN, EsipaError};
 use crate::Eim;
 use crate::asn1::{
     self, EimPackageResult, EuiccPackageErrorSigned, EuiccPackageResult, EuiccPackageResultSigned, IpaEuiccData,
-    IpaEuiccDataResponse, Lenient, PendingNotification, ProfileDownloadTriggerResult, Raw,
+    IpaEuiccDataResponse, Lenient, PendingNotification, ProfileDownloadTriggerResult,
+    ProfileDownloadTriggerResultData as Data, ProfileInstallationResult, Raw,
 };
 use crate::domain::apply::{self, Answer};
 use crate::domain::data::{self, Certificates};
-use crate::domain::{Operation, Received, ReceivedKind, ReceivedStatus, ResultPolicy, Snapshot, Work};
-use crate::ids::{Eid, EimTransactionId, SeqNumber};
+use crate::domain::{Kind, Operation, Received, ReceivedKind, ReceivedStatus, ResultPolicy, Snapshot, Work, download};
+use crate::ids::{Eid, EimTransactionId, SeqNumber, TransactionId};
 use crate::pki::{self, Accepted, LabPolicy, Leniency, TrustError, VerifiedChain, accept_unverified};
 use crate::store::{ResultKeys, Saved};
 use std::collections::HashSet;
@@ -165,8 +167,30 @@ fn keys(parts: &Parts<'_>) -> Result<ResultKeys, EsipaError> {
     }
     for notification in &parts.notifications {
         keys.octets.push(asn1::encode(*notification)?);
+        match notification {
+            Lenient::Known(PendingNotification::ProfileInstallationResult(result)) => name_session(result, &mut keys),
+            Lenient::Known(PendingNotification::CompactProfileInstallationResult(compact)) => {
+                let named = &compact.compact_profile_installation_result_data.transaction_id;
+                keys.sessions.extend(TransactionId::from_octets(named).ok());
+            }
+            _ => {}
+        }
+    }
+    if let Some(result) = parts.download {
+        keys.octets.push(asn1::encode(result)?);
+        let named = result.eim_transaction_id.as_ref();
+        keys.transactions.extend(named.and_then(|octets| EimTransactionId::from_octets(octets).ok()));
+        if let Data::ProfileInstallationResult(result) = &result.profile_download_trigger_result_data {
+            name_session(result, &mut keys);
+        }
     }
     Ok(keys)
+}
+
+fn name_session(result: &ProfileInstallationResult, keys: &mut ResultKeys) {
+    let data = &result.profile_installation_result_data;
+    keys.identities.push(installation_result::identity(data));
+    keys.sessions.extend(TransactionId::from_octets(&data.value().transaction_id).ok());
 }
 
 /// One message of one eUICC being taken in.
@@ -208,7 +232,7 @@ impl<'a> Visit<'a> {
             self.notification(notification, asn1::encode(*notification)?);
         }
         if let Some(result) = parts.download {
-            self.download_result(result)?;
+            self.download_result(result, asn1::encode(result)?);
         }
         if let Some(data) = parts.data {
             let certificates = std::mem::replace(&mut self.certificates, Certificates::Absent);
@@ -244,7 +268,11 @@ impl<'a> Visit<'a> {
                         self.notification(&Lenient::Known(notification), item.raw);
                     }
                 }
-                ReceivedKind::DownloadResult => {}
+                ReceivedKind::DownloadResult => {
+                    if let Ok(result) = asn1::decode::<ProfileDownloadTriggerResult>(&item.raw) {
+                        self.download_result(&result, item.raw);
+                    }
+                }
             }
         }
     }
@@ -391,29 +419,74 @@ impl<'a> Visit<'a> {
     }
 
     fn notification(&mut self, notification: &Lenient<PendingNotification>, raw: Vec<u8>) {
+        match notification {
+            Lenient::Known(PendingNotification::ProfileInstallationResult(result)) => {
+                let full = raw.clone();
+                self.installation_result(&Arrival { result, raw, full, way: Way::Notification });
+                return;
+            }
+            Lenient::Known(PendingNotification::CompactProfileInstallationResult(compact)) => {
+                if let Some(expanded) = installation_result::expanded(&self.work, compact, self.eim) {
+                    let (result, full) = expanded.into_parts();
+                    self.installation_result(&Arrival { result: &result, raw, full, way: Way::Notification });
+                    return;
+                }
+            }
+            _ => {}
+        }
         let known = self.status_before(&raw);
         let chain = self.chain.as_ref();
         let acknowledged = received_notification::take(&mut self.work, notification, raw, known, chain, self.eim);
         self.acknowledge.extend(acknowledged);
     }
 
-    /// Profile downloads are not run in this version; a result of one is kept for the record.
-    fn download_result(&mut self, result: &ProfileDownloadTriggerResult) -> Result<(), EsipaError> {
-        let at = self.work.now();
-        let raw = asn1::encode(result)?;
-        self.work.receive(Received {
-            seq: 0,
-            kind: ReceivedKind::DownloadResult,
-            seq_number: None,
-            identity: Received::identity(ReceivedKind::DownloadResult, &raw),
-            raw,
-            status: ReceivedStatus::Held,
-            reason: Some("no-download".to_owned()),
-            operation: None,
-            at,
-        });
-        self.work.event("downloadResultReceived", serde_json::json!({}));
-        Ok(())
+    fn installation_result(&mut self, arrival: &Arrival<'_>) {
+        let identity = installation_result::identity(&arrival.result.profile_installation_result_data);
+        let believed = |received: &Received| {
+            received.identity == identity
+                && matches!(received.status, ReceivedStatus::Verified | ReceivedStatus::Unverified)
+        };
+        let before = Before {
+            believed: self.before.iter().any(believed) || self.work.received().iter().any(believed),
+            status: self.status_before(&arrival.raw),
+        };
+        let chain = self.chain.as_ref();
+        let acknowledged = installation_result::take(&mut self.work, arrival, &before, chain, self.lab, self.eim);
+        if arrival.way == Way::Notification {
+            self.acknowledge.extend(acknowledged);
+        }
+    }
+
+    /// What came of a download trigger. An error is nobody's signed word: it ends the download that it names and changes
+    /// nothing else.
+    fn download_result(&mut self, result: &ProfileDownloadTriggerResult, raw: Vec<u8>) {
+        let named = result.eim_transaction_id.as_ref();
+        let operations = &self.work.state.operations;
+        let operation = match named {
+            Some(named) => operations.iter().find(|operation| {
+                operation.kind == Kind::ProfileDownload
+                    && operation.eim_transaction_id.as_ref().is_some_and(|sent| **named == *sent.octets())
+            }),
+            None => download::under_way(operations),
+        };
+        let operation = operation.map(|operation| operation.id);
+        match &result.profile_download_trigger_result_data {
+            Data::ProfileInstallationResult(result) => {
+                let Ok(full) = asn1::encode(result) else { return };
+                self.installation_result(&Arrival { result, raw, full, way: Way::Trigger(operation) });
+            }
+            Data::ProfileDownloadError(error) => {
+                let object = error.error_response.as_ref().map(|octets| &octets[..]);
+                let reason = error.profile_download_error_reason;
+                self.work.event(
+                    "downloadResultReceived",
+                    serde_json::json!({ "operation": operation, "profileDownloadErrorReason": reason }),
+                );
+                if let Some(id) = operation {
+                    download::device_error(&mut self.work, id, reason, object);
+                }
+            }
+        }
     }
 }
 

@@ -1,11 +1,12 @@
-//! Notifications: kept with their octets, verified where that is possible, and put on the timeline.
+//! Notifications: kept with their octets, verified where that is possible, put on the timeline, and sent on their way to
+//! the server that they name (SGP.32 v1.2 3.7).
 //!
-//! They are acknowledged once they are stored, believed or not: the SM-DP+ judges them by itself. Forwarding is not part
-//! of this version; nothing here changes what is known of a profile.
+//! They are acknowledged once they are stored, believed or not. Only a verified one is forwarded, in the form of SGP.22;
+//! nothing here changes what is known of a profile.
 
 use crate::Eim;
 use crate::asn1::{Lenient, NotificationMetadata, PendingNotification};
-use crate::domain::{Received, ReceivedKind, ReceivedStatus, Work};
+use crate::domain::{NewNotification, Received, ReceivedKind, ReceivedStatus, Work, expand};
 use crate::ids::{Iccid, SeqNumber};
 use crate::pki::{self, TrustError, VerifiedChain};
 use serde_json::json;
@@ -32,6 +33,7 @@ pub(super) fn take(
         return seq_number;
     }
     let at = work.now();
+    let raw_form = raw.clone();
     work.receive(Received {
         seq: 0,
         kind: ReceivedKind::Notification,
@@ -57,7 +59,49 @@ pub(super) fn take(
                 .and_then(|iccid| Iccid::from_octets(iccid).ok()),
         }),
     );
+    if status == ReceivedStatus::Verified
+        && let Some(metadata) = metadata
+        && let Some(octets) = full_form(notification, &raw_form, work)
+    {
+        let identity = Received::identity(ReceivedKind::Notification, &raw_form);
+        forwarded(work, metadata, identity, octets);
+    }
     seq_number
+}
+
+/// The notification as the server takes it: as received, or with the certificates that the compact form leaves out.
+fn full_form(notification: &Lenient<PendingNotification>, raw: &[u8], work: &Work) -> Option<Vec<u8>> {
+    match notification {
+        Lenient::Known(PendingNotification::CompactOtherSignedNotification(compact)) => {
+            let euicc = &work.state.euicc;
+            let (certificate, eum) = (euicc.euicc_certificate.as_deref()?, euicc.eum_certificate.as_deref()?);
+            Some(expand::other_notification(compact, certificate, eum).ok()?.octets().to_vec())
+        }
+        _ => Some(raw.to_vec()),
+    }
+}
+
+/// Sends a notification on its way to the server that it names.
+pub(super) fn forwarded(work: &mut Work, metadata: &NotificationMetadata, identity: Vec<u8>, octets: Vec<u8>) {
+    let Ok(address) = metadata.notification_address.parse() else {
+        work.event(
+            "notificationUndeliverable",
+            json!({ "seqNumber": metadata.seq_number, "reason": "notificationAddress is no host name" }),
+        );
+        return;
+    };
+    let event = metadata.profile_management_operation.names().next().unwrap_or("unknown");
+    let event = event.strip_prefix("notification").unwrap_or(event).to_ascii_lowercase();
+    let id = work.fresh_id();
+    work.forward(NewNotification {
+        id,
+        identity,
+        seq_number: SeqNumber::new(metadata.seq_number),
+        event,
+        iccid: metadata.iccid.as_ref().and_then(|iccid| Iccid::from_octets(iccid).ok()),
+        address,
+        octets,
+    });
 }
 
 enum Verdict {
@@ -94,17 +138,16 @@ fn verify(
         Some(Ok(chain)) => chain,
     };
     match notification {
-        PendingNotification::ProfileInstallationResult(result) => {
-            Verdict::of(pki::verify_installation_result(chain, result))
-        }
         PendingNotification::CompactOtherSignedNotification(compact) => Verdict::of(pki::verify_notification_metadata(
             chain,
             &compact.tbs_other_notification,
             &compact.euicc_notification_signature,
         )),
-        // Its signature covers fields of the download session, which is not run here.
+        // Its signature covers fields of a download session that is not known any more.
         PendingNotification::CompactProfileInstallationResult(_) => Verdict::Held("no-session"),
-        PendingNotification::OtherSignedNotification(_) => Verdict::Refused("structure"),
+        PendingNotification::ProfileInstallationResult(_) | PendingNotification::OtherSignedNotification(_) => {
+            Verdict::Refused("structure")
+        }
     }
 }
 

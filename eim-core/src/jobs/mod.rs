@@ -3,10 +3,17 @@
 mod expire_operations;
 mod flush_sightings;
 mod forget_idempotency_keys;
+mod forget_old;
+mod forward_notifications;
+mod queued;
 
 pub use expire_operations::expire_operations;
 pub use flush_sightings::flush_sightings;
 pub use forget_idempotency_keys::forget_idempotency_keys;
+pub use forget_old::forget_old;
+pub use queued::{JobRun, KINDS, due, handed_out, run};
+
+use queued::LEASE_MS;
 
 use crate::Eim;
 use crate::store::StoreError;

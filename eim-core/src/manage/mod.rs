@@ -4,6 +4,7 @@ mod api_key;
 mod eim;
 mod error;
 mod euicc;
+mod notification;
 mod operation;
 mod page;
 mod register;
@@ -15,11 +16,13 @@ pub use api_key::{Principal, Role, authenticate, create_api_key};
 pub use eim::{EimConfiguration, eim_configuration, eim_view};
 pub use error::{FieldError, ManageError};
 pub use euicc::{EuiccFilter, euicc, events, list_euiccs, profiles};
+pub use notification::{NotificationFilter, list_notifications};
 pub use operation::{
     OperationFilter, abandon_operation, cancel_operation, create_operation, list_operations, operation,
 };
 pub use register::{NewAssociation, NewEuicc, register_euicc};
 pub use update::update_euicc;
 pub use views::{
-    ApiKeyView, AssociationView, EimView, EuiccView, EventView, OperationView, Page, ProfileView, ProfilesView,
+    ApiKeyView, AssociationView, EimView, EuiccView, EventView, NotificationView, OperationView, Page, ProfileView,
+    ProfilesView,
 };

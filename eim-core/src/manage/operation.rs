@@ -9,7 +9,10 @@ use crate::asn1::Eco;
 use crate::domain::apply;
 use crate::domain::operation::{ABANDONED, Purpose};
 use crate::domain::poll::list_profiles;
-use crate::domain::{Event, Kind, NewOperation, Operation, OperationError, OperationState, Origin, Request, Work};
+use crate::domain::{
+    DownloadOrder, Event, Kind, NewOperation, Operation, OperationError, OperationState, Origin, Request, Secrets,
+    Work, order,
+};
 use crate::ids::{Eid, OperationId};
 use crate::store::{self, Enqueued, ResultKeys, Saved};
 use chrono::DateTime;
@@ -43,7 +46,7 @@ pub async fn create_operation(
 ) -> Result<OperationView, ManageError> {
     let eid = eid_of(eid)?;
     let now = eim.clock().now_ms();
-    let key = idempotency_key.map(|key| idempotency(key, &format!("operation {eid}"), &body)).transpose()?;
+    let key = idempotency_key.map(|key| idempotency(key, &format!("operation {eid}"), &body, eim)).transpose()?;
     let id = eim.entropy().operation_id(now);
     let operation = read(body, id, now, eim)?;
     let event = Event::new("operationQueued", json!({ "operation": id, "kind": operation.kind.as_str() }));
@@ -77,26 +80,55 @@ fn read(body: Value, id: OperationId, now: i64, eim: &Eim) -> Result<NewOperatio
     for name in body.keys().filter(|name| Kind::from_word(name).is_none()) {
         errors.push(FieldError::new(format!("/{name}"), "this member is not known here"));
     }
-    let request = match Request::parse(&body) {
-        Ok(request) if errors.is_empty() => request,
+    let asked = match asked_for(body) {
+        Ok(asked) if errors.is_empty() => asked,
         Ok(_) => return Err(ManageError::Invalid(errors)),
         Err(wrong) => {
             errors.extend(wrong);
             return Err(ManageError::Invalid(errors));
         }
     };
-    refuse_own_rotation(&request, eim)?;
+    let (kind, request, secret) = match asked {
+        Asked::Download(order, secrets) => {
+            let sealed = (!secrets.is_empty()).then(|| {
+                let (context, nonce) = (id.to_string(), eim.entropy().octets());
+                eim.sealing().seal(&secrets.to_octets(), context.as_bytes(), nonce)
+            });
+            (Kind::ProfileDownload, order.to_request(), sealed)
+        }
+        Asked::Package(request, body) => {
+            refuse_own_rotation(&request, eim)?;
+            (request.kind(), body, None)
+        }
+    };
     Ok(NewOperation {
         id,
-        kind: request.kind(),
+        kind,
         origin: Origin::Operator,
         purpose: None,
         subject: None,
-        request: Value::Object(body),
+        request,
         label,
         not_before,
         valid_until,
+        secret,
     })
+}
+
+/// What a request asks for, with what is stored of it.
+enum Asked {
+    Download(DownloadOrder, Secrets),
+    Package(Request, Value),
+}
+
+fn asked_for(body: Map<String, Value>) -> Result<Asked, Vec<FieldError>> {
+    let others = Kind::ALL.iter().filter(|kind| **kind != Kind::ProfileDownload);
+    match body.get(Kind::ProfileDownload.as_str()) {
+        Some(download) if others.clone().all(|kind| !body.contains_key(kind.as_str())) => {
+            order::from_api(download).map(|(order, secrets)| Asked::Download(order, secrets))
+        }
+        _ => Request::parse(&body).map(|request| Asked::Package(request, Value::Object(body))),
+    }
 }
 
 /// An eUICC that takes another key or token for this eIM could not be reached again, since this version signs with one

@@ -3,7 +3,7 @@
 use super::views::EuiccView;
 use super::{FieldError, ManageError, euicc, view};
 use crate::Eim;
-use crate::domain::{Euicc, EuiccState, Event, ResultPolicy};
+use crate::domain::{Euicc, EuiccState, Event, Kind, ResultPolicy};
 use crate::ids::{AssociationToken, CounterValue, Eid};
 use crate::pki;
 use crate::store::{Enqueued, IdempotencyKey};
@@ -109,7 +109,7 @@ impl NewEuicc {
 pub async fn register_euicc(new: NewEuicc, idempotency_key: Option<&str>, eim: &Eim) -> Result<EuiccView, ManageError> {
     let now = eim.clock().now_ms();
     let key = idempotency_key
-        .map(|key| idempotency(key, "register_euicc", &serde_json::to_value(&new).unwrap_or_default()))
+        .map(|key| idempotency(key, "register_euicc", &serde_json::to_value(&new).unwrap_or_default(), eim))
         .transpose()?;
     let euicc = read(new, now, eim)?;
     let eid = euicc.eid;
@@ -173,6 +173,7 @@ fn read(new: NewEuicc, now: i64, eim: &Eim) -> Result<Euicc, ManageError> {
         certificates_asked_at: None,
         warnings,
         created_at: now,
+        rules_authorisation_table: None,
     })
 }
 
@@ -266,13 +267,23 @@ pub(super) fn read_certificates(
 }
 
 /// An idempotency key with the digest of what it stands for.
-pub(super) fn idempotency(key: &str, function: &str, request: &Value) -> Result<IdempotencyKey, ManageError> {
+pub(super) fn idempotency(
+    key: &str,
+    function: &str,
+    request: &Value,
+    eim: &Eim,
+) -> Result<IdempotencyKey, ManageError> {
     if key.is_empty() || key.len() > 255 {
         return Err(ManageError::invalid("/Idempotency-Key", "a key of 1 to 255 octets is expected"));
     }
     let text = format!("{function}\n{request}");
-    let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
-    Ok(IdempotencyKey { key: key.to_owned(), fingerprint: digest.as_ref().to_vec() })
+    let fingerprint = if request.get(Kind::ProfileDownload.as_str()).is_some() {
+        // A digest alone would let whoever reads the database try out confirmation codes.
+        eim.sealing().fingerprint(text.as_bytes()).to_vec()
+    } else {
+        ring::digest::digest(&ring::digest::SHA256, text.as_bytes()).as_ref().to_vec()
+    };
+    Ok(IdempotencyKey { key: key.to_owned(), fingerprint })
 }
 
 pub(super) fn key_taken() -> ManageError {

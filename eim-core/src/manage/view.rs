@@ -36,6 +36,7 @@ pub(super) fn euicc(euicc: Euicc, held_results: i64, eim: &Eim) -> EuiccView {
         profiles_stale: euicc.profiles_stale,
         held_results,
         warnings,
+        rules_authorisation_table: euicc.rules_authorisation_table,
         created_at: rfc3339(euicc.created_at),
     }
 }

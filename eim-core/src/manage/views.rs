@@ -54,6 +54,9 @@ pub struct EuiccView {
     pub held_results: i64,
     /// What deserves attention, for example wrong EID check digits.
     pub warnings: Vec<String>,
+    /// The Rules Authorisation Table, as the last verified getRAT result told it.
+    #[schema(value_type = Option<Object>)]
+    pub rules_authorisation_table: Option<Value>,
     /// When it was registered.
     pub created_at: String,
 }
@@ -142,7 +145,7 @@ pub struct OperationView {
     /// Why the eIM asked on its own account: `refresh`, `certificates`, `storedResults` or `reconcile`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub purpose: Option<String>,
-    /// The request as it was made.
+    /// The request as it was made; of a download without activation code and confirmation code.
     #[schema(value_type = Object)]
     pub request: Value,
     /// `queued`, `delivered`, `succeeded`, `failed`, `expired`, `cancelled`, `unconfirmed` or `rolledBack`.
@@ -176,6 +179,38 @@ pub struct OperationView {
     pub valid_until: Option<String>,
     /// The operator's own name for it.
     pub label: Option<String>,
+}
+
+/// A verified notification on its way to the server that it names.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NotificationView {
+    /// A UUID.
+    pub id: String,
+    /// The eUICC that signed it.
+    pub eid: String,
+    /// seqNumber.
+    pub seq_number: i64,
+    /// `install`, `enable`, `disable` or `delete`.
+    pub event: String,
+    /// The profile that it is about, as people read it.
+    pub iccid: Option<String>,
+    /// The same as 20 hexadecimal characters.
+    pub raw_iccid: Option<String>,
+    /// The server that must get it.
+    pub notification_address: String,
+    /// `pending`, `delivered` or `givenUp`.
+    pub state: String,
+    /// How often the server did not acknowledge it.
+    pub attempts: i64,
+    /// Not sent before; only while it is pending.
+    pub next_attempt_at: Option<String>,
+    /// Why it was not acknowledged.
+    pub last_error: Option<String>,
+    /// When it arrived.
+    pub created_at: String,
+    /// When it was acknowledged or given up.
+    pub ended_at: Option<String>,
 }
 
 /// This eIM as eUICCs know it.

@@ -8,9 +8,9 @@ use super::signature;
 use super::trust_store::TrustStore;
 use super::verified::{Claim, Verified};
 use crate::asn1::{
-    AuthenticateResponseOk, EUICCSigned2, EuiccPackageErrorDataSigned, EuiccPackageErrorSigned,
-    EuiccPackageResultDataSigned, EuiccPackageResultSigned, EuiccSigned1, NotificationMetadata,
-    OtherSignedNotification, ProfileInstallationResult, ProfileInstallationResultData, Raw,
+    AuthenticateResponseOk, EUICCSigned2, EuiccCancelSessionSigned, EuiccPackageErrorDataSigned,
+    EuiccPackageErrorSigned, EuiccPackageResultDataSigned, EuiccPackageResultSigned, EuiccSigned1,
+    NotificationMetadata, OtherSignedNotification, ProfileInstallationResult, ProfileInstallationResultData, Raw,
 };
 use crate::ids::{AssociationToken, Eid};
 use chrono::{DateTime, Utc};
@@ -165,6 +165,19 @@ pub fn verify_euicc_signed2(
 ) -> Result<Verified<EUICCSigned2>, TrustError> {
     let appended = signature::data_object(smdp_signature2);
     verify(chain, Claim { object: signed, appended: &appended, field: "euiccSignature2", signature })
+}
+
+/// Verifies euiccCancelSessionSignature over the full euiccCancelSessionSigned, also when it was sent compact and
+/// rebuilt. Nothing is appended. Whether transactionId and smdpOid are those of the session is for the caller to compare.
+///
+/// # Errors
+/// [`TrustError::Signature`].
+pub fn verify_cancel_session(
+    chain: &VerifiedChain,
+    signed: &Raw<EuiccCancelSessionSigned>,
+    signature: &[u8],
+) -> Result<Verified<EuiccCancelSessionSigned>, TrustError> {
+    verify(chain, Claim { object: signed, appended: &[], field: "euiccCancelSessionSignature", signature })
 }
 
 fn verify<T: Clone>(chain: &VerifiedChain, claim: Claim<'_, T>) -> Result<Verified<T>, TrustError> {

@@ -21,6 +21,7 @@ mod package_request;
 mod pem;
 mod public_key;
 mod role;
+mod sealed;
 mod server;
 mod signature;
 mod signing_key;
@@ -33,9 +34,9 @@ pub use certificate::{Certificate, CertificateError, MAX_CERTIFICATE_BYTES, euic
 pub use chain::{VerifiedChain, verify_euicc_chain};
 pub use error::{ChainFault, SessionField, TrustError};
 pub use euicc_signature::{
-    AuthenticationSession, verify_authenticate_response, verify_euicc_signed1, verify_euicc_signed2,
-    verify_installation_result, verify_notification, verify_notification_metadata, verify_package_error,
-    verify_package_result,
+    AuthenticationSession, verify_authenticate_response, verify_cancel_session, verify_euicc_signed1,
+    verify_euicc_signed2, verify_installation_result, verify_notification, verify_notification_metadata,
+    verify_package_error, verify_package_result,
 };
 pub use extensions::{BasicConstraints, Extensions, KeyUsage, NameConstraints};
 pub use hash_cc::hash_cc;
@@ -46,6 +47,7 @@ pub use oid::{Oid, OidError};
 pub use package_request::{package_signature_input, verify_package_request};
 pub use public_key::{Curve, KeyError, PublicKey};
 pub use role::{Role, ServerRole};
+pub use sealed::{SealedError, SealingKey, SealingKeyError};
 pub use server::{
     ServerExpectation, ServerSigner, VerifiedServer, verify_server_certificate, verify_server_signed1,
     verify_smdp_signed2,

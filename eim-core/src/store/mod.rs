@@ -17,9 +17,10 @@ pub use quiet::Ticket;
 pub use url::StoreUrl;
 
 use crate::domain::{
-    Changes, Euicc, EuiccState, Event, NewOperation, Operation, OperationState, Profile, Received, Snapshot,
+    Changes, Euicc, EuiccState, Event, NewOperation, NotificationState, Operation, OperationState, Profile, Received,
+    Snapshot,
 };
-use crate::ids::{Eid, EimTransactionId, OperationId, TenantId};
+use crate::ids::{Eid, EimTransactionId, Iccid, OperationId, RspAddress, SeqNumber, TenantId, TransactionId};
 use quiet::Quiet;
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -37,6 +38,8 @@ pub struct ResultKeys {
     pub octets: Vec<Vec<u8>>,
     /// Their identities, see [`Received::identity`].
     pub identities: Vec<Vec<u8>>,
+    /// transactionIds of download sessions.
+    pub sessions: Vec<TransactionId>,
 }
 
 /// What became of a save.
@@ -147,6 +150,98 @@ pub struct QueueDepth {
     pub depth: i64,
     /// When the oldest was asked for, milliseconds since 1970.
     pub oldest_at: Option<i64>,
+}
+
+/// A notification on its way to its server.
+#[derive(Debug, Clone)]
+pub struct StoredNotification {
+    /// Its position.
+    pub seq: i64,
+    /// Its name.
+    pub id: OperationId,
+    /// The eUICC that signed it.
+    pub eid: Eid,
+    /// The eUICC's number of it.
+    pub seq_number: SeqNumber,
+    /// `install`, `enable`, `disable` or `delete`.
+    pub event: String,
+    /// The profile that it is about.
+    pub iccid: Option<Iccid>,
+    /// The server that must get it, in lower case.
+    pub address: RspAddress,
+    /// As the server takes it.
+    pub octets: Vec<u8>,
+    /// What became of it.
+    pub state: NotificationState,
+    /// How often it was sent in vain.
+    pub attempts: i64,
+    /// Not sent before, milliseconds since 1970.
+    pub next_attempt_at: i64,
+    /// Why it was sent in vain.
+    pub last_error: Option<String>,
+    /// When it arrived.
+    pub created_at: i64,
+    /// When it was acknowledged or given up.
+    pub ended_at: Option<i64>,
+}
+
+/// Which notifications to list.
+#[derive(Debug, Clone)]
+pub struct NotificationFilter {
+    /// Only those of this eUICC.
+    pub eid: Option<Eid>,
+    /// Only those in this state.
+    pub state: Option<NotificationState>,
+    /// Only those for this server.
+    pub address: Option<RspAddress>,
+    /// Only those after this position.
+    pub after: i64,
+    /// At most so many.
+    pub limit: i64,
+}
+
+/// The right to run a job for a while.
+#[derive(Debug, Clone)]
+pub struct JobLease {
+    /// Its row.
+    pub seq: i64,
+    /// Its version when it was taken; work that came since made it another.
+    pub version: i64,
+    /// How often it failed in a row.
+    pub attempts: i64,
+}
+
+/// How a run of a job ended.
+#[derive(Debug, Clone)]
+pub enum JobEnd {
+    /// There is nothing more to do, unless something came meanwhile.
+    Done,
+    /// There is something left that is due at this time.
+    Later {
+        /// Milliseconds since 1970.
+        run_at: i64,
+    },
+    /// It failed as a whole and is tried again at this time.
+    Failed {
+        /// Milliseconds since 1970.
+        run_at: i64,
+        /// Why.
+        error: String,
+    },
+}
+
+/// What became of asking for a job.
+#[derive(Debug, Clone)]
+pub enum Leased {
+    /// It is ours for a while.
+    Yes(JobLease),
+    /// Nothing is left of it, or somebody else runs it.
+    No,
+    /// It is not due.
+    NotDue {
+        /// When it is, milliseconds since 1970.
+        run_at: i64,
+    },
 }
 
 /// The store. Cheap to clone.
@@ -325,6 +420,173 @@ impl Store {
         let saved = on!(self.write("save_decision"), |conn| save_decision(conn, &eid, version, &changes, tenant, now));
         self.disturb(&eid);
         saved
+    }
+
+    /// The eUICCs that have a session of this transactionId.
+    ///
+    /// # Errors
+    /// When the transaction fails.
+    pub async fn eids_of_session(&self, transaction: &TransactionId) -> Result<Vec<Eid>, StoreError> {
+        let tenant = self.tenant;
+        let transaction = transaction.to_string();
+        on!(self.read("eids_of_session"), |conn| eids_of_session(conn, &transaction, tenant))
+    }
+
+    /// The eUICCs with a download under way, at most two: more than one can't be told apart.
+    ///
+    /// # Errors
+    /// When the transaction fails.
+    pub async fn eids_of_downloads(&self) -> Result<Vec<Eid>, StoreError> {
+        let tenant = self.tenant;
+        on!(self.read("eids_of_downloads"), |conn| eids_of_downloads(conn, tenant))
+    }
+
+    /// Forgets sessions that did not move since this time, some hundreds at once.
+    ///
+    /// # Errors
+    /// When the transaction fails.
+    pub async fn forget_sessions(&self, before: i64) -> Result<usize, StoreError> {
+        on!(self.write("forget_sessions"), |conn| forget_sessions(conn, before))
+    }
+
+    /// Notifications, oldest first.
+    ///
+    /// # Errors
+    /// When the transaction fails.
+    pub async fn notifications(&self, filter: NotificationFilter) -> Result<Vec<StoredNotification>, StoreError> {
+        let tenant = self.tenant;
+        on!(self.read("notifications"), |conn| notification_page(conn, &filter, tenant))
+    }
+
+    /// Notifications for this server that are due, oldest first.
+    ///
+    /// # Errors
+    /// When the transaction fails.
+    pub async fn due_notifications(
+        &self,
+        address: &str,
+        now: i64,
+        limit: i64,
+    ) -> Result<Vec<StoredNotification>, StoreError> {
+        let tenant = self.tenant;
+        let address = address.to_owned();
+        on!(self.read("due_notifications"), |conn| due_notifications(conn, &address, tenant, now, limit))
+    }
+
+    /// When the next notification for this server is due; `None` when none waits.
+    ///
+    /// # Errors
+    /// When the transaction fails.
+    pub async fn next_notification(&self, address: &str) -> Result<Option<i64>, StoreError> {
+        let tenant = self.tenant;
+        let address = address.to_owned();
+        on!(self.read("next_notification"), |conn| next_notification(conn, &address, tenant))
+    }
+
+    /// Writes that a notification was acknowledged or is given up.
+    ///
+    /// # Errors
+    /// When the transaction fails.
+    pub async fn end_notification(
+        &self,
+        seq: i64,
+        state: NotificationState,
+        error: Option<String>,
+        now: i64,
+    ) -> Result<(), StoreError> {
+        let tenant = self.tenant;
+        on!(self.write("end_notification"), |conn| end_notification(conn, seq, state, error.as_deref(), tenant, now))
+    }
+
+    /// Writes that a notification was sent in vain: it and the later ones of the same eUICC to the same server wait.
+    ///
+    /// # Errors
+    /// When the transaction fails.
+    pub async fn postpone_notification(
+        &self,
+        notification: StoredNotification,
+        error: String,
+        until: i64,
+    ) -> Result<(), StoreError> {
+        let tenant = self.tenant;
+        on!(self.write("postpone_notification"), |conn| {
+            postpone_notification(conn, &notification, &error, until, tenant)
+        })
+    }
+
+    /// How many notifications are pending.
+    ///
+    /// # Errors
+    /// When the transaction fails.
+    pub async fn pending_notifications(&self) -> Result<i64, StoreError> {
+        on!(self.read("pending_notifications"), |conn| pending_notifications(conn))
+    }
+
+    /// Forgets notifications that ended before this time, some hundreds at once.
+    ///
+    /// # Errors
+    /// When the transaction fails.
+    pub async fn forget_notifications(&self, before: i64) -> Result<usize, StoreError> {
+        on!(self.write("forget_notifications"), |conn| forget_notifications(conn, before))
+    }
+
+    /// Jobs that are due and that nobody was told of lately: kind and key.
+    ///
+    /// # Errors
+    /// When the transaction fails.
+    pub async fn due_jobs(&self, now: i64, limit: i64) -> Result<Vec<(String, String)>, StoreError> {
+        on!(self.read("due_jobs"), |conn| due_jobs(conn, now, limit))
+    }
+
+    /// Notes that somebody was told of these jobs, so that nobody else need be before this time.
+    ///
+    /// # Errors
+    /// When the transaction fails.
+    pub async fn hand_out_jobs(&self, jobs: Vec<(String, String)>, until: i64) -> Result<(), StoreError> {
+        let tenant = self.tenant;
+        on!(self.write("hand_out_jobs"), |conn| hand_out_jobs(conn, &jobs, until, tenant))
+    }
+
+    /// Asks for a job until a time.
+    ///
+    /// # Errors
+    /// When the transaction fails.
+    pub async fn lease_job(
+        &self,
+        kind: &str,
+        key: &str,
+        owner: &str,
+        now: i64,
+        until: i64,
+    ) -> Result<Leased, StoreError> {
+        let tenant = self.tenant;
+        let (kind, key, owner) = (kind.to_owned(), key.to_owned(), owner.to_owned());
+        on!(self.write("lease_job"), |conn| lease_job(conn, &kind, &key, &owner, now, until, tenant))
+    }
+
+    /// Prolongs a lease; `false` when it was lost.
+    ///
+    /// # Errors
+    /// When the transaction fails.
+    pub async fn renew_job(&self, lease: JobLease, owner: &str, until: i64) -> Result<bool, StoreError> {
+        let owner = owner.to_owned();
+        on!(self.write("renew_job"), |conn| renew_job(conn, &lease, &owner, until))
+    }
+
+    /// Ends a run of a job. Gives whether it is due again at once, because something came meanwhile.
+    ///
+    /// # Errors
+    /// When the transaction fails.
+    pub async fn finish_job(
+        &self,
+        lease: JobLease,
+        owner: &str,
+        end: JobEnd,
+        grace: i64,
+        now: i64,
+    ) -> Result<bool, StoreError> {
+        let owner = owner.to_owned();
+        on!(self.write("finish_job"), |conn| finish_job(conn, &lease, &owner, &end, grace, now))
     }
 
     /// Keeps something received that belongs to no eUICC known here.

@@ -1,10 +1,11 @@
 //! Rows of the tables, and the way between them and the domain's types.
 
 use super::StoreError;
-use super::schema::{euiccs, events, operations, profiles, received};
+use super::StoredNotification;
+use super::schema::{download_sessions, euiccs, events, notifications, operations, profiles, received};
 use crate::domain::{
-    Euicc, EuiccState, Kind, NewOperation, Operation, OperationState, Origin, Profile, Purpose, Received, ReceivedKind,
-    ReceivedStatus, ResultPolicy,
+    DownloadSession, Euicc, EuiccState, Kind, NewNotification, NewOperation, NotificationState, Operation,
+    OperationState, Origin, Phase, Profile, Purpose, Received, ReceivedKind, ReceivedStatus, ResultPolicy,
 };
 use crate::ids::{
     AssociationToken, CounterValue, Eid, EimTransactionId, Iccid, OperationId, Plmn, SeqNumber, TenantId,
@@ -53,6 +54,7 @@ pub(super) struct EuiccRow {
     certificates_asked_at: Option<i64>,
     warnings: String,
     created_at: i64,
+    rules_authorisation_table: Option<String>,
 }
 
 /// The columns that a decision may change; `last_seen_at` and the interval belong to the sightings.
@@ -77,6 +79,7 @@ pub(super) struct EuiccChange {
     data_refreshed_at: Option<i64>,
     certificates_asked_at: Option<i64>,
     warnings: String,
+    rules_authorisation_table: Option<String>,
 }
 
 impl EuiccRow {
@@ -105,6 +108,7 @@ impl EuiccRow {
             certificates_asked_at: euicc.certificates_asked_at,
             warnings: text_of(&euicc.warnings),
             created_at: euicc.created_at,
+            rules_authorisation_table: euicc.rules_authorisation_table.as_ref().map(text_of),
         }
     }
 
@@ -132,6 +136,10 @@ impl EuiccRow {
             certificates_asked_at: self.certificates_asked_at,
             warnings: json("euiccs.warnings", &self.warnings)?,
             created_at: self.created_at,
+            rules_authorisation_table: self
+                .rules_authorisation_table
+                .map(|text| json("euiccs.rules_authorisation_table", &text))
+                .transpose()?,
         })
     }
 }
@@ -158,6 +166,7 @@ impl EuiccChange {
             data_refreshed_at: row.data_refreshed_at,
             certificates_asked_at: row.certificates_asked_at,
             warnings: row.warnings,
+            rules_authorisation_table: row.rules_authorisation_table,
         }
     }
 }
@@ -195,6 +204,7 @@ pub(super) struct OperationRow {
     enabled_before: String,
     results_asked: bool,
     replayed: bool,
+    secret: Option<Vec<u8>>,
 }
 
 /// A new operation: everything else starts empty.
@@ -221,6 +231,7 @@ pub(super) struct NewOperationRow {
     enabled_before: &'static str,
     results_asked: bool,
     replayed: bool,
+    secret: Option<Vec<u8>>,
 }
 
 /// The columns of an operation that change in its life.
@@ -246,6 +257,7 @@ pub(super) struct OperationChange {
     enabled_before: String,
     results_asked: bool,
     replayed: bool,
+    secret: Option<Vec<u8>>,
 }
 
 impl OperationRow {
@@ -290,6 +302,7 @@ impl OperationRow {
                 .collect::<Result<_, _>>()?,
             results_asked: self.results_asked,
             replayed: self.replayed,
+            secret: self.secret,
         })
     }
 }
@@ -321,6 +334,7 @@ impl NewOperationRow {
             enabled_before: "[]",
             results_asked: false,
             replayed: false,
+            secret: operation.secret.clone(),
         }
     }
 }
@@ -347,6 +361,7 @@ impl OperationChange {
             enabled_before: text_of(&operation.enabled_before.iter().map(Iccid::raw_hex).collect::<Vec<_>>()),
             results_asked: operation.results_asked,
             replayed: operation.replayed,
+            secret: operation.secret.clone(),
         }
     }
 }
@@ -485,4 +500,143 @@ pub(super) struct NewEventRow {
     pub(super) at: i64,
     pub(super) event_type: &'static str,
     pub(super) details: String,
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = download_sessions)]
+pub(super) struct SessionRow {
+    seq: i64,
+    operation_id: String,
+    transaction_id: String,
+    address: String,
+    phase: String,
+    facts: String,
+    created_at: i64,
+    touched_at: i64,
+}
+
+#[derive(Insertable)]
+#[diesel(table_name = download_sessions)]
+pub(super) struct NewSessionRow {
+    tenant_id: i64,
+    eid: String,
+    operation_id: String,
+    transaction_id: String,
+    address: String,
+    phase: &'static str,
+    facts: String,
+    created_at: i64,
+    touched_at: i64,
+}
+
+impl SessionRow {
+    pub(super) fn session(self) -> Result<DownloadSession, StoreError> {
+        Ok(DownloadSession {
+            seq: self.seq,
+            operation: operation_id("download_sessions.operation_id", &self.operation_id)?,
+            transaction_id: column("download_sessions.transaction_id", self.transaction_id.parse().ok())?,
+            address: column("download_sessions.address", self.address.parse().ok())?,
+            phase: column("download_sessions.phase", Phase::from_word(&self.phase))?,
+            facts: json("download_sessions.facts", &self.facts)?,
+            created_at: self.created_at,
+            touched_at: self.touched_at,
+        })
+    }
+}
+
+impl NewSessionRow {
+    pub(super) fn new(session: &DownloadSession, eid: &Eid, tenant: TenantId) -> Self {
+        Self {
+            tenant_id: tenant.value(),
+            eid: eid.to_string(),
+            operation_id: session.operation.to_string(),
+            transaction_id: session.transaction_id.to_string(),
+            address: session.address.as_str().to_owned(),
+            phase: session.phase.as_str(),
+            facts: text_of(&session.facts),
+            created_at: session.created_at,
+            touched_at: session.touched_at,
+        }
+    }
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = notifications)]
+pub(super) struct NotificationRow {
+    seq: i64,
+    id: String,
+    eid: String,
+    seq_number: i64,
+    event: String,
+    iccid: Option<Vec<u8>>,
+    address: String,
+    octets: Vec<u8>,
+    state: String,
+    attempts: i64,
+    next_attempt_at: i64,
+    last_error: Option<String>,
+    created_at: i64,
+    ended_at: Option<i64>,
+}
+
+#[derive(Insertable)]
+#[diesel(table_name = notifications)]
+pub(super) struct NewNotificationRow {
+    id: String,
+    tenant_id: i64,
+    eid: String,
+    identity: Vec<u8>,
+    seq_number: i64,
+    event: String,
+    iccid: Option<Vec<u8>>,
+    address: String,
+    octets: Vec<u8>,
+    state: &'static str,
+    attempts: i64,
+    next_attempt_at: i64,
+    created_at: i64,
+}
+
+impl NotificationRow {
+    pub(super) fn notification(self) -> Result<StoredNotification, StoreError> {
+        Ok(StoredNotification {
+            seq: self.seq,
+            id: operation_id("notifications.id", &self.id)?,
+            eid: column("notifications.eid", self.eid.parse().ok())?,
+            seq_number: SeqNumber::new(self.seq_number),
+            event: self.event,
+            iccid: self
+                .iccid
+                .map(|octets| column("notifications.iccid", Iccid::from_octets(&octets).ok()))
+                .transpose()?,
+            address: column("notifications.address", self.address.parse().ok())?,
+            octets: self.octets,
+            state: column("notifications.state", NotificationState::from_word(&self.state))?,
+            attempts: self.attempts,
+            next_attempt_at: self.next_attempt_at,
+            last_error: self.last_error,
+            created_at: self.created_at,
+            ended_at: self.ended_at,
+        })
+    }
+}
+
+impl NewNotificationRow {
+    pub(super) fn new(notification: &NewNotification, eid: &Eid, tenant: TenantId, now: i64, not_before: i64) -> Self {
+        Self {
+            id: notification.id.to_string(),
+            tenant_id: tenant.value(),
+            eid: eid.to_string(),
+            identity: notification.identity.clone(),
+            seq_number: notification.seq_number.value(),
+            event: notification.event.clone(),
+            iccid: notification.iccid.map(|iccid| iccid.octets().to_vec()),
+            address: notification.address.key(),
+            octets: notification.octets.clone(),
+            state: NotificationState::Pending.as_str(),
+            attempts: 0,
+            next_attempt_at: not_before,
+            created_at: now,
+        }
+    }
 }

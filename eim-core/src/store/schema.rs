@@ -26,6 +26,7 @@ diesel::table! {
         certificates_asked_at -> Nullable<BigInt>,
         warnings -> Text,
         created_at -> BigInt,
+        rules_authorisation_table -> Nullable<Text>,
     }
 }
 
@@ -70,6 +71,7 @@ diesel::table! {
         enabled_before -> Text,
         results_asked -> Bool,
         replayed -> Bool,
+        secret -> Nullable<Binary>,
     }
 }
 
@@ -114,6 +116,59 @@ diesel::table! {
         at -> BigInt,
         event_type -> Text,
         details -> Text,
+    }
+}
+
+diesel::table! {
+    download_sessions (seq) {
+        seq -> BigInt,
+        tenant_id -> BigInt,
+        eid -> Text,
+        operation_id -> Text,
+        transaction_id -> Text,
+        address -> Text,
+        phase -> Text,
+        facts -> Text,
+        created_at -> BigInt,
+        touched_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    notifications (seq) {
+        seq -> BigInt,
+        id -> Text,
+        tenant_id -> BigInt,
+        eid -> Text,
+        identity -> Binary,
+        seq_number -> BigInt,
+        event -> Text,
+        iccid -> Nullable<Binary>,
+        address -> Text,
+        octets -> Binary,
+        state -> Text,
+        attempts -> BigInt,
+        next_attempt_at -> BigInt,
+        last_error -> Nullable<Text>,
+        created_at -> BigInt,
+        ended_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    jobs (seq) {
+        seq -> BigInt,
+        tenant_id -> BigInt,
+        kind -> Text,
+        key -> Text,
+        version -> BigInt,
+        attempts -> BigInt,
+        run_at -> BigInt,
+        handed_until -> BigInt,
+        lease_until -> Nullable<BigInt>,
+        lease_owner -> Nullable<Text>,
+        last_error -> Nullable<Text>,
+        created_at -> BigInt,
     }
 }
 

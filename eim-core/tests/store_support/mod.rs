@@ -30,6 +30,7 @@ pub fn euicc(number: u32) -> Euicc {
         certificates_asked_at: None,
         warnings: vec![],
         created_at: 1,
+        rules_authorisation_table: None,
     }
 }
 

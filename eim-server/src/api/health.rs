@@ -24,12 +24,13 @@ pub(super) async fn healthz() -> HttpResponse {
     HttpResponse::Ok().json(OK)
 }
 
-/// Whether requests can be served: the store answers and its migrations have been run.
+/// Whether requests can be served: the store answers, its migrations have been run, and the broker, if there is one, is
+/// connected.
 #[utoipa::path(
     get, path = "/readyz", tag = "Service", operation_id = "readyz",
     responses(
         (status = 200, description = "Requests can be served.", body = Health),
-        (status = 503, description = "The store is away or lacks migrations.", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The store or the broker is away, or migrations are missing.", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn readyz(api: Data<Api>) -> Result<HttpResponse, Problem> {
@@ -39,7 +40,12 @@ pub(super) async fn readyz(api: Data<Api>) -> Result<HttpResponse, Problem> {
         store.pending_migrations().await
     };
     match pending.await {
-        Ok(pending) if pending.is_empty() => Ok(HttpResponse::Ok().json(OK)),
+        Ok(pending) if pending.is_empty() => {
+            if api.queue.as_ref().is_some_and(|queue| !queue.is_connected()) {
+                return Err(Problem::unavailable("the broker does not answer"));
+            }
+            Ok(HttpResponse::Ok().json(OK))
+        }
         Ok(pending) => Err(Problem::unavailable(format!("{} migration(s) have not been run", pending.len()))),
         Err(error) => {
             tracing::warn!(%error, "not ready");

@@ -18,9 +18,11 @@ pub(crate) use problem::as_problems;
 pub use problem::{Problem, ProblemField};
 
 use crate::config::Limits;
+use crate::queue::Queue;
 use actix_web::middleware::DefaultHeaders;
 use eim_core::Eim;
 use prometheus::Registry;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What the handlers of the API share.
@@ -30,20 +32,27 @@ pub struct Api {
     body_bytes: usize,
     body_timeout: Duration,
     openapi_json: String,
+    queue: Option<Arc<Queue>>,
 }
 
 impl Api {
-    /// An API over the application. `registry` is what `/metrics` shows.
+    /// An API over the application. `registry` is what `/metrics` shows, `queue` what readiness asks beside the store.
     ///
     /// # Errors
     /// When the OpenAPI document can't be written, which a test excludes.
-    pub fn new(eim: Eim, registry: Registry, limits: &Limits) -> Result<Self, serde_json::Error> {
+    pub fn new(
+        eim: Eim,
+        registry: Registry,
+        limits: &Limits,
+        queue: Option<Arc<Queue>>,
+    ) -> Result<Self, serde_json::Error> {
         Ok(Self {
             eim,
             registry,
             body_bytes: limits.body_bytes,
             body_timeout: limits.request_timeout(),
             openapi_json: document().to_json()?,
+            queue,
         })
     }
 }

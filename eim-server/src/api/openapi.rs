@@ -1,6 +1,6 @@
 //! The OpenAPI 3.1 document, generated from the handlers, and the reference that shows it.
 
-use super::v1::{eim, euiccs, operations};
+use super::v1::{eim, euiccs, notifications, operations};
 use super::{Api, Problem, health, metrics, problem, schema};
 use actix_web::HttpResponse;
 use actix_web::http::header;
@@ -55,6 +55,7 @@ pub(super) fn docs() -> SwaggerUi {
         operations::show::show,
         operations::cancel::cancel,
         operations::abandon::abandon,
+        notifications::list::list,
         eim::show::show,
         health::healthz,
         health::readyz,
@@ -68,6 +69,7 @@ pub(super) fn docs() -> SwaggerUi {
     tags(
         (name = "eUICCs", description = "The inventory."),
         (name = "Operations", description = "What devices are asked to do, and what became of it."),
+        (name = "Notifications", description = "What eUICCs have to tell SM-DP+ and SM-DS, on its way there."),
         (name = "eIM", description = "This eIM as eUICCs know it."),
         (name = "Service", description = "For monitoring; no key needed."),
     ),

@@ -1,7 +1,7 @@
 //! Every route of the operator API on one page, with the role it needs.
 
 use super::auth::admit;
-use super::v1::{eim, euiccs, operations};
+use super::v1::{eim, euiccs, notifications, operations};
 use super::{health, metrics, openapi, problem};
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, ServiceConfig, get, patch, post};
@@ -48,6 +48,7 @@ pub fn routes(config: &mut ServiceConfig) {
                     post(),
                     operations::abandon::abandon,
                 )))
+                .service(web::resource("/notifications").route(allow(Viewer, get(), notifications::list::list)))
                 .service(web::resource("/eim").route(allow(Viewer, get(), eim::show::show))),
         )
         .service(web::resource("/healthz").route(get().to(health::healthz)))
@@ -56,6 +57,15 @@ pub fn routes(config: &mut ServiceConfig) {
         .service(web::resource("/openapi.json").route(get().to(openapi::openapi_json)))
         .service(web::redirect("/docs", "/docs/"))
         .service(openapi::docs())
+        .default_service(web::to(problem::not_found));
+}
+
+/// What a worker shows: how it is. Nothing of the operator API.
+pub fn service_routes(config: &mut ServiceConfig) {
+    config
+        .service(web::resource("/healthz").route(get().to(health::healthz)))
+        .service(web::resource("/readyz").route(get().to(health::readyz)))
+        .service(web::resource("/metrics").route(get().to(metrics::metrics)))
         .default_service(web::to(problem::not_found));
 }
 

@@ -82,7 +82,7 @@ pub fn run() -> ExitCode {
         config.data.dir.clone_from(dir);
     }
     if let Command::Serve(arguments) = &command
-        && let Err(error) = arguments.check()
+        && let Err(error) = arguments.check(&config)
     {
         return fail(&error, USAGE);
     }
@@ -101,7 +101,7 @@ pub fn run() -> ExitCode {
 
 async fn execute(command: Command, common: &Common, config: Config) -> anyhow::Result<()> {
     match command {
-        Command::Serve(_) => serve::run(common, config).await,
+        Command::Serve(arguments) => serve::run(&arguments, common, config).await,
         Command::Demo(_) if common.config.is_some() || common.data_dir.is_some() => {
             anyhow::bail!(
                 "the demo has a data directory and a configuration of its own; leave --config and --data-dir out"

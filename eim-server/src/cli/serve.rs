@@ -2,9 +2,10 @@
 
 use super::Common;
 use crate::boot::{self, BootPorts, Server};
-use crate::config::Config;
+use crate::config::{Config, QueueUrl};
 use crate::shutdown;
 use anyhow::bail;
+use eim_core::store::StoreUrl;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -17,27 +18,43 @@ pub(super) struct Arguments {
 enum Role {
     /// Everything.
     All,
-    /// The listeners only. Not in this version.
+    /// The listeners; calls to SM-DP+ and SM-DS and background work are left to workers.
     Front,
-    /// Background work only. Not in this version.
+    /// Calls to SM-DP+ and SM-DS and background work; api.listen serves monitoring alone.
     Worker,
 }
 
 impl Arguments {
-    /// Refuses the roles that need a queue between processes.
-    pub(super) fn check(&self) -> anyhow::Result<()> {
-        if self.role != Role::All {
-            bail!("--role front and --role worker need a broker, which this version does not support; use --role all");
+    /// Refuses the roles that need a broker and a database between processes.
+    pub(super) fn check(&self, config: &Config) -> anyhow::Result<()> {
+        if self.role == Role::All {
+            return Ok(());
+        }
+        if config.queue.url == QueueUrl::InProcess {
+            bail!("--role front and --role worker need a broker that both use (queue.url = \"amqp://...\")");
+        }
+        if matches!(config.store_url(), StoreUrl::Sqlite(_)) {
+            bail!("--role front and --role worker need a database that both use (store.url = \"postgres://...\")");
+        }
+        if self.role == Role::Front && (config.eim.signing_key.is_none() || config.secrets.key.is_none()) {
+            bail!(
+                "fronts share their keys: set eim.signing_key and secrets.key, or each would generate its own and \
+                 devices would obey only one of them"
+            );
         }
         Ok(())
     }
 }
 
-pub(super) async fn run(common: &Common, config: Config) -> anyhow::Result<()> {
+pub(super) async fn run(arguments: &Arguments, common: &Common, config: Config) -> anyhow::Result<()> {
     if config.pki.ci_dir.is_none() {
         tracing::warn!("pki.ci_dir is not set: no CI is trusted, and no result of an eUICC can be verified");
     }
-    let mut server = boot::start(config, BootPorts::default()).await?;
+    if arguments.role == Role::Worker {
+        return work(config).await;
+    }
+    let role = if arguments.role == Role::Front { boot::Role::Front } else { boot::Role::All };
+    let mut server = boot::start_as(role, config, BootPorts::default()).await?;
     announce(&server, common);
     let reason = tokio::select! {
         signal = shutdown::requested() => Some(signal?),
@@ -45,6 +62,21 @@ pub(super) async fn run(common: &Common, config: Config) -> anyhow::Result<()> {
     };
     tracing::info!(reason = reason.unwrap_or("a listener ended"), "stopping");
     server.stop().await;
+    if reason.is_none() {
+        bail!("a listener ended by itself; see the log");
+    }
+    Ok(())
+}
+
+async fn work(config: Config) -> anyhow::Result<()> {
+    let mut worker = boot::start_worker(config, BootPorts::default()).await?;
+    tracing::info!("worker; monitoring at http://{}/healthz", worker.service_addr);
+    let reason = tokio::select! {
+        signal = shutdown::requested() => Some(signal?),
+        () = worker.failed() => None,
+    };
+    tracing::info!(reason = reason.unwrap_or("a listener ended"), "stopping");
+    worker.stop().await;
     if reason.is_none() {
         bail!("a listener ended by itself; see the log");
     }

@@ -2,6 +2,7 @@
 
 use super::Config;
 use config::{Environment, File, FileFormat, Map, Value, ValueKind};
+use eim_core::rsp::initiate_authentication::AddressField;
 use serde::de::{Deserialize, Deserializer, Error as _};
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -101,12 +102,23 @@ fn check(config: &Config) -> Result<(), ConfigError> {
     if config.esipa.tls_certificate.is_some() != config.esipa.tls_key.is_some() {
         return refuse("esipa.tls_certificate and esipa.tls_key must be set both or not at all".to_owned());
     }
+    let prefix = &config.queue.prefix;
+    let named = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    if prefix.is_empty() || prefix.len() > 64 || !prefix.bytes().all(named) {
+        return refuse("queue.prefix must be 1 to 64 letters, digits, -, _ and dots".to_owned());
+    }
     if let Err(reason) = crate::telemetry::filter(&config.log.level) {
         return refuse(format!("log.level: {reason}"));
     }
     let limits = &config.limits;
     for (key, value) in [
         ("store.pool_size", config.store.pool_size as u64),
+        ("outbound.connect_timeout_ms", config.outbound.connect_timeout_ms),
+        ("outbound.timeout_ms", config.outbound.timeout_ms),
+        ("outbound.response_bytes", config.outbound.response_bytes as u64),
+        ("outbound.calls_per_server", config.outbound.calls_per_server as u64),
+        ("outbound.calls", config.outbound.calls as u64),
+        ("outbound.breaker_failures", u64::from(config.outbound.breaker_failures)),
         ("limits.body_bytes", limits.body_bytes as u64),
         ("limits.max_connections", limits.max_connections as u64),
         ("limits.max_handshakes", limits.max_handshakes as u64),
@@ -165,6 +177,21 @@ pub(super) fn text_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result
 
 pub(super) fn path_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
     Ok(text_or_none(deserializer)?.map(PathBuf::from))
+}
+
+/// A text of items between commas.
+pub(super) fn list<'de, D: Deserializer<'de>, T: FromStr<Err: Display>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+    items.map(|item| item.parse().map_err(|error| D::Error::custom(format!("{item}: {error}")))).collect()
+}
+
+pub(super) fn smds_address_field<'de, D: Deserializer<'de>>(deserializer: D) -> Result<AddressField, D::Error> {
+    match String::deserialize(deserializer)?.as_str() {
+        "smdpAddress" => Ok(AddressField::SmdpAddress),
+        "smdsAddress" => Ok(AddressField::SmdsAddress),
+        _ => Err(D::Error::custom("expected \"smdpAddress\" or \"smdsAddress\"")),
+    }
 }
 
 #[cfg(test)]
@@ -226,7 +253,12 @@ mod tests {
             ("EIM__LAB__ENABLED", "perhaps", "lab.enabled"),
             ("EIM__EIM__ID_TYPE", "name", "eim.id_type"),
             ("EIM__STORE__URL", "mysql://x", "store.url"),
-            ("EIM__QUEUE__URL", "amqp://guest:secret@broker", "queue.url"),
+            ("EIM__QUEUE__URL", "kafka://guest:secret@broker", "queue.url"),
+            ("EIM__QUEUE__PREFIX", "a b", "queue.prefix"),
+            ("EIM__OUTBOUND__ROUTES", "smdp.example", "outbound.routes"),
+            ("EIM__OUTBOUND__ALLOW_HOSTS", "a b", "outbound.allow_hosts"),
+            ("EIM__OUTBOUND__TIMEOUT_MS", "0", "outbound.timeout_ms"),
+            ("EIM__OUTBOUND__SMDS_ADDRESS_FIELD", "address", "outbound.smds_address_field"),
             ("EIM__LOG__FORMAT", "xml", "log.format"),
             ("EIM__LOG__LEVEL", "a=b=c", "log.level"),
             ("EIM__LOG__LEVEL", "loud", "log.level"),
@@ -235,7 +267,6 @@ mod tests {
             let message = refusal(None, &[(name, value)]);
             assert!(message.contains(key) && !message.contains("secret"), "{name}: {message}");
         }
-        assert!(refusal(None, &[("EIM__QUEUE__URL", "amqp://broker")]).contains("not supported by this version"));
         assert!(refusal(Some("[log\n"), &[]).contains("not valid TOML"));
     }
 }

@@ -9,9 +9,11 @@ mod url;
 
 pub use load::{ConfigError, load};
 pub use show::effective;
-pub use url::QueueUrl;
+pub use url::{BrokerUrl, QueueUrl};
 
+use crate::outbound::{HostPattern, OutboundOptions, Route};
 use eim_core::EimIdType;
+use eim_core::rsp::initiate_authentication::AddressField;
 use eim_core::store::StoreUrl;
 use serde::Deserialize;
 use std::net::SocketAddr;
@@ -34,6 +36,8 @@ pub struct Config {
     pub store: Store,
     /// The queue.
     pub queue: Queue,
+    /// What keeps secrets in the database.
+    pub secrets: Secrets,
     /// Whom we trust.
     pub pki: Pki,
     /// The lab policy.
@@ -116,6 +120,17 @@ pub struct Queue {
     /// Where work waits.
     #[serde(deserialize_with = "load::parsed")]
     pub url: QueueUrl,
+    /// What the names of queues and exchanges at the broker begin with.
+    pub prefix: String,
+}
+
+/// `[secrets]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Secrets {
+    /// File with the key that seals activation codes and confirmation codes; absent when it is generated.
+    #[serde(deserialize_with = "load::path_or_none")]
+    pub key: Option<PathBuf>,
 }
 
 /// `[pki]`
@@ -139,8 +154,54 @@ pub struct Lab {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Outbound {
-    /// Whether we may call private addresses. Nothing calls out yet.
+    /// Whether we may call private addresses.
     pub allow_private: bool,
+    /// The only hosts that we may call; empty for all.
+    #[serde(deserialize_with = "load::list")]
+    pub allow_hosts: Vec<HostPattern>,
+    /// Hosts with a fixed address.
+    #[serde(deserialize_with = "load::list")]
+    pub routes: Vec<Route>,
+    /// Time to connect, TLS included.
+    pub connect_timeout_ms: u64,
+    /// Time for a whole call.
+    pub timeout_ms: u64,
+    /// Largest answer in octets.
+    pub response_bytes: usize,
+    /// Calls to one server at the same time.
+    pub calls_per_server: usize,
+    /// Calls that may wait for one server.
+    pub waiting_per_server: usize,
+    /// Calls at the same time, to all servers together.
+    pub calls: usize,
+    /// Failures in a row after which a server is left alone for a while.
+    pub breaker_failures: u32,
+    /// How long it is left alone.
+    pub breaker_pause_ms: u64,
+    /// The member that carries the address of an SM-DS.
+    #[serde(deserialize_with = "load::smds_address_field")]
+    pub smds_address_field: AddressField,
+}
+
+impl Outbound {
+    /// What the client that makes the calls is given.
+    #[must_use]
+    pub fn options(&self) -> OutboundOptions {
+        OutboundOptions {
+            allow_private: self.allow_private,
+            allow_hosts: self.allow_hosts.clone(),
+            routes: self.routes.clone(),
+            connect_timeout: Duration::from_millis(self.connect_timeout_ms),
+            timeout: Duration::from_millis(self.timeout_ms),
+            response_bytes: self.response_bytes,
+            per_server: self.calls_per_server,
+            waiting_per_server: self.waiting_per_server,
+            slots: self.calls,
+            breaker_failures: self.breaker_failures,
+            breaker_pause: Duration::from_millis(self.breaker_pause_ms),
+            ..OutboundOptions::default()
+        }
+    }
 }
 
 /// `[limits]`

@@ -33,10 +33,30 @@ pub fn effective(config: &Config) -> String {
     section(&mut out, "api", &[("listen", text(config.api.listen))]);
     // The display of an address leaves its password out.
     section(&mut out, "store", &[("url", text(config.store_url())), ("pool_size", config.store.pool_size.to_string())]);
-    section(&mut out, "queue", &[("url", text(config.queue.url))]);
+    let queue = &config.queue;
+    section(&mut out, "queue", &[("url", text(&queue.url)), ("prefix", text(&queue.prefix))]);
+    section(&mut out, "secrets", &[("key", optional_path(config.secrets.key.as_ref()))]);
     section(&mut out, "pki", &[("ci_dir", optional_path(config.pki.ci_dir.as_ref()))]);
     section(&mut out, "lab", &[("enabled", config.lab.enabled.to_string())]);
-    section(&mut out, "outbound", &[("allow_private", config.outbound.allow_private.to_string())]);
+    let outbound = &config.outbound;
+    section(
+        &mut out,
+        "outbound",
+        &[
+            ("allow_private", outbound.allow_private.to_string()),
+            ("allow_hosts", list(&outbound.allow_hosts)),
+            ("routes", list(&outbound.routes)),
+            ("connect_timeout_ms", outbound.connect_timeout_ms.to_string()),
+            ("timeout_ms", outbound.timeout_ms.to_string()),
+            ("response_bytes", outbound.response_bytes.to_string()),
+            ("calls_per_server", outbound.calls_per_server.to_string()),
+            ("waiting_per_server", outbound.waiting_per_server.to_string()),
+            ("calls", outbound.calls.to_string()),
+            ("breaker_failures", outbound.breaker_failures.to_string()),
+            ("breaker_pause_ms", outbound.breaker_pause_ms.to_string()),
+            ("smds_address_field", text(outbound.smds_address_field.as_str())),
+        ],
+    );
     let limits = &config.limits;
     section(
         &mut out,
@@ -73,6 +93,10 @@ fn text(value: impl Display) -> String {
     serde_json::Value::String(value.to_string()).to_string()
 }
 
+fn list<T: Display>(items: &[T]) -> String {
+    text(items.iter().map(T::to_string).collect::<Vec<_>>().join(", "))
+}
+
 fn path(path: &std::path::Path) -> String {
     text(path.display())
 }
@@ -103,9 +127,14 @@ mod tests {
 
     #[test]
     fn a_password_is_not_shown() {
-        let url = "postgres://eim:secret@db.example:5432/eim";
-        let config = load(None, [("EIM__STORE__URL".to_owned(), url.to_owned())]).unwrap();
+        let variables = [
+            ("EIM__STORE__URL", "postgres://eim:hunter2@db.example:5432/eim"),
+            ("EIM__QUEUE__URL", "amqp://eim:hunter2@broker.example/eim"),
+        ];
+        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let config = load(None, variables).unwrap();
         let shown = effective(&config);
-        assert!(shown.contains("db.example") && !shown.contains("secret"), "{shown}");
+        assert!(shown.contains("db.example") && shown.contains("broker.example"), "{shown}");
+        assert!(!shown.contains("hunter2") && !format!("{config:?}").contains("amqp://eim:hunter2"), "{shown}");
     }
 }

@@ -26,7 +26,7 @@ async fn exchange(request: &HttpRequest, payload: Payload, front: &Data<Front>) 
     let body = body::read(request, payload, front.body_bytes, front).await?;
     let function = function::of_asn1(&body);
     let message = asn1::decode_from_ipa(&body).map_err(|error| Refusal::Undecodable(error.to_string()))?;
-    match answer(message, function, Binding::Asn1, front).await? {
+    match answer(message, function, Binding::Asn1, request, front).await? {
         EsipaAnswer::Message(message) => asn1::encode(message.as_ref()).map(Some).map_err(|error| {
             tracing::error!(function, %error, "an ESipa answer could not be encoded");
             Refusal::Failed { retryable: false }

@@ -46,7 +46,7 @@ async fn exchange(
         JsonBindingError::NotAnObject { .. } => Refusal::Undecodable("not a JSON object".to_owned()),
         error => Refusal::Undecodable(error.to_string()),
     })?;
-    match answer(message, function.path_suffix(), Binding::Json, front).await? {
+    match answer(message, function.path_suffix(), Binding::Json, request, front).await? {
         EsipaAnswer::Message(message) => {
             message_to_json_response(&message).map(|json| Some(json.to_string())).map_err(|error| {
                 tracing::error!(function = function.path_suffix(), %error, "an ESipa answer could not be encoded");

@@ -19,8 +19,9 @@ use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use eim_core::Eim;
 use eim_core::asn1::EsipaMessageFromIpaToEim;
-use eim_core::esipa::{self, EsipaAnswer};
+use eim_core::esipa::{self, Caller, EsipaAnswer};
 use rejections::Rejections;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// What the handlers of the front share.
@@ -42,6 +43,12 @@ impl Front {
             rejections: Rejections::default(),
         }
     }
+}
+
+/// What a connection carries from one request to the next.
+#[must_use]
+pub fn connection_data() -> Arc<Caller> {
+    Arc::default()
 }
 
 /// The routes of the front. `front` must be in the application data.
@@ -102,11 +109,13 @@ async fn answer(
     message: EsipaMessageFromIpaToEim,
     function: &'static str,
     binding: Binding,
+    request: &HttpRequest,
     front: &Data<Front>,
 ) -> Result<EsipaAnswer, Refusal> {
     let started = Instant::now();
     let eim = front.eim.clone();
-    let answered = actix_web::rt::spawn(async move { esipa::answer(message, &eim).await }).await;
+    let caller = request.conn_data::<Arc<Caller>>().cloned().unwrap_or_default();
+    let answered = actix_web::rt::spawn(async move { esipa::answer(message, &caller, &eim).await }).await;
     let seconds = started.elapsed().as_secs_f64();
     front.eim.metrics().esipa_request_seconds.with_label_values(&[function, binding.name()]).observe(seconds);
     tracing::debug!(function, binding = binding.name(), seconds, "ESipa request");

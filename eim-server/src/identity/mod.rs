@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `eim-id` | the eimId of the first start; written last, so its presence says that the first start was completed |
 //! | `signing-key.pem` | PKCS#8, P-256 |
+//! | `secrets.key` | what seals activation codes in the database, hexadecimal |
 //! | `tls-key.pem`, `tls-certificate.pem` | PKCS#8, P-256, and the self-signed certificate for it |
 //!
 //! A file is never overwritten. After the first start a missing file is an error and not a reason for a new key: a new
@@ -19,13 +20,15 @@ use crate::config::Config;
 use crate::signing::FileSigner;
 use anyhow::{Context, bail};
 use eim_core::ids::EimId;
-use eim_core::ports::Entropy;
+use eim_core::pki::SealingKey;
+use eim_core::ports::{Entropy, SystemEntropy};
 use eim_core::{EimIdType, EimIdentity};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 const EIM_ID: &str = "eim-id";
 const SIGNING_KEY: &str = "signing-key.pem";
+const SECRETS_KEY: &str = "secrets.key";
 
 /// The identity with the keys behind it.
 pub struct Identity {
@@ -37,6 +40,8 @@ pub struct Identity {
     pub tls: TlsIdentity,
     /// Whether this was the first start with this data directory.
     pub first_start: bool,
+    /// What seals activation codes and confirmation codes.
+    pub sealing: SealingKey,
 }
 
 impl Identity {
@@ -60,7 +65,8 @@ impl Identity {
             tls_trust: tls.generated.then(|| tls.trust_der()),
             euicc_ci_pk_id: None,
         };
-        Ok(Self { eim, signer, tls, first_start })
+        let sealing = prepare_sealing(config, dir, first_start)?;
+        Ok(Self { eim, signer, tls, first_start, sealing })
     }
 }
 
@@ -73,6 +79,26 @@ fn prepare_signer(config: &Config, dir: &DataDir, first_start: bool) -> anyhow::
         }
     };
     FileSigner::load(&path).with_context(|| format!("the signing key {}", path.display()))
+}
+
+/// A data directory of an earlier version has no such key; nothing was sealed then.
+fn prepare_sealing(config: &Config, dir: &DataDir, first_start: bool) -> anyhow::Result<SealingKey> {
+    let path = match &config.secrets.key {
+        Some(path) => path.clone(),
+        None => {
+            if !first_start && !dir.contains(SECRETS_KEY) {
+                tracing::warn!("a key for secrets is generated; activation codes sealed with another one are lost");
+            }
+            dir.require(SECRETS_KEY, true, "secrets.key", || {
+                let octets: [u8; 32] = (&SystemEntropy as &dyn Entropy).octets();
+                Ok(format!("{}\n", hex::encode(octets)))
+            })?;
+            dir.path(SECRETS_KEY)
+        }
+    };
+    let text =
+        std::fs::read_to_string(&path).with_context(|| format!("{} can't be read (secrets.key)", path.display()))?;
+    SealingKey::from_text(&text).with_context(|| format!("{} (secrets.key)", path.display()))
 }
 
 fn load_signing_certificate(config: &Config) -> anyhow::Result<Option<Vec<u8>>> {
@@ -178,11 +204,11 @@ mod tests {
         place.prepare().unwrap();
         let mode = |path: &std::path::Path| path.metadata().unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(&place.config.data.dir), 0o700);
-        for name in [EIM_ID, SIGNING_KEY, "tls-key.pem", "tls-certificate.pem"] {
+        for name in [EIM_ID, SIGNING_KEY, SECRETS_KEY, "tls-key.pem", "tls-certificate.pem"] {
             assert_eq!(mode(&place.file(name)), 0o600, "{name}");
         }
         let names = std::fs::read_dir(&place.config.data.dir).unwrap().count();
-        assert_eq!(names, 4, "no temporary file stays behind");
+        assert_eq!(names, 5, "no temporary file stays behind");
     }
 
     #[test]

@@ -30,6 +30,22 @@ pub enum Backend {
     Postgres,
 }
 
+/// Database and queue together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mode {
+    /// The database.
+    pub backend: Backend,
+    /// Whether calls and jobs go through RabbitMQ.
+    pub broker: bool,
+}
+
+impl Mode {
+    /// Nothing to install: a file and a queue in the process.
+    pub const EMBEDDED: Self = Self { backend: Backend::Sqlite, broker: false };
+    /// PostgreSQL and RabbitMQ.
+    pub const PRODUCTION: Self = Self { backend: Backend::Postgres, broker: true };
+}
+
 /// A running server and all around it.
 pub struct World {
     /// Its database.
@@ -42,6 +58,8 @@ pub struct World {
     pub pki: FleetPki,
     /// The test PKI of the shared vectors; its CI is trusted, too.
     pub test_pki: TestPki,
+    /// Whether calls and jobs go through RabbitMQ.
+    pub broker: bool,
     config: Config,
     keys: [String; 3],
     starts: u64,
@@ -71,20 +89,64 @@ pub fn each_binding(test: impl AsyncFn(&mut World)) {
     run(&[Backend::Sqlite], &[Binding::Asn1, Binding::Json], |_| {}, test);
 }
 
+/// Runs the test embedded and in production mode, in both bindings.
+pub fn modes(test: impl AsyncFn(&mut World)) {
+    modes_with(|_| {}, test);
+}
+
+/// The same with another configuration.
+pub fn modes_with(configure: impl Fn(&mut Config), test: impl AsyncFn(&mut World)) {
+    run_with(&[Mode::EMBEDDED, Mode::PRODUCTION], &[Binding::Asn1, Binding::Json], configure, test);
+}
+
+/// Runs the test embedded and in production mode, in the ASN.1 binding.
+pub fn each_mode(test: impl AsyncFn(&mut World)) {
+    each_mode_with(|_| {}, test);
+}
+
+/// The same with another configuration.
+pub fn each_mode_with(configure: impl Fn(&mut Config), test: impl AsyncFn(&mut World)) {
+    run_with(&[Mode::EMBEDDED, Mode::PRODUCTION], &[Binding::Asn1], configure, test);
+}
+
 fn run(backends: &[Backend], bindings: &[Binding], configure: impl Fn(&mut Config), test: impl AsyncFn(&mut World)) {
+    let modes: Vec<Mode> = backends.iter().map(|backend| Mode { backend: *backend, broker: false }).collect();
+    run_with(&modes, bindings, configure, test);
+}
+
+/// Runs the test in these modes and bindings.
+pub fn run_with(modes: &[Mode], bindings: &[Binding], configure: impl Fn(&mut Config), test: impl AsyncFn(&mut World)) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    for backend in backends {
+    for mode in modes {
         for binding in bindings {
             runtime.block_on(async {
-                let Some(mut world) = World::start(*backend, *binding, &configure).await else { return };
-                eprintln!("on {backend:?}, {binding:?}");
+                let Some(mut world) = World::start(*mode, *binding, &configure).await else { return };
+                eprintln!("on {mode:?}, {binding:?}");
                 test(&mut world).await;
                 if let Some(server) = world.server.take() {
                     server.kill().await;
                 }
+                if mode.broker {
+                    let (url, prefix) = (broker_url(), &world.config.queue.prefix);
+                    eim_server::queue::remove(&url, prefix, &eim_core::jobs::KINDS).await.unwrap();
+                }
             });
         }
     }
+}
+
+fn broker_url() -> String {
+    std::env::var("EIM_TEST_AMQP_URL").unwrap_or_else(|_| "amqp://guest:guest@127.0.0.1:5672".to_owned())
+}
+
+/// Whether there is a broker; without one a test is skipped, unless the services are required.
+async fn broker_answers() -> bool {
+    let url = broker_url();
+    let authority = url.rsplit_once('@').map_or(url.as_str(), |(_, authority)| authority);
+    let authority = authority.split('/').next().unwrap_or_default();
+    let answers = tokio::net::TcpStream::connect(authority).await.is_ok();
+    assert!(answers || std::env::var("EIM_TEST_REQUIRE_SERVICES").as_deref() != Ok("1"), "a broker is required");
+    answers
 }
 
 fn vectors() -> PathBuf {
@@ -92,7 +154,11 @@ fn vectors() -> PathBuf {
 }
 
 impl World {
-    async fn start(backend: Backend, binding: Binding, configure: impl Fn(&mut Config)) -> Option<Self> {
+    async fn start(mode: Mode, binding: Binding, configure: impl Fn(&mut Config)) -> Option<Self> {
+        let backend = mode.backend;
+        if mode.broker && !broker_answers().await {
+            return None;
+        }
         let folder = tempfile::tempdir().unwrap();
         let pki = FleetPki::generate(FLEET_SEED).unwrap();
         let test_pki = TestPki::load(&vectors().join("pki")).unwrap();
@@ -104,6 +170,13 @@ impl World {
         }
         config.pki.ci_dir = Some(ci_dir);
         config.store.pool_size = 3;
+        // Simulated servers are on this machine; what a real one may not call is tested with the default.
+        config.outbound.allow_private = true;
+        if mode.broker {
+            config.queue.url = broker_url().parse().unwrap();
+            let random = folder.path().file_name().unwrap().to_string_lossy();
+            config.queue.prefix = format!("eimtest-{}", random.replace('.', ""));
+        }
         let schema = match backend {
             Backend::Sqlite => None,
             Backend::Postgres => {
@@ -123,6 +196,7 @@ impl World {
             clock,
             pki,
             test_pki,
+            broker: mode.broker,
             config,
             keys: Default::default(),
             starts: 0,
@@ -366,7 +440,10 @@ impl World {
     pub async fn device_of(&self, identity: EuiccIdentity) -> Device {
         let eim = self.get("/api/v1/eim").await;
         let request = STANDARD.decode(eim["addInitialEimRequest"].as_str().unwrap()).unwrap();
-        let mut device = Device { euicc: Euicc::new(identity), ipa: Ipa::new(self.ipa_config()) };
+        let mut device = Device {
+            euicc: Euicc::new(identity).trusting(self.pki.ci_certificate()),
+            ipa: Ipa::new(self.ipa_config()),
+        };
         let profile = |number, name| Profile::operational(device.raw_iccid(number), name);
         let (one, two, three) = (profile(1, "One"), profile(2, "Two"), profile(3, "Three"));
         device.euicc = device

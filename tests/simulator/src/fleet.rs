@@ -8,6 +8,7 @@ use eim_core::pki::Curve;
 use futures_util::StreamExt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Why a fleet could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -98,8 +99,11 @@ impl Fleet {
     /// Those of [`Self::generate`].
     pub fn generate_range(curve: Curve, seed: u64, indices: Range<u32>) -> Result<Self, FleetError> {
         let pki = FleetPki::generate_on(curve, seed)?;
+        let ci: Arc<[u8]> = pki.ci_certificate().into();
         let devices = indices
-            .map(|index| Ok(Device { euicc: Self::euicc_of(pki.euicc(index)?, index)?, ipa: None }))
+            .map(|index| {
+                Ok(Device { euicc: Self::euicc_of(pki.euicc(index)?, index)?.trusting(ci.clone()), ipa: None })
+            })
             .collect::<Result<_, FleetError>>()?;
         Ok(Self { pki, devices })
     }
@@ -109,10 +113,12 @@ impl Fleet {
     /// # Errors
     /// Those of [`Self::generate`].
     pub fn generate_device(seed: u64, index: u32) -> Result<Euicc, FleetError> {
-        Self::euicc_of(FleetPki::generate(seed)?.euicc(index)?, index)
+        let pki = FleetPki::generate(seed)?;
+        Ok(Self::euicc_of(pki.euicc(index)?, index)?.trusting(pki.ci_certificate()))
     }
 
-    /// An eUICC of this identity with the profiles of the fleet's device `index`.
+    /// An eUICC of this identity with the profiles of the fleet's device `index`. It trusts no CI yet: for downloads
+    /// see [`Euicc::trusting`].
     ///
     /// # Errors
     /// [`FleetError::Id`] never: the digits are made here.

@@ -12,7 +12,7 @@ use std::collections::HashSet;
 const TEXT_MAX: usize = 255;
 
 /// An object being read.
-pub(super) struct Fields<'a> {
+pub(in crate::domain) struct Fields<'a> {
     object: &'a Map<String, Value>,
     pointer: String,
     errors: &'a mut Vec<FieldError>,
@@ -21,7 +21,7 @@ pub(super) struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     /// Starts to read; a value that is no object is a mistake.
-    pub(super) fn of(value: &'a Value, pointer: String, errors: &'a mut Vec<FieldError>) -> Option<Self> {
+    pub(in crate::domain) fn of(value: &'a Value, pointer: String, errors: &'a mut Vec<FieldError>) -> Option<Self> {
         match value {
             Value::Object(object) => Some(Self { object, pointer, errors, seen: HashSet::new() }),
             _ => {
@@ -32,24 +32,24 @@ impl<'a> Fields<'a> {
     }
 
     /// A member, unless absent or null.
-    pub(super) fn member(&mut self, name: &str) -> Option<&'a Value> {
+    pub(in crate::domain) fn member(&mut self, name: &str) -> Option<&'a Value> {
         self.seen.insert(name.to_owned());
         self.object.get(name).filter(|value| !value.is_null())
     }
 
     /// Notes a mistake in a member.
-    pub(super) fn wrong(&mut self, name: &str, message: &str) {
+    pub(in crate::domain) fn wrong(&mut self, name: &str, message: &str) {
         self.errors.push(FieldError::new(format!("{}/{name}", self.pointer), message));
     }
 
     /// Notes that the object's own name is no operation.
-    pub(super) fn unknown_operation(&mut self, known: &str) {
+    pub(in crate::domain) fn unknown_operation(&mut self, known: &str) {
         self.errors.push(FieldError::new(self.pointer.clone(), format!("one of {known} is expected")));
         self.seen.extend(self.object.keys().cloned());
     }
 
     /// Notes members that nobody asked for.
-    pub(super) fn finish(self) {
+    pub(in crate::domain) fn finish(self) {
         for name in self.object.keys().filter(|name| !self.seen.contains(*name)) {
             let pointer = format!("{}/{}", self.pointer, name.replace('~', "~0").replace('/', "~1"));
             self.errors.push(FieldError::new(pointer, "this member is not known here"));
@@ -57,13 +57,13 @@ impl<'a> Fields<'a> {
     }
 
     /// A nested object.
-    pub(super) fn object(&mut self, name: &str) -> Option<Fields<'_>> {
+    pub(in crate::domain) fn object(&mut self, name: &str) -> Option<Fields<'_>> {
         let value = self.member(name)?;
         Fields::of(value, format!("{}/{name}", self.pointer), self.errors)
     }
 
     /// A text of a bounded length.
-    pub(super) fn text(&mut self, name: &str) -> Option<String> {
+    pub(in crate::domain) fn text(&mut self, name: &str) -> Option<String> {
         match self.member(name)? {
             Value::String(text) if (1..=TEXT_MAX).contains(&text.len()) => Some(text.clone()),
             _ => {
@@ -74,7 +74,12 @@ impl<'a> Fields<'a> {
     }
 
     /// A text that must be readable as something.
-    pub(super) fn parsed<T>(&mut self, name: &str, expected: &str, parse: impl FnOnce(&str) -> Option<T>) -> Option<T> {
+    pub(in crate::domain) fn parsed<T>(
+        &mut self,
+        name: &str,
+        expected: &str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Option<T> {
         let value = self.member(name)?;
         let parsed = value.as_str().and_then(parse);
         if parsed.is_none() {
@@ -84,7 +89,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A boolean; absent is false.
-    pub(super) fn flag(&mut self, name: &str) -> bool {
+    pub(in crate::domain) fn flag(&mut self, name: &str) -> bool {
         match self.member(name) {
             None => false,
             Some(Value::Bool(flag)) => *flag,
@@ -96,7 +101,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A whole number in a range.
-    pub(super) fn number(&mut self, name: &str, range: std::ops::RangeInclusive<i64>) -> Option<i64> {
+    pub(in crate::domain) fn number(&mut self, name: &str, range: std::ops::RangeInclusive<i64>) -> Option<i64> {
         let value = self.member(name)?;
         let number = value.as_i64().filter(|number| range.contains(number));
         if number.is_none() {
@@ -106,17 +111,17 @@ impl<'a> Fields<'a> {
     }
 
     /// Octets in base64.
-    pub(super) fn base64(&mut self, name: &str) -> Option<Vec<u8>> {
+    pub(in crate::domain) fn base64(&mut self, name: &str) -> Option<Vec<u8>> {
         self.parsed(name, "base64 of DER", |text| STANDARD.decode(text).ok())
     }
 
     /// Whether the object names a profile.
-    pub(super) fn has_iccid(&self) -> bool {
+    pub(in crate::domain) fn has_iccid(&self) -> bool {
         self.object.contains_key("iccid") || self.object.contains_key("rawIccid")
     }
 
     /// The profile: `iccid` in digits, or `rawIccid` in hexadecimal.
-    pub(super) fn iccid(&mut self) -> Option<asn1::Iccid> {
+    pub(in crate::domain) fn iccid(&mut self) -> Option<asn1::Iccid> {
         let digits = self.member("iccid");
         let raw = self.member("rawIccid");
         let iccid = match (digits, raw) {
@@ -132,7 +137,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A list of texts in hexadecimal, concatenated.
-    pub(super) fn hex_list(&mut self, name: &str) -> Option<Vec<u8>> {
+    pub(in crate::domain) fn hex_list(&mut self, name: &str) -> Option<Vec<u8>> {
         let value = self.member(name)?;
         let octets: Option<Vec<u8>> = value.as_array().filter(|list| (1..=64).contains(&list.len())).and_then(|list| {
             let tags: Option<Vec<Vec<u8>>> = list

@@ -1,6 +1,8 @@
 //! Writing what a decision changed: all of it in one transaction, and only on the version it was made for.
 
 use super::Connection;
+use super::download::put_sessions;
+use super::notification::insert_notification;
 use crate::domain::{Changes, Event, NewOperation, Received, ReceivedKind, ReceivedStatus};
 use crate::ids::{Eid, TenantId};
 use crate::store::rows::{
@@ -53,6 +55,10 @@ pub(in crate::store) fn save_decision(
     for event in &changes.events {
         insert_event(conn, event, eid, tenant, now)?;
     }
+    put_sessions(conn, eid, &changes.sessions, tenant)?;
+    for notification in &changes.notifications {
+        insert_notification(conn, notification, eid, tenant, now)?;
+    }
     if changes.events.iter().any(|event| UNPROVEN_EVENTS.contains(&event.event_type)) {
         drop_oldest_unproven(conn, eid, tenant)?;
     }
@@ -60,7 +66,9 @@ pub(in crate::store) fn save_decision(
 }
 
 /// Anybody who knows an EID can cause these events, so only the latest are kept. Others are never dropped.
-const UNPROVEN_EVENTS: [&str; 11] = [
+const UNPROVEN_EVENTS: [&str; 13] = [
+    "downloadInterrupted",
+    "downloadPostponed",
     "stateChange",
     "resultRefused",
     "resultHeld",

@@ -2,13 +2,19 @@
 
 mod api_key;
 mod decision;
+mod download;
 mod euicc;
+mod job;
+mod notification;
 mod operation;
 mod snapshot;
 
 pub(in crate::store) use api_key::*;
 pub(in crate::store) use decision::*;
+pub(in crate::store) use download::*;
 pub(in crate::store) use euicc::*;
+pub(in crate::store) use job::*;
+pub(in crate::store) use notification::*;
 pub(in crate::store) use operation::*;
 pub(in crate::store) use snapshot::*;
 

@@ -61,7 +61,11 @@ pub(in crate::store) fn expire_operations(conn: &mut Connection, now: i64) -> Re
             operations::table
                 .filter(operations::seq.eq(seq).and(operations::state.eq(OperationState::Queued.as_str()))),
         )
-        .set((operations::state.eq(OperationState::Expired.as_str()), operations::completed_at.eq(now)))
+        .set((
+            operations::state.eq(OperationState::Expired.as_str()),
+            operations::completed_at.eq(now),
+            operations::secret.eq(None::<Vec<u8>>),
+        ))
         .execute(conn)?;
         if expired == 1 {
             let eid: Eid = eid.parse().map_err(|_| StoreError::Corrupt { column: "operations.eid" })?;

@@ -1,6 +1,7 @@
 //! Reading one eUICC with what a decision needs.
 
 use super::Connection;
+use super::download::sessions_named;
 use crate::domain::{Kind, Operation, OperationState, Origin, Profile, Received, ReceivedStatus, Snapshot};
 use crate::ids::{Eid, TenantId};
 use crate::store::rows::{EuiccRow, OperationRow, ProfileRow, ReceivedRow, digest};
@@ -31,7 +32,7 @@ pub(in crate::store) fn poll_snapshot(
     let euicc = row.euicc()?;
     let is_idle = !has_open_operations(conn, eid, tenant)?;
     let operations = if is_idle { vec![] } else { open_operations(conn, eid, tenant, now)? };
-    Ok(Some(Snapshot { euicc, is_idle, operations, profiles: vec![], held: vec![] }))
+    Ok(Some(Snapshot { euicc, is_idle, operations, profiles: vec![], held: vec![], sessions: vec![] }))
 }
 
 /// Most polls find nothing: one look at the index tells.
@@ -108,11 +109,13 @@ pub(in crate::store) fn result_snapshot(
             .limit(OPEN_SEEN)
             .select(OperationRow::as_select())
     };
+    snapshot.sessions = sessions_named(conn, eid, &keys.sessions, tenant)?;
     // Three questions, since no index answers their disjunction.
     let transactions = keys.transactions.iter().map(ToString::to_string);
     let mut named: Vec<OperationRow> = mine().filter(operations::eim_transaction_id.eq_any(transactions)).load(conn)?;
     named.extend(mine().filter(operations::counter_value.eq_any(keys.counters.clone())).load::<OperationRow>(conn)?);
-    let ids = keys.operations.iter().map(ToString::to_string);
+    let served = snapshot.sessions.iter().map(|session| session.operation);
+    let ids = keys.operations.iter().copied().chain(served).map(|id| id.to_string());
     named.extend(mine().filter(operations::id.eq_any(ids)).load::<OperationRow>(conn)?);
     for row in named {
         let operation = row.operation()?;

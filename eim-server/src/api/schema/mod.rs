@@ -10,7 +10,7 @@ mod psmo;
 
 pub use eco::{Eco, EimConfiguration, EimConfigurationData, EimPublicKeyData, NamedEim, TrustedPublicKeyDataTls};
 pub use euicc::{AssociationPatch, EuiccPatch};
-pub use operation::{EuiccDataRequest, NewOperation};
+pub use operation::{EuiccDataRequest, NewOperation, ProfileDownload, Smds};
 pub use psmo::{
     ConfigureImmediateEnable, EnableProfile, ListProfileInfo, Profile, ProfileClass, Psmo, SetDefaultDpAddress,
 };

@@ -4,7 +4,7 @@ use super::{Eco, Psmo};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-/// An operation. Exactly one of `psmo`, `eco` and `euiccData` must be present.
+/// An operation. Exactly one of `psmo`, `eco`, `euiccData` and `profileDownload` must be present.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(example = json!({"psmo": [{"enable": {"iccid": "8988303000000000017", "rollback": true}}], "label": "switch"}))]
@@ -17,6 +17,8 @@ pub struct NewOperation {
     pub eco: Option<Vec<Eco>>,
     /// Data to ask of the eUICC and the IPA, unsigned.
     pub euicc_data: Option<EuiccDataRequest>,
+    /// A profile to download. Activation code and confirmation code are sealed in the store and never shown again.
+    pub profile_download: Option<ProfileDownload>,
     /// Not delivered before (RFC 3339).
     #[schema(format = DateTime)]
     pub not_before: Option<String>,
@@ -37,6 +39,33 @@ pub struct EuiccDataRequest {
     pub tags: Vec<String>,
 }
 
+/// A profile download (SGP.32 v1.2 3.2.3). Exactly one of `activationCode`, `defaultSmdp` and `smds` must be present.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ProfileDownload {
+    /// `1$<SM-DP+ address>$<matchingId>[$<SM-DP+ OID>[$1]]`, with or without `LPA:` before it.
+    #[schema(example = "1$smdp.example$MATCHING-ID")]
+    pub activation_code: Option<String>,
+    /// `true`: from the default SM-DP+ of the eUICC.
+    pub default_smdp: Option<bool>,
+    /// From where an SM-DS says.
+    pub smds: Option<Smds>,
+    /// The code that the SM-DP+ may ask for; only for an indirect download.
+    pub confirmation_code: Option<String>,
+    /// Who talks to the servers: `true` the eIM, `false` the IPA, `"auto"` (default) whoever the capabilities of the IPA
+    /// suggest.
+    #[schema(value_type = Option<Object>, example = json!("auto"))]
+    pub indirect: Option<serde_json::Value>,
+}
+
+/// An SM-DS.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Smds {
+    /// Its host name; absent for the root SM-DS of the eUICC.
+    pub address: Option<String>,
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -54,6 +83,9 @@ mod tests {
             json!({"psmo": [{"setDefaultDpAddress": {"defaultDpAddress": "dp.example"}}], "notBefore": "2026-01-01T00:00:00Z"}),
             json!({"eco": [{"addEim": {"eimId": "1.2", "counterValue": 1, "eimPublicKeyData": {"eimPublicKey": "AA=="}}}]}),
             json!({"eco": [{"updateEim": {"eimConfigurationData": "3000"}}, {"deleteEim": {"eimId": "1"}}, {"listEim": {}}]}),
+            json!({"profileDownload": {"activationCode": "1$a.example$X", "confirmationCode": "1", "indirect": "auto"}}),
+            json!({"profileDownload": {"defaultSmdp": true, "indirect": false}}),
+            json!({"profileDownload": {"smds": {"address": "smds.example"}, "indirect": true}}),
             json!({"euiccData": {"tags": ["BF20"]}, "label": "x", "validUntil": "2026-01-01T00:00:00Z"}),
         ] {
             serde_json::from_value::<NewOperation>(body).unwrap();

@@ -2,4 +2,5 @@
 
 pub(super) mod eim;
 pub(super) mod euiccs;
+pub(super) mod notifications;
 pub(super) mod operations;

@@ -25,6 +25,8 @@ pub struct DeviceDescription {
     pub tac: [u8; 4],
     /// IMEI, BCD.
     pub imei: Option<[u8; 8]>,
+    /// deviceCapabilities.
+    pub device_capabilities: DeviceCapabilities,
 }
 
 impl Default for DeviceDescription {
@@ -34,11 +36,44 @@ impl Default for DeviceDescription {
             ipa_supported_protocols: vec![0],
             tac: [0x35, 0x20, 0x99, 0x00],
             imei: Some([0x35, 0x20, 0x99, 0x00, 0x17, 0x61, 0x48, 0x1f]),
+            device_capabilities: DeviceCapabilities::default(),
         }
     }
 }
 
 impl DeviceDescription {
+    /// directRspServerCommunication: it downloads by itself.
+    pub const DIRECT_RSP_SERVER_COMMUNICATION: u32 = 0;
+    /// indirectRspServerCommunication: it downloads through the eIM.
+    pub const INDIRECT_RSP_SERVER_COMMUNICATION: u32 = 1;
+    /// eimDownloadDataHandling: the eIM keeps the download data.
+    pub const EIM_DOWNLOAD_DATA_HANDLING: u32 = 2;
+    /// eimCtxParams1Generation: the eIM makes ctxParams1.
+    pub const EIM_CTX_PARAMS1_GENERATION: u32 = 3;
+    /// eimProfileMetadataVerification: the eIM looks at the metadata.
+    pub const EIM_PROFILE_METADATA_VERIFICATION: u32 = 4;
+    /// minimizeEsipaBytes: compact forms both ways.
+    pub const MINIMIZE_ESIPA_BYTES: u32 = 5;
+
+    /// The same with these bits of ipaFeatures and no others.
+    #[must_use]
+    pub fn features(mut self, bits: &[u32]) -> Self {
+        self.ipa_features = bits.to_vec();
+        self
+    }
+
+    /// Whether this bit of ipaFeatures is set.
+    #[must_use]
+    pub fn has_feature(&self, bit: u32) -> bool {
+        self.ipa_features.contains(&bit)
+    }
+
+    /// CtxParams1 of this device, `A0 { 80 matchingId?, A1 deviceInfo }`.
+    pub(crate) fn ctx_params1(&self, matching_id: Option<&str>) -> Result<Vec<u8>, EuiccError> {
+        let matching_id = matching_id.map(|id| element(0x80, &[id.as_bytes()])).unwrap_or_default();
+        Ok(element(0xa0, &[&matching_id, &retagged(0xa1, &asn1::encode(&self.device_info())?)]))
+    }
+
     fn capabilities(&self) -> Option<IpaCapabilities> {
         Some(IpaCapabilities {
             ipa_features: IpaFeatures::of(self.ipa_features.iter().copied()).ok()?,
@@ -49,7 +84,7 @@ impl DeviceDescription {
     fn device_info(&self) -> DeviceInfo {
         DeviceInfo {
             tac: Octets::from_array(self.tac),
-            device_capabilities: DeviceCapabilities::default(),
+            device_capabilities: self.device_capabilities.clone(),
             imei: self.imei.map(Octets::from_array),
         }
     }

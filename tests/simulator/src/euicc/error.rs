@@ -11,6 +11,9 @@ pub enum EuiccError {
         /// What it should have been, an ASN.1 type name.
         expected: &'static str,
     },
+    /// The command is for a session that is not there.
+    #[error("there is no session in which a download was prepared")]
+    Session,
     /// The answer has no encoding: a mistake in the state that a test made.
     #[error("the answer can't be written: {0}")]
     Answer(#[from] EncodeError),

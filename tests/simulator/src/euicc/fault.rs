@@ -45,6 +45,20 @@ pub struct Faults {
     pub undefined_errors: bool,
     /// Does not say its token in unsigned errors.
     pub hide_token: bool,
+    /// euiccSignature1 does not verify.
+    pub wrong_euicc_signature1: bool,
+    /// euiccSignature2 does not verify.
+    pub wrong_euicc_signature2: bool,
+    /// euiccCancelSessionSignature does not verify.
+    pub wrong_cancel_signature: bool,
+    /// The Profile Installation Result is signed with a key that is nobody's.
+    pub pir_wrong_key: bool,
+    /// Answers AuthenticateServer with this authenticateErrorCode.
+    pub authenticate_error: Option<i64>,
+    /// Answers PrepareDownload with this downloadErrorCode.
+    pub prepare_error: Option<i64>,
+    /// Installs nothing, and says this bppCommandId and errorReason.
+    pub install_error: Option<(i64, i64)>,
 }
 
 impl Faults {

@@ -25,12 +25,13 @@ impl Euicc {
 
     pub(super) fn info2(&self) -> EUICCInfo2 {
         let forbidden = self.forbidden_profile_policy_rules.clone();
+        let [a, b, c, d] = u32::try_from(self.free_profile_bytes()).unwrap_or(u32::MAX).to_be_bytes();
         EUICCInfo2 {
             profile_version: version_type([2, 3, 1]),
             svn: version_type([2, 5, 0]),
             euicc_firmware_ver: version_type([1, 0, 0]),
             // 81 applications, 82 free non-volatile memory, 83 free volatile memory
-            ext_card_resource: OctetString::from_vec(vec![0x81, 1, 0, 0x82, 4, 0, 4, 0, 0, 0x83, 2, 0x20, 0]),
+            ext_card_resource: OctetString::from_vec(vec![0x81, 1, 0, 0x82, 4, a, b, c, d, 0x83, 2, 0x20, 0]),
             uicc_capability: UICCCapability::of([1, 2, 4, 31]).unwrap_or_default(),
             ts102241_version: None,
             globalplatform_version: Some(version_type([2, 3, 0])),

@@ -2,7 +2,7 @@
 //!
 //! All state is in memory, all signatures are deterministic: the same identity and the same calls give the same octets.
 //! It is written from the specification alone and shares no decision with the eIM. Profiles hold no data, there is no
-//! APDU level, and no profile is ever downloaded.
+//! APDU level; a download installs what its metadata says.
 
 mod association;
 mod data;
@@ -10,6 +10,7 @@ mod eco;
 mod error;
 mod fault;
 mod info;
+mod install;
 mod local;
 mod notification;
 mod package;
@@ -17,6 +18,8 @@ mod profile;
 mod psmo;
 mod request;
 mod result;
+mod rsp;
+mod rules;
 
 pub use association::Association;
 pub use data::DeviceDescription;
@@ -24,13 +27,15 @@ pub(crate) use data::data_error;
 pub use error::EuiccError;
 pub use fault::{Faults, UnsignedError};
 pub use local::MemoryReset;
-pub use notification::Notification;
-pub use profile::{Profile, ProfileClass};
+pub use notification::{Notification, NotificationKind};
+pub use profile::{NotificationTarget, Profile, ProfileClass};
 pub use result::StoredResult;
+pub(crate) use rsp::NOW;
 
 use crate::pki::EuiccIdentity;
 use eim_core::asn1::{PprIds, ProfilePolicyAuthorisationRule};
 use eim_core::ids::{AssociationToken, Eid, Iccid};
+use std::sync::Arc;
 
 /// What an eUICC has room for, and what it is able to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,11 +50,21 @@ pub struct Limits {
     pub rollback: bool,
     /// Whether immediate enabling is there; otherwise configuring it gives commandError(7).
     pub immediate_enable: bool,
+    /// Room for the elements of all profiles together, octets; what exceeds it is refused with errorReason
+    /// installFailedDueToInsufficientMemoryForProfile(10).
+    pub profile_bytes: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { package_bytes: 64 * 1024, result_bytes: 64 * 1024, eims: 4, rollback: true, immediate_enable: true }
+        Self {
+            package_bytes: 64 * 1024,
+            result_bytes: 64 * 1024,
+            eims: 4,
+            rollback: true,
+            immediate_enable: true,
+            profile_bytes: 1024 * 1024,
+        }
     }
 }
 
@@ -91,6 +106,12 @@ pub struct Euicc {
     return_from_fallback: Option<Option<Iccid>>,
     last_answer: Option<Vec<u8>>,
     ecall_active: bool,
+    trusted_cis: Vec<Arc<[u8]>>,
+    /// How many sessions were begun.
+    sessions: u64,
+    session: Option<rsp::RspSession>,
+    /// Keys that a server may have bound a package to that was not installed.
+    one_time_keys: Vec<rsp::OneTimeKey>,
     /// Default SM-DP+ address.
     pub default_dp_address: Option<String>,
     /// Root SM-DS address.
@@ -127,6 +148,10 @@ impl Euicc {
             return_from_fallback: None,
             last_answer: None,
             ecall_active: false,
+            trusted_cis: Vec::new(),
+            sessions: 0,
+            session: None,
+            one_time_keys: Vec::new(),
             default_dp_address: None,
             root_smds_address: Some("rootsmds.example".to_owned()),
             immediate_enable: ImmediateEnable::default(),

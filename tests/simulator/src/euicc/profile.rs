@@ -1,6 +1,8 @@
 //! A profile as the eUICC sees it from outside: names, state, rules.
 
-use eim_core::asn1::{NotificationConfigurationInformation, NotificationEvent, Octets, PprIds, ProfileInfo, Text};
+use eim_core::asn1::{
+    NotificationConfigurationInformation, NotificationEvent, Octets, OperatorId, PprIds, ProfileInfo, Text,
+};
 use eim_core::ids::Iccid;
 
 /// profileClass.
@@ -24,6 +26,15 @@ impl ProfileClass {
             Self::Operational => 2,
         }
     }
+}
+
+/// Who is told what about a profile.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotificationTarget {
+    /// notificationInstall(0), notificationEnable(1), notificationDisable(2), notificationDelete(3).
+    pub events: Vec<u32>,
+    /// notificationAddress.
+    pub address: String,
 }
 
 /// One profile.
@@ -53,8 +64,12 @@ pub struct Profile {
     pub fallback_attribute: bool,
     /// Is an Emergency Profile.
     pub ecall: bool,
-    /// Where notifications about it go; without one there are none.
-    pub notification_address: Option<String>,
+    /// Where notifications about it go.
+    pub notification_targets: Vec<NotificationTarget>,
+    /// profileOwner.
+    pub owner: Option<OperatorId>,
+    /// How much room its profile elements take, octets.
+    pub size: usize,
     /// Whether it was on the card from the beginning (test profiles, for memory reset).
     pub preloaded: bool,
 }
@@ -78,7 +93,9 @@ impl Profile {
             fallback_allowed: false,
             fallback_attribute: false,
             ecall: false,
-            notification_address: None,
+            notification_targets: Vec::new(),
+            owner: None,
+            size: 0,
             preloaded: false,
         }
     }
@@ -97,10 +114,16 @@ impl Profile {
         self
     }
 
-    /// The same, with notifications to this SM-DP+.
+    /// The same, with notifications of every event to this SM-DP+, too.
     #[must_use]
-    pub fn notifying(mut self, address: &str) -> Self {
-        self.notification_address = Some(address.to_owned());
+    pub fn notifying(self, address: &str) -> Self {
+        self.notifying_of(&[0, 1, 2, 3], address)
+    }
+
+    /// The same, with notifications of these events to this address, too.
+    #[must_use]
+    pub fn notifying_of(mut self, events: &[u32], address: &str) -> Self {
+        self.notification_targets.push(NotificationTarget { events: events.to_vec(), address: address.to_owned() });
         self
     }
 
@@ -128,16 +151,9 @@ impl Profile {
             icon_type: None,
             icon: None,
             profile_class: wanted(0x95).then_some(self.class.number()),
-            notification_configuration_info: self.notification_address.as_ref().filter(|_| wanted(0xb6)).and_then(
-                |address| {
-                    let events = NotificationEvent::of(0..4).ok()?;
-                    Some(vec![NotificationConfigurationInformation {
-                        profile_management_operation: events,
-                        notification_address: address.clone(),
-                    }])
-                },
-            ),
-            profile_owner: None,
+            notification_configuration_info: Some(self.configuration())
+                .filter(|configuration| wanted(0xb6) && !configuration.is_empty()),
+            profile_owner: self.owner.clone().filter(|_| wanted(0xb7)),
             dp_proprietary_data: None,
             profile_policy_rules: if wanted(0x99) && (self.ppr1 || self.ppr2) { PprIds::of(rules).ok() } else { None },
             service_specific_data_stored_in_euicc: None,
@@ -145,5 +161,14 @@ impl Profile {
             fallback_attribute: wanted(0x9f26) && self.fallback_attribute,
             fallback_allowed: (wanted(0x9f67) && self.fallback_allowed).then_some(true),
         }
+    }
+    fn configuration(&self) -> Vec<NotificationConfigurationInformation> {
+        let entry = |target: &NotificationTarget| {
+            Some(NotificationConfigurationInformation {
+                profile_management_operation: NotificationEvent::of(target.events.iter().copied()).ok()?,
+                notification_address: target.address.clone(),
+            })
+        };
+        self.notification_targets.iter().filter_map(entry).collect()
     }
 }

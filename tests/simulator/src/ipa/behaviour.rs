@@ -1,5 +1,6 @@
 //! What an IPA may do differently from the next one, and wrong.
 
+use super::download::{DownloadMode, DownloadOptions};
 use crate::euicc::DeviceDescription;
 use eim_core::ids::Eid;
 
@@ -58,6 +59,10 @@ pub struct Behaviour {
     pub lose_result: bool,
     /// Acknowledgements are not carried out; the eUICC keeps what it should forget.
     pub lose_acknowledgement: bool,
+    /// What becomes of download triggers.
+    pub download: DownloadMode,
+    /// How downloads go.
+    pub download_options: DownloadOptions,
     /// What it says about itself and the device.
     pub device: DeviceDescription,
 }

@@ -40,7 +40,7 @@ impl std::str::FromStr for Binding {
     }
 }
 
-/// The functions that an IPA without downloads calls.
+/// The functions that an IPA calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Function {
     /// getEimPackage.
@@ -49,9 +49,30 @@ pub enum Function {
     ProvideEimPackageResult,
     /// handleNotification.
     HandleNotification,
+    /// initiateAuthentication.
+    InitiateAuthentication,
+    /// authenticateClient.
+    AuthenticateClient,
+    /// getBoundProfilePackage.
+    GetBoundProfilePackage,
+    /// cancelSession.
+    CancelSession,
 }
 
 impl Function {
+    /// Its name in ES9+ and ES11, where there is one of that name.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::GetEimPackage => "getEimPackage",
+            Self::ProvideEimPackageResult => "provideEimPackageResult",
+            Self::HandleNotification => "handleNotification",
+            Self::InitiateAuthentication => "initiateAuthentication",
+            Self::AuthenticateClient => "authenticateClient",
+            Self::GetBoundProfilePackage => "getBoundProfilePackage",
+            Self::CancelSession => "cancelSession",
+        }
+    }
+
     /// The path in a binding.
     #[must_use]
     pub const fn path(self, binding: Binding) -> &'static str {
@@ -60,6 +81,10 @@ impl Function {
             (Binding::Json, Self::GetEimPackage) => "/gsma/rsp2/esipa/getEimPackage",
             (Binding::Json, Self::ProvideEimPackageResult) => "/gsma/rsp2/esipa/provideEimPackageResult",
             (Binding::Json, Self::HandleNotification) => "/gsma/rsp2/esipa/handleNotification",
+            (Binding::Json, Self::InitiateAuthentication) => "/gsma/rsp2/esipa/initiateAuthentication",
+            (Binding::Json, Self::AuthenticateClient) => "/gsma/rsp2/esipa/authenticateClient",
+            (Binding::Json, Self::GetBoundProfilePackage) => "/gsma/rsp2/esipa/getBoundProfilePackage",
+            (Binding::Json, Self::CancelSession) => "/gsma/rsp2/esipa/cancelSession",
         }
     }
 }
@@ -246,6 +271,6 @@ fn octets(value: &Value) -> Option<Vec<u8>> {
     STANDARD.decode(value.as_str()?).ok()
 }
 
-fn json(members: Map<String, Value>) -> Vec<u8> {
+pub(super) fn json(members: Map<String, Value>) -> Vec<u8> {
     Value::Object(members).to_string().into_bytes()
 }

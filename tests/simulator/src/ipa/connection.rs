@@ -5,7 +5,10 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
+use std::net::SocketAddr;
+use std::sync::Arc;
 use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 use tokio_rustls::TlsConnector;
@@ -51,15 +54,15 @@ impl Drop for Connection {
 
 impl Connection {
     pub async fn open(config: &IpaConfig) -> Result<Self, IpaError> {
-        let address = config.address;
+        Self::open_to(config.address, &config.server_name, config.tls.clone()).await
+    }
+
+    /// Connects to this address, to a server of this name.
+    pub async fn open_to(address: SocketAddr, host: &str, tls: Arc<ClientConfig>) -> Result<Self, IpaError> {
         let tcp = TcpStream::connect(address).await.map_err(|cause| IpaError::Connect { address, cause })?;
         tcp.set_nodelay(true).map_err(|cause| IpaError::Connect { address, cause })?;
-        let name =
-            ServerName::try_from(config.server_name.clone()).map_err(|error| IpaError::Tls(error.to_string()))?;
-        let tls = TlsConnector::from(config.tls.clone())
-            .connect(name, tcp)
-            .await
-            .map_err(|error| IpaError::Tls(error.to_string()))?;
+        let name = ServerName::try_from(host.to_owned()).map_err(|error| IpaError::Tls(error.to_string()))?;
+        let tls = TlsConnector::from(tls).connect(name, tcp).await.map_err(|error| IpaError::Tls(error.to_string()))?;
         let (sender, connection) = http1::handshake(TokioIo::new(tls)).await.map_err(http)?;
         // an error of the connection is seen by the request that waits on it
         let driver = tokio::spawn(async move { drop(connection.await) }).abort_handle();

@@ -2,12 +2,15 @@
 //! and brings back what the eUICC says.
 //!
 //! It follows no redirect, trusts only the certificates it was given, and never sleeps unless a retry policy asks for
-//! it. Downloads are answered with an error.
+//! it. Downloads are refused unless the behaviour says which way they go.
 
 mod behaviour;
 mod binding;
+mod config;
 mod connection;
+mod download;
 mod error;
+mod es9;
 mod outcome;
 mod session;
 mod tls;
@@ -15,8 +18,14 @@ mod tls;
 pub use behaviour::{Behaviour, DataRequests, Delivery, EidInResult};
 pub use binding::{Binding, Function, Package, get_eim_package};
 pub(crate) use binding::{is_idle_response, provide_eim_package_result, read_answer, read_package};
+pub use config::{IpaConfig, PollOptions};
 pub use connection::Exchange;
+pub use download::{
+    Cancellation, Compact, ConfirmationCode, CtxParams1Source, DownloadError, DownloadMode, DownloadOptions,
+    DownloadOutcome, DownloadStep, SmdpAddress,
+};
 pub use error::IpaError;
+pub use es9::Es9Config;
 pub use outcome::{Answer, PollOutcome};
 pub use session::{Retry, Session, SessionOptions};
 pub use tls::{TlsVersions, client_config};
@@ -24,81 +33,9 @@ pub use tls::{TlsVersions, client_config};
 use crate::euicc::{Euicc, data_error};
 use crate::tlv::{Tlv, element, integer};
 use connection::Connection;
-use eim_core::ids::{Eid, Plmn};
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Duration;
-
-/// Where the eIM is and how to talk to it. Clones share the TLS configuration, and with it resumable sessions.
-#[derive(Debug, Clone)]
-pub struct IpaConfig {
-    /// Where to connect.
-    pub address: SocketAddr,
-    /// The host name: SNI, Host header, and what the certificate must be valid for.
-    pub server_name: String,
-    /// Which binding.
-    pub binding: Binding,
-    /// TLS versions and trusted certificates.
-    pub tls: Arc<rustls::ClientConfig>,
-    /// X-Admin-Protocol.
-    pub admin_protocol: String,
-    /// User-Agent.
-    pub user_agent: String,
-    /// How long one exchange may take, connecting included.
-    pub timeout: Duration,
-    /// The eimId of the eIM, for eUICCs with several; without it the first association is meant.
-    pub eim_id: Option<String>,
-}
-
-impl IpaConfig {
-    /// A configuration with the headers of a usual IPA and both TLS versions.
-    ///
-    /// # Errors
-    /// [`IpaError::Tls`] when none of the certificates (DER) can be trusted.
-    pub fn new(
-        address: SocketAddr,
-        server_name: &str,
-        trusted: &[Vec<u8>],
-        binding: Binding,
-    ) -> Result<Self, IpaError> {
-        Ok(Self {
-            address,
-            server_name: server_name.to_owned(),
-            binding,
-            tls: client_config(trusted, TlsVersions::Both)?,
-            admin_protocol: "gsma/rsp/v2.1.0".to_owned(),
-            user_agent: "gsma-rsp-ipad".to_owned(),
-            timeout: Duration::from_secs(30),
-            eim_id: None,
-        })
-    }
-
-    /// The same with the other binding.
-    #[must_use]
-    pub const fn binding(mut self, binding: Binding) -> Self {
-        self.binding = binding;
-        self
-    }
-}
-
-/// What a poll says beside the EID.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct PollOptions {
-    /// notifyStateChange.
-    pub notify_state_change: bool,
-    /// stateChangeCause.
-    pub cause: Option<i64>,
-    /// rPLMN.
-    pub r_plmn: Option<Plmn>,
-}
-
-impl PollOptions {
-    /// notifyStateChange with this cause.
-    #[must_use]
-    pub const fn state_change(cause: i64) -> Self {
-        Self { notify_state_change: true, cause: Some(cause), r_plmn: None }
-    }
-}
+use download::Report;
+use eim_core::ids::Eid;
+use es9::Es9Client;
 
 /// One IPA with at most one connection, which it keeps alive.
 #[derive(Debug)]
@@ -108,6 +45,8 @@ pub struct Ipa {
     last_exchange: Option<Exchange>,
     /// A body that the eIM did not take yet.
     undelivered: Option<(Function, Vec<u8>)>,
+    servers: Option<Es9Client>,
+    last_download: Option<DownloadOutcome>,
     /// What it does differently.
     pub behaviour: Behaviour,
 }
@@ -116,7 +55,15 @@ impl Ipa {
     /// An IPA that is not connected yet.
     #[must_use]
     pub fn new(config: IpaConfig) -> Self {
-        Self { config, connection: None, last_exchange: None, undelivered: None, behaviour: Behaviour::default() }
+        Self {
+            config,
+            connection: None,
+            last_exchange: None,
+            undelivered: None,
+            servers: None,
+            last_download: None,
+            behaviour: Behaviour::default(),
+        }
     }
 
     /// How it reaches the eIM.
@@ -129,11 +76,19 @@ impl Ipa {
     pub fn reconfigure(&mut self, config: IpaConfig) {
         self.config = config;
         self.connection = None;
+        self.servers = None;
     }
 
     /// Hangs up; the next exchange connects again.
     pub fn disconnect(&mut self) {
         self.connection = None;
+        self.servers = None;
+    }
+
+    /// What came of the last trigger; `None` when it was refused, or there was none.
+    #[must_use]
+    pub const fn last_download(&self) -> Option<&DownloadOutcome> {
+        self.last_download.as_ref()
     }
 
     /// The last request and its response, as sent and received.
@@ -162,16 +117,23 @@ impl Ipa {
     pub async fn poll_once(&mut self, euicc: &mut Euicc, options: &PollOptions) -> Result<PollOutcome, IpaError> {
         let response = self.get_eim_package_raw(&euicc.eid(), options).await?;
         let package = binding::read_package(self.config.binding, &response)?;
-        let result = match &package {
-            Package::Error(_) => None,
-            Package::EuiccPackage(request) => Some(self.execute(euicc, request)?),
-            Package::IpaEuiccData(request) => self.collect(euicc, request)?,
-            Package::DownloadTrigger(request) => Some(refuse_download(request)),
-        };
-        let mut outcome = PollOutcome { package, response, result, answer: None, removed: Vec::new() };
+        let mut report = Report::default();
+        match &package {
+            Package::Error(_) => {}
+            Package::EuiccPackage(request) => report.result = Some(self.execute(euicc, request)?),
+            Package::IpaEuiccData(request) => report.result = self.collect(euicc, request)?,
+            Package::DownloadTrigger(request) => report = self.download(euicc, request).await?,
+        }
+        let Report { result, answer, removed, delivered_by_result } = report;
+        let mut outcome = PollOutcome { package, response, result, answer, removed };
         if let Some(result) = outcome.result.clone().filter(|_| !self.behaviour.lose_result) {
             let answer = self.deliver(&euicc.eid(), &result).await?;
-            outcome.removed = self.remove_acknowledged(euicc, &answer);
+            outcome.removed.extend(self.remove_acknowledged(euicc, &answer));
+            if let Some(number) = delivered_by_result.filter(|_| !matches!(answer, Answer::Error(_)))
+                && euicc.remove_notification(number)
+            {
+                outcome.removed.push(number);
+            }
             outcome.answer = Some(answer);
         }
         Ok(outcome)
@@ -251,7 +213,8 @@ impl Ipa {
     pub async fn deliver_notifications(&mut self, euicc: &mut Euicc) -> Result<usize, IpaError> {
         let waiting = euicc.notifications().to_vec();
         for notification in &waiting {
-            let body = binding::handle_notification(self.config.binding, &notification.octets);
+            let octets = self.notification_form(&euicc.eid(), &notification.octets);
+            let body = binding::handle_notification(self.config.binding, &octets);
             match self.call(Function::HandleNotification, body).await? {
                 (204, _) => drop(euicc.remove_notification(notification.seq_number)),
                 (status, _) => return Err(IpaError::Status { status }),
@@ -304,7 +267,9 @@ impl Ipa {
             result = Euicc::rollback_result(&response).unwrap_or(result);
         }
         if self.behaviour.with_notifications && !euicc.notifications().is_empty() {
-            let list: Vec<u8> = euicc.notifications().iter().flat_map(|found| found.octets.iter().copied()).collect();
+            let eid = euicc.eid();
+            let list: Vec<u8> =
+                euicc.notifications().iter().flat_map(|found| self.notification_form(&eid, &found.octets)).collect();
             result = element(0x30, &[&result, &element(0xa0, &[&list])]);
         }
         Ok(result)
@@ -320,6 +285,30 @@ impl Ipa {
             DataRequests::Error(code) => Some(data_error(transaction.as_deref(), code)),
             DataRequests::Ignore => None,
         })
+    }
+
+    /// A notification, compact if the behaviour says so.
+    fn notification_form(&self, eid: &Eid, notification: &[u8]) -> Vec<u8> {
+        match self.behaviour.download_options.compact {
+            Compact::No => notification.to_vec(),
+            _ => download::compact_notification(notification, eid),
+        }
+    }
+
+    /// Calls a function of an RSP server.
+    async fn call_server(
+        &mut self,
+        address: &str,
+        function: Function,
+        body: Vec<u8>,
+    ) -> Result<(u16, Vec<u8>), IpaError> {
+        let config = self.config.es9.clone().ok_or(IpaError::Tls("no RSP server is trusted".to_owned()))?;
+        let client = match self.servers.take() {
+            Some(client) => client,
+            None => Es9Client::new(config)?,
+        };
+        let exchange = self.servers.insert(client).call(address, function.name(), body, self.config.timeout).await?;
+        Ok((exchange.status, exchange.response))
     }
 
     fn remove_acknowledged(&self, euicc: &mut Euicc, answer: &Answer) -> Vec<i64> {
@@ -386,13 +375,6 @@ impl Ipa {
         self.connection = Some(connection);
         Ok(exchange)
     }
-}
-
-/// `BF54 { 82 tx?, 30 { 80 undefinedError(127) } }`.
-fn refuse_download(request: &[u8]) -> Vec<u8> {
-    let transaction = Tlv::only(request).and_then(|request| request.child(0x82));
-    let error = element(0x30, &[&integer(0x80, 127)]);
-    element(0xbf54, &[transaction.map_or(&[][..], |tlv| tlv.octets), &error])
 }
 
 /// The same data without A5 and A6.

@@ -7,8 +7,13 @@ use sha2::{Digest, Sha256};
 const ECDSA_WITH_SHA256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02];
 /// 2.23.146.1.2.1; the role follows as one more arc.
 const ROLES: [u8; 6] = [0x67, 0x81, 0x12, 0x01, 0x02, 0x01];
+/// 1.3.6.1.5.5.7.3; serverAuth(1) or clientAuth(2) follows.
+const PURPOSES: [u8; 7] = [0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03];
 const NOT_BEFORE: &[u8] = b"240101000000Z";
-const NOT_AFTER: &[u8] = b"20590101000000Z";
+/// When certificates end, if nothing else is asked for.
+pub(super) const NOT_AFTER: &[u8] = b"20590101000000Z";
+/// The end of a certificate that has expired: before the reference time of the tests, 2026-01-01.
+pub(super) const EXPIRED: &[u8] = b"250101000000Z";
 
 /// The key identifier of a key: the first 20 octets of the SHA-256 of its point.
 pub(super) fn key_id(key: &SigningKey) -> Vec<u8> {
@@ -43,12 +48,15 @@ pub(super) struct Contents<'a> {
     pub subject_key: &'a SigningKey,
     pub issuer_key: &'a SigningKey,
     pub extensions: &'a [Vec<u8>],
+    /// UTCTime (13 octets) or GeneralizedTime (15 octets).
+    pub not_after: &'a [u8],
 }
 
 /// Writes and signs a certificate; the signature is deterministic.
 pub(super) fn certificate(contents: &Contents<'_>) -> Vec<u8> {
     let algorithm = element(0x30, &[&element(0x06, &[ECDSA_WITH_SHA256])]);
-    let validity = element(0x30, &[&element(0x17, &[NOT_BEFORE]), &element(0x18, &[NOT_AFTER])]);
+    let end_tag = if contents.not_after.len() == 13 { 0x17 } else { 0x18 };
+    let validity = element(0x30, &[&element(0x17, &[NOT_BEFORE]), &element(end_tag, &[contents.not_after])]);
     let extensions = element(0xa3, &[&element(0x30, &[&contents.extensions.concat()])]);
     let tbs = element(
         0x30,
@@ -114,10 +122,18 @@ pub(super) fn key_usage_digital_signature() -> Vec<u8> {
     extension(0x0f, true, &element(0x03, &[&[7, 0x80]]))
 }
 
-/// certificatePolicies with the role 2.23.146.1.2.1.`role`.
+/// certificatePolicies with the role 2.23.146.1.2.1.`role`, critical.
 pub(super) fn role(role: u8) -> Vec<u8> {
-    let oid = element(0x06, &[&ROLES, &[role]]);
-    extension(0x20, true, &element(0x30, &[&element(0x30, &[&oid])]))
+    extension(0x20, true, &policies(role))
+}
+
+/// The same, not critical: so that TLS libraries, which do not know the role, take the certificate.
+pub(super) fn tls_role(role: u8) -> Vec<u8> {
+    extension(0x20, false, &policies(role))
+}
+
+fn policies(role: u8) -> Vec<u8> {
+    element(0x30, &[&element(0x30, &[&element(0x06, &[&ROLES, &[role]])])])
 }
 
 pub(super) fn basic_constraints_ca(path_len: Option<i64>) -> Vec<u8> {
@@ -138,13 +154,24 @@ pub(super) fn registered_id(arc: u8) -> Vec<u8> {
     extension(0x11, false, &element(0x30, &[&element(0x88, &[&[0x88, 0x37, arc]])]))
 }
 
+/// extendedKeyUsage serverAuth and clientAuth, critical.
+pub(super) fn tls_purposes() -> Vec<u8> {
+    let purpose = |arc: u8| element(0x06, &[&PURPOSES, &[arc]]);
+    extension(0x25, true, &element(0x30, &[&purpose(1), &purpose(2)]))
+}
+
+/// subjectAltName dNSName, where there is one, and registeredID with these content octets.
+pub(super) fn server_names(host: Option<&str>, oid: &[u8]) -> Vec<u8> {
+    let dns = host.map(|host| element(0x82, &[host.as_bytes()])).unwrap_or_default();
+    extension(0x11, false, &element(0x30, &[&dns, &element(0x88, &[oid])]))
+}
+
 /// A self-signed certificate for a TLS server under this host name (and 127.0.0.1), to be trusted as it is.
 #[must_use]
 pub fn self_signed_tls(key: &SigningKey, host: &str) -> Vec<u8> {
     let subject = name(&[(COMMON_NAME.0, COMMON_NAME.1, "eIM simulator TLS")]);
     let names = element(0x30, &[&element(0x82, &[host.as_bytes()]), &element(0x87, &[&[127, 0, 0, 1]])]);
-    // serverAuth, 1.3.6.1.5.5.7.3.1
-    let purpose = element(0x30, &[&element(0x06, &[&[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x01]])]);
+    let purpose = element(0x30, &[&element(0x06, &[&PURPOSES, &[1]])]);
     let extensions = [
         subject_key_id(key),
         key_usage_digital_signature(),
@@ -157,5 +184,6 @@ pub fn self_signed_tls(key: &SigningKey, host: &str) -> Vec<u8> {
         subject_key: key,
         issuer_key: key,
         extensions: &extensions,
+        not_after: NOT_AFTER,
     })
 }

@@ -7,7 +7,7 @@ mod fleet_pki;
 mod test_pki;
 
 pub use certificate::{self_signed_tls, signature_to_der};
-pub use fleet_pki::FleetPki;
+pub use fleet_pki::{FleetPki, ServerCertificateFault, ServerCertificateRole, ServerIdentity};
 pub use test_pki::TestPki;
 
 use eim_core::ids::Eid;
@@ -49,6 +49,12 @@ pub enum PkiError {
         name: String,
         /// Why.
         cause: KeyError,
+    },
+    /// A text is no object identifier in dotted form.
+    #[error("not an object identifier: {text}")]
+    Oid {
+        /// The text.
+        text: String,
     },
     /// A certificate file holds no usable certificate.
     #[error("can't use the certificate {name}: {cause}")]

@@ -1,0 +1,37 @@
+//! The profile download trigger (SGP.32 v1.2 2.11.1.3): made from the order and its sealed secrets each time, with the
+//! same eimTransactionId, so that the same octets go out again.
+
+use crate::Eim;
+use crate::asn1::{ProfileDownloadTriggerRequest, TransactionId};
+use crate::domain::{Capabilities, Operation, OperationError, Secrets, Work, download};
+use crate::ids::{EimTransactionId, OperationId};
+
+/// The trigger of an operation, noted as delivered now. `None` when it can't be made; then the operation has ended.
+pub(super) fn deliver(work: &mut Work, id: OperationId, eim: &Eim) -> Option<ProfileDownloadTriggerRequest> {
+    let operation = work.operation(id)?;
+    if operation.eim_transaction_id.is_none() {
+        let random: [u8; 16] = eim.entropy().octets();
+        operation.eim_transaction_id = EimTransactionId::from_octets(&random).ok();
+    }
+    let operation = operation.clone();
+    let capabilities = work.state.euicc.capabilities.clone();
+    let trigger = secrets(&operation, eim).and_then(|secrets| {
+        let transaction = TransactionId::new(operation.eim_transaction_id.as_ref()?.octets()).ok();
+        download::order(&operation)?.trigger(&secrets, Capabilities(capabilities.as_ref()), transaction)
+    });
+    download::delivered(work, id);
+    if trigger.is_none() {
+        tracing::error!(operation = %id, "the activation code of a download can't be read");
+        let message = "The stored activation code can't be read with the key in secrets.key. Put the right key back and \
+                       ask for the download again.";
+        download::fail(work, id, OperationError::named("secretUnreadable", message));
+    }
+    trigger
+}
+
+/// The secrets of an operation; empty ones where it has none. `None` when they can't be opened.
+pub(super) fn secrets(operation: &Operation, eim: &Eim) -> Option<Secrets> {
+    let Some(sealed) = &operation.secret else { return Some(Secrets::default()) };
+    let opened = eim.sealing().open(sealed, operation.id.to_string().as_bytes()).ok()?;
+    Secrets::from_octets(&opened)
+}

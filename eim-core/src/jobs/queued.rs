@@ -1,0 +1,75 @@
+//! Jobs that are rows: written with what causes them, handed out to whoever may run them, and run under a lease.
+
+use super::forward_notifications;
+use crate::Eim;
+use crate::ports::RspTransport;
+use crate::store::StoreError;
+use std::time::Duration;
+
+/// How long a lease lasts; a worker that dies holds a job up for so long.
+pub(super) const LEASE_MS: i64 = 60_000;
+/// How many jobs are handed out together.
+const HANDED_OUT: i64 = 256;
+
+/// Every kind of job.
+pub const KINDS: [&str; 1] = [forward_notifications::KIND];
+
+/// What is left after a job was run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JobRun {
+    /// Nothing now.
+    Done,
+    /// It is due after this time.
+    Later {
+        /// At least a millisecond.
+        after: Duration,
+    },
+}
+
+impl JobRun {
+    pub(super) fn later(ms: i64) -> Self {
+        Self::Later { after: Duration::from_millis(u64::try_from(ms).unwrap_or_default().max(1)) }
+    }
+}
+
+/// The jobs that are due and that nobody was told of: kind and key.
+///
+/// # Errors
+/// When the store fails.
+pub async fn due(eim: &Eim) -> Result<Vec<(String, String)>, StoreError> {
+    eim.store().due_jobs(eim.clock().now_ms(), HANDED_OUT).await
+}
+
+/// Notes that somebody was told of these jobs; for so long nobody else need be.
+///
+/// # Errors
+/// When the store fails.
+pub async fn handed_out(jobs: Vec<(String, String)>, grace_ms: i64, eim: &Eim) -> Result<(), StoreError> {
+    if grace_ms == 0 {
+        return Ok(());
+    }
+    let until = eim.clock().now_ms() + grace_ms;
+    eim.store().hand_out_jobs(jobs, until).await
+}
+
+/// Runs a job that somebody was told of, unless somebody else does. `owner` names this worker; for `grace_ms` after a job is
+/// due again, whoever was told of it is expected to come.
+///
+/// # Errors
+/// When the store fails; the job is run again after its lease.
+pub async fn run(
+    kind: &str,
+    key: &str,
+    owner: &str,
+    outbound: &dyn RspTransport,
+    grace_ms: i64,
+    eim: &Eim,
+) -> Result<JobRun, StoreError> {
+    if kind != forward_notifications::KIND {
+        tracing::warn!(kind, "a job of a kind that this version does not know is left alone");
+        return Ok(JobRun::Done);
+    }
+    let done = forward_notifications::run(key, owner, outbound, grace_ms, eim).await;
+    super::count("forward_notifications", &done, eim);
+    done
+}

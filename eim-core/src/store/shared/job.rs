@@ -1,0 +1,155 @@
+//! Jobs: rows that say that something has to be done, written with what causes them. Whoever runs one leases it.
+
+use super::Connection;
+use crate::ids::TenantId;
+use crate::store::schema::jobs;
+use crate::store::{JobEnd, JobLease, Leased, StoreError};
+use diesel::prelude::*;
+
+/// Makes sure that a job is there. One that is there learns that something came: it does not end without another look,
+/// and it is due at once unless it waits because it failed.
+pub(super) fn ensure_job(
+    conn: &mut Connection,
+    kind: &str,
+    key: &str,
+    tenant: TenantId,
+    now: i64,
+) -> Result<(), StoreError> {
+    diesel::insert_into(jobs::table)
+        .values((
+            jobs::tenant_id.eq(tenant.value()),
+            jobs::kind.eq(kind),
+            jobs::key.eq(key),
+            jobs::version.eq(0),
+            jobs::attempts.eq(0),
+            jobs::run_at.eq(now),
+            jobs::handed_until.eq(0),
+            jobs::created_at.eq(now),
+        ))
+        .on_conflict((jobs::tenant_id, jobs::kind, jobs::key))
+        .do_update()
+        .set(jobs::version.eq(jobs::version + 1))
+        .execute(conn)?;
+    let waiting = jobs::table
+        .filter(jobs::tenant_id.eq(tenant.value()).and(jobs::kind.eq(kind)).and(jobs::key.eq(key)))
+        .filter(jobs::attempts.eq(0).and(jobs::run_at.gt(now)));
+    diesel::update(waiting).set((jobs::run_at.eq(now), jobs::handed_until.eq(0))).execute(conn)?;
+    Ok(())
+}
+
+pub(in crate::store) fn due_jobs(
+    conn: &mut Connection,
+    now: i64,
+    limit: i64,
+) -> Result<Vec<(String, String)>, StoreError> {
+    Ok(jobs::table
+        .filter(jobs::run_at.le(now).and(jobs::handed_until.le(now)))
+        .filter(jobs::lease_until.is_null().or(jobs::lease_until.lt(now)))
+        .order(jobs::run_at)
+        .limit(limit)
+        .select((jobs::kind, jobs::key))
+        .load(conn)?)
+}
+
+pub(in crate::store) fn hand_out_jobs(
+    conn: &mut Connection,
+    handed: &[(String, String)],
+    until: i64,
+    tenant: TenantId,
+) -> Result<(), StoreError> {
+    for (kind, key) in handed {
+        let job = jobs::table
+            .filter(jobs::tenant_id.eq(tenant.value()).and(jobs::kind.eq(kind)).and(jobs::key.eq(key)))
+            .filter(jobs::handed_until.lt(until));
+        diesel::update(job).set(jobs::handed_until.eq(until)).execute(conn)?;
+    }
+    Ok(())
+}
+
+#[allow(clippy::too_many_arguments, reason = "a name, an owner and two times")]
+pub(in crate::store) fn lease_job(
+    conn: &mut Connection,
+    kind: &str,
+    key: &str,
+    owner: &str,
+    now: i64,
+    until: i64,
+    tenant: TenantId,
+) -> Result<Leased, StoreError> {
+    let found: Option<(i64, i64, i64, i64)> = jobs::table
+        .filter(jobs::tenant_id.eq(tenant.value()).and(jobs::kind.eq(kind)).and(jobs::key.eq(key)))
+        .select((jobs::seq, jobs::version, jobs::attempts, jobs::run_at))
+        .first(conn)
+        .optional()?;
+    let Some((seq, version, attempts, run_at)) = found else { return Ok(Leased::No) };
+    if run_at > now {
+        return Ok(Leased::NotDue { run_at });
+    }
+    // The version is part of the condition, so what is done from here on counts for at least that version.
+    let free = jobs::table
+        .filter(jobs::seq.eq(seq).and(jobs::version.eq(version)))
+        .filter(jobs::lease_until.is_null().or(jobs::lease_until.lt(now)));
+    let taken = diesel::update(free).set((jobs::lease_until.eq(until), jobs::lease_owner.eq(owner))).execute(conn)?;
+    Ok(if taken == 1 { Leased::Yes(JobLease { seq, version, attempts }) } else { Leased::No })
+}
+
+pub(in crate::store) fn renew_job(
+    conn: &mut Connection,
+    lease: &JobLease,
+    owner: &str,
+    until: i64,
+) -> Result<bool, StoreError> {
+    let mine = jobs::table.filter(jobs::seq.eq(lease.seq).and(jobs::lease_owner.eq(owner)));
+    Ok(diesel::update(mine).set(jobs::lease_until.eq(until)).execute(conn)? == 1)
+}
+
+pub(in crate::store) fn finish_job(
+    conn: &mut Connection,
+    lease: &JobLease,
+    owner: &str,
+    end: &JobEnd,
+    grace: i64,
+    now: i64,
+) -> Result<bool, StoreError> {
+    let mine = || jobs::table.filter(jobs::seq.eq(lease.seq).and(jobs::lease_owner.eq(owner)));
+    let free = (jobs::lease_until.eq(None::<i64>), jobs::lease_owner.eq(None::<String>));
+    if let JobEnd::Failed { run_at, error } = end {
+        diesel::update(mine())
+            .set((
+                free,
+                jobs::attempts.eq(jobs::attempts + 1),
+                jobs::run_at.eq(*run_at),
+                jobs::handed_until.eq(*run_at + grace),
+                jobs::last_error.eq(error.as_str()),
+            ))
+            .execute(conn)?;
+        return Ok(false);
+    }
+    let same = || mine().filter(jobs::version.eq(lease.version));
+    let settled = match end {
+        JobEnd::Later { run_at } => diesel::update(same())
+            .set((
+                free,
+                jobs::attempts.eq(0),
+                jobs::run_at.eq(*run_at),
+                jobs::handed_until.eq(*run_at + grace),
+                jobs::last_error.eq(None::<String>),
+            ))
+            .execute(conn)?,
+        JobEnd::Done | JobEnd::Failed { .. } => diesel::delete(same()).execute(conn)?,
+    };
+    if settled == 1 {
+        return Ok(false);
+    }
+    // Something came while it ran: it is due again.
+    let again = diesel::update(mine())
+        .set((
+            jobs::lease_until.eq(None::<i64>),
+            jobs::lease_owner.eq(None::<String>),
+            jobs::attempts.eq(0),
+            jobs::run_at.eq(now),
+            jobs::handed_until.eq(0),
+        ))
+        .execute(conn)?;
+    Ok(again == 1)
+}

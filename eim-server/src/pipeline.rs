@@ -1,0 +1,149 @@
+//! The job pipeline of this process: what makes calls, what carries them here, and the job rows of the store.
+
+use crate::config::{Config, QueueUrl};
+use crate::outbound::HttpsOutbound;
+use crate::queue::{Broker, InProcess, JobRef, JobRun, JobSource, Queue, QueueOptions, Roles, Running};
+use anyhow::Context;
+use eim_core::metrics::Metrics;
+use eim_core::pki::TrustStore;
+use eim_core::ports::{Clock, PortFuture, RspCall, RspFailure, RspReply, RspTransport};
+use eim_core::{Eim, jobs};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// For how long whoever was told of a job over a broker is expected to come, before somebody else is told.
+const GRACE_MS: i64 = 60_000;
+
+/// Which parts of the server run in a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Role {
+    /// Everything.
+    #[default]
+    All,
+    /// The listeners; calls and jobs are left to workers.
+    Front,
+    /// Calls and jobs; nobody is served but monitoring.
+    Worker,
+}
+
+/// The pipeline before anything runs.
+pub(crate) struct Pipeline {
+    queue: Arc<Queue>,
+    outbound: Option<Arc<dyn RspTransport>>,
+    grace_ms: i64,
+}
+
+impl Pipeline {
+    /// Prepares it: the client where this process makes calls, and the broker where there is one.
+    ///
+    /// # Errors
+    /// When the broker can't be reached, or the role needs one and there is none.
+    pub(crate) async fn prepare(
+        config: &Config,
+        role: Role,
+        trust: TrustStore,
+        clock: Arc<dyn Clock>,
+        metrics: &Metrics,
+    ) -> anyhow::Result<Self> {
+        let makes_calls = role != Role::Front;
+        let outbound: Option<Arc<dyn RspTransport>> =
+            if makes_calls { Some(Arc::new(client(config, trust, clock, metrics)?)) } else { None };
+        // A call waits at the worker for a slot, too; whoever asked for it must not give up before the worker does.
+        let call_timeout = config.outbound.options().timeout + Duration::from_secs(5);
+        let options = QueueOptions { call_timeout, prefix: config.queue.prefix.clone(), ..QueueOptions::default() };
+        let (queue, grace_ms) = match (&config.queue.url, &outbound) {
+            (QueueUrl::Broker(url), _) => {
+                let roles = Roles { front: role != Role::Worker, worker: makes_calls };
+                let broker = Broker::connect(url.reveal(), options, roles).await;
+                (Queue::Broker(broker.with_context(|| format!("queue.url {url}"))?), GRACE_MS)
+            }
+            (QueueUrl::InProcess, Some(outbound)) => {
+                (Queue::InProcess(InProcess::new(Arc::clone(outbound), options)), 0)
+            }
+            (QueueUrl::InProcess, None) => anyhow::bail!("a front without workers needs a broker (queue.url)"),
+        };
+        Ok(Self { queue: Arc::new(queue), outbound, grace_ms })
+    }
+
+    /// What makes calls for the front.
+    pub(crate) fn transport(&self) -> Arc<dyn RspTransport> {
+        self.queue.transport()
+    }
+
+    /// Whether the broker is connected, for readiness.
+    pub(crate) fn queue(&self) -> Arc<Queue> {
+        Arc::clone(&self.queue)
+    }
+
+    /// Begins to make calls, to hand out jobs and to run them, as the role wants.
+    ///
+    /// # Errors
+    /// When the broker refuses.
+    pub(crate) async fn run(self, eim: &Eim) -> anyhow::Result<Running> {
+        let owner = hex::encode(eim.entropy().octets::<8>());
+        let Self { queue, outbound, grace_ms } = self;
+        let rows: Arc<dyn JobSource> = Arc::new(Rows { eim: eim.clone(), outbound: outbound.clone(), owner, grace_ms });
+        queue.serve(outbound, Some(rows), &jobs::KINDS).await
+    }
+}
+
+fn client(
+    config: &Config,
+    trust: TrustStore,
+    clock: Arc<dyn Clock>,
+    metrics: &Metrics,
+) -> anyhow::Result<HttpsOutbound> {
+    let seconds = metrics.es9_request_seconds.clone();
+    let client = HttpsOutbound::new(config.outbound.options(), trust, clock)?;
+    Ok(client.with_observer(Arc::new(move |function, outcome, time| {
+        seconds.with_label_values(&[function.as_str(), outcome]).observe(time.as_secs_f64());
+    })))
+}
+
+/// The job rows of the store.
+struct Rows {
+    eim: Eim,
+    outbound: Option<Arc<dyn RspTransport>>,
+    owner: String,
+    grace_ms: i64,
+}
+
+impl JobSource for Rows {
+    fn due(&self) -> PortFuture<'_, anyhow::Result<Vec<JobRef>>> {
+        Box::pin(async {
+            let due = jobs::due(&self.eim).await?;
+            Ok(due.into_iter().map(|(kind, key)| JobRef { kind, key }).collect())
+        })
+    }
+
+    fn handed_out(&self, jobs: Vec<JobRef>) -> PortFuture<'_, anyhow::Result<()>> {
+        Box::pin(async move {
+            let jobs = jobs.into_iter().map(|job| (job.kind, job.key)).collect();
+            Ok(jobs::handed_out(jobs, self.grace_ms, &self.eim).await?)
+        })
+    }
+
+    fn run(&self, job: JobRef) -> PortFuture<'_, anyhow::Result<JobRun>> {
+        Box::pin(async move {
+            let outbound = self.outbound.as_ref().context("this process makes no calls")?;
+            let run = jobs::run(&job.kind, &job.key, &self.owner, &**outbound, self.grace_ms, &self.eim).await?;
+            Ok(match run {
+                jobs::JobRun::Done => JobRun::Done,
+                jobs::JobRun::Later { after } => JobRun::Later { after },
+            })
+        })
+    }
+
+    fn woken(&self) -> PortFuture<'_, ()> {
+        Box::pin(self.eim.jobs_woken())
+    }
+}
+
+/// For commands, which call nobody.
+pub(crate) struct NoCalls;
+
+impl RspTransport for NoCalls {
+    fn call(&self, _: RspCall) -> PortFuture<'_, Result<RspReply, RspFailure>> {
+        Box::pin(std::future::ready(Err(RspFailure::NoWorker)))
+    }
+}
