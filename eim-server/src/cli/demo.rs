@@ -123,7 +123,7 @@ fn part_of(index: usize, devices: usize) -> Part {
         _ if index + 1 == devices => Part::Impostor,
         _ if index + 2 == devices => Part::Refused,
         1 => Part::Downloads(Way::Smds),
-        _ if index % 3 == 0 => Part::Downloads(Way::Direct),
+        _ if index.is_multiple_of(3) => Part::Downloads(Way::Direct),
         _ => Part::Downloads(Way::Indirect),
     }
 }

@@ -78,11 +78,9 @@ fn profile_operation(work: &mut Work, id: Option<OperationId>, psmo: &Psmo, entr
             let complete = request.search_criteria.is_none() && asked_for(tags, PROFILE_STATE);
             put_profiles(work, list, tags, complete, verified);
         }
-        (Psmo::GetRAT(_), EuiccResultData::GetRATResult(rules)) => {
-            // What may be installed is decided by it, so nobody's word but the eUICC's counts.
-            if verified {
-                work.euicc().rules_authorisation_table = Some(interpret::plain(rules));
-            }
+        // What may be installed is decided by it, so nobody's word but the eUICC's counts.
+        (Psmo::GetRAT(_), EuiccResultData::GetRATResult(rules)) if verified => {
+            work.euicc().rules_authorisation_table = Some(interpret::plain(rules));
         }
         (Psmo::SetFallbackAttribute(set), EuiccResultData::SetFallbackAttributeResult(0)) => {
             fallback(work, Some(&set.iccid), verified);

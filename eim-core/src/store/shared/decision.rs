@@ -66,7 +66,9 @@ pub(in crate::store) fn save_decision(
 }
 
 /// Anybody who knows an EID can cause these events, so only the latest are kept. Others are never dropped.
-const UNPROVEN_EVENTS: [&str; 13] = [
+const UNPROVEN_EVENTS: [&str; 15] = [
+    "downloadInitiated",
+    "downloadCancelled",
     "downloadInterrupted",
     "downloadPostponed",
     "stateChange",
