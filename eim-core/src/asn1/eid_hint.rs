@@ -7,7 +7,7 @@ use super::euicc_package_result::EuiccPackageResult;
 use super::ipa_euicc_data::IpaEuiccDataResponse;
 use super::notification::PendingNotification;
 use super::primitive::TransactionId;
-use super::raw::Lenient;
+use super::raw::{Lenient, Raw};
 
 /// The EID inside the result: the `5A` of a compact notification, 16 octets. Not the eidValue of the message itself.
 ///
@@ -73,12 +73,12 @@ fn of_package_result(result: &EuiccPackageResult) -> Option<&TransactionId> {
 
 /// The notifications that came with the result.
 fn notifications(result: &ProvideEimPackageResult) -> impl Iterator<Item = &PendingNotification> {
-    let list: &[Lenient<PendingNotification>] = match result.eim_package_result.known() {
+    let list: &[Lenient<Raw<PendingNotification>>] = match result.eim_package_result.known() {
         Some(EimPackageResult::EPRAndNotifications(both)) => &both.notification_list,
         Some(EimPackageResult::IpaEuiccDataResponse(IpaEuiccDataResponse::IpaEuiccData(data))) => {
             data.notifications_list.as_deref().unwrap_or_default()
         }
         _ => &[],
     };
-    list.iter().filter_map(Lenient::known)
+    list.iter().filter_map(Lenient::value)
 }

@@ -10,7 +10,7 @@ use super::eim_configuration::EimConfigurationData;
 use super::euicc_package_result::EuiccPackageResult;
 use super::notification::PendingNotification;
 use super::primitive::{EimIdText, Null, OctetString, SubjectKeyIdentifier};
-use super::raw::Lenient;
+use super::raw::{Lenient, Raw};
 use super::wire::{choice, context, sequence, universal};
 
 /// AddInitialEimRequest, first octets `BF57` (SGP.32 v1.2 annex A).
@@ -199,7 +199,7 @@ sequence!(RetrieveNotificationsListRequest = context(43); {
 pub enum RetrieveNotificationsListResponse {
     /// `A0` PendingNotificationList = SEQUENCE OF PendingNotification.
     #[rasn(tag(context, 0))]
-    NotificationList(Vec<Lenient<PendingNotification>>),
+    NotificationList(Vec<Lenient<Raw<PendingNotification>>>),
     /// `81` INTEGER: undefinedError(127).
     #[rasn(tag(context, 1))]
     NotificationsListResultError(i64),

@@ -11,7 +11,7 @@ use super::euicc_package_result::EuiccPackageResult;
 use super::ipa_euicc_data::{IpaEuiccDataRequest, IpaEuiccDataResponse};
 use super::notification::PendingNotification;
 use super::primitive::{Empty, Null, OctetString, Octets, TransactionId, present};
-use super::raw::Lenient;
+use super::raw::{Lenient, Raw};
 use super::tlv::Tlv;
 use super::wire::{Fields, Wire, application, choice, context, rasn_decode, universal};
 
@@ -148,7 +148,7 @@ pub struct EPRAndNotifications {
     /// `A0` PendingNotificationList = SEQUENCE OF PendingNotification.
     #[rasn(tag(context, 0))]
     #[serde(rename = "notificationList")]
-    pub notification_list: Vec<Lenient<PendingNotification>>,
+    pub notification_list: Vec<Lenient<Raw<PendingNotification>>>,
 }
 
 impl Wire for EPRAndNotifications {
@@ -174,7 +174,7 @@ impl Wire for EPRAndNotifications {
 rasn_decode!(EPRAndNotifications);
 
 /// The list in `BF2B{A0{..}}`; an error in its place is an empty list.
-pub(crate) fn stored_notifications(answer: Tlv<'_>) -> Result<Vec<Lenient<PendingNotification>>, DecodeError> {
+pub(crate) fn stored_notifications(answer: Tlv<'_>) -> Result<Vec<Lenient<Raw<PendingNotification>>>, DecodeError> {
     match answer.children()?.as_slice() {
         [list] if list.tag == context(0) => Wire::read(*list),
         _ => Ok(Vec::new()),

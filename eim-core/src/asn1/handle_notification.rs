@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::error::DecodeError;
 use super::esipa_package::ProvideEimPackageResult;
 use super::notification::PendingNotification;
-use super::raw::Lenient;
+use super::raw::{Lenient, Raw};
 use super::tlv::Tlv;
 use super::wire::{Wire, context, rasn_decode};
 
@@ -18,7 +18,7 @@ use super::wire::{Wire, context, rasn_decode};
 pub enum HandleNotificationEsipa {
     /// `A0{arm}` PendingNotification: A0{BF37|30|A0|A1}.
     #[rasn(tag(explicit(context, 0)))]
-    PendingNotification(Lenient<PendingNotification>),
+    PendingNotification(Lenient<Raw<PendingNotification>>),
     /// `BF50` ProvideEimPackageResult: BF50 inside BF3D.
     #[rasn(tag(context, 80))]
     ProvideEimPackageResult(ProvideEimPackageResult),

@@ -174,7 +174,7 @@ pub struct IpaEuiccData {
     /// `A0` PendingNotificationList = SEQUENCE OF PendingNotification: pending notifications.
     #[rasn(tag(context, 0))]
     #[serde(rename = "notificationsList", default, skip_serializing_if = "Option::is_none")]
-    pub notifications_list: Option<Vec<Lenient<PendingNotification>>>,
+    pub notifications_list: Option<Vec<Lenient<Raw<PendingNotification>>>>,
     /// `81` UTF8String: FQDN.
     #[rasn(tag(context, 1))]
     #[serde(rename = "defaultSmdpAddress", default, skip_serializing_if = "Option::is_none")]

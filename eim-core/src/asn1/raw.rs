@@ -152,6 +152,21 @@ pub enum Lenient<T> {
     Unknown(Unknown),
 }
 
+impl<T> Lenient<Raw<T>> {
+    /// The value, if it could be read.
+    pub fn value(&self) -> Option<&T> {
+        self.known().map(Raw::value)
+    }
+
+    /// The octets as received, whether they could be read or not.
+    pub fn octets(&self) -> &[u8] {
+        match self {
+            Self::Known(raw) => raw.octets(),
+            Self::Unknown(unknown) => unknown.octets(),
+        }
+    }
+}
+
 impl<T> Lenient<T> {
     /// The value, if it could be read.
     pub fn known(&self) -> Option<&T> {

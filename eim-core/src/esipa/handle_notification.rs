@@ -6,7 +6,7 @@ use super::package_result::{self, Processed};
 use super::provide_eim_package_result::source;
 use super::{Caller, EsipaAnswer, EsipaError, TOO_MUCH};
 use crate::Eim;
-use crate::asn1::{self, HandleNotificationEsipa, Lenient, PendingNotification, ProfileInstallationResult};
+use crate::asn1::{self, HandleNotificationEsipa, Lenient, PendingNotification, ProfileInstallationResult, Raw};
 use crate::domain::{Received, ReceivedKind, ReceivedStatus};
 use crate::ids::{Eid, TransactionId};
 use crate::pki;
@@ -30,7 +30,7 @@ pub(super) async fn answer(
                 Some(eid) => package_result::notification(eid, &notification, eim).await?,
                 None => Processed::UnknownEuicc,
             };
-            (processed, ReceivedKind::Notification, asn1::encode(&notification)?)
+            (processed, ReceivedKind::Notification, notification.octets().to_vec())
         }
     };
     match processed {
@@ -43,25 +43,25 @@ pub(super) async fn answer(
 /// The eUICC that a notification says it is from. Not proven yet. An installation result names none: its session tells, or
 /// the connection on which the device polled.
 async fn signer(
-    notification: &Lenient<PendingNotification>,
+    notification: &Lenient<Raw<PendingNotification>>,
     caller: &Caller,
     eim: &Eim,
 ) -> Result<Option<Eid>, EsipaError> {
-    let transaction = match notification {
-        Lenient::Known(PendingNotification::OtherSignedNotification(notification)) => {
+    let transaction = match notification.value() {
+        Some(PendingNotification::OtherSignedNotification(notification)) => {
             return Ok(pki::euicc_certificate_eid(notification.euicc_certificate.der()).ok());
         }
-        Lenient::Known(PendingNotification::CompactOtherSignedNotification(notification)) => {
+        Some(PendingNotification::CompactOtherSignedNotification(notification)) => {
             let named = notification.eid_value.as_ref().and_then(|eid| Eid::from_octets(eid).ok());
             return Ok(named.or_else(|| caller.last_named()));
         }
-        Lenient::Known(PendingNotification::ProfileInstallationResult(result)) => {
+        Some(PendingNotification::ProfileInstallationResult(result)) => {
             &result.profile_installation_result_data.value().transaction_id
         }
-        Lenient::Known(PendingNotification::CompactProfileInstallationResult(compact)) => {
+        Some(PendingNotification::CompactProfileInstallationResult(compact)) => {
             &compact.compact_profile_installation_result_data.transaction_id
         }
-        Lenient::Unknown(_) => return Ok(None),
+        None => return Ok(None),
     };
     let Ok(transaction) = TransactionId::from_octets(transaction) else { return Ok(None) };
     let eids = eim.store().eids_of_session(&transaction).await?;
@@ -69,8 +69,8 @@ async fn signer(
     if last_named.is_some_and(|eid| eids.is_empty() || eids.contains(&eid)) {
         return Ok(last_named);
     }
-    if let ([_, _, ..], Lenient::Known(PendingNotification::ProfileInstallationResult(result))) =
-        (eids.as_slice(), notification)
+    if let ([_, _, ..], Some(PendingNotification::ProfileInstallationResult(result))) =
+        (eids.as_slice(), notification.value())
     {
         return who_signed(result, &transaction, &eids, eim).await;
     }

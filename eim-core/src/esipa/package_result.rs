@@ -38,7 +38,7 @@ const OBJECT_MAX_BYTES: usize = 256 * 1024;
 struct Parts<'a> {
     results: Vec<&'a Lenient<EuiccPackageResult>>,
     single: Option<&'a EuiccPackageResult>,
-    notifications: Vec<&'a Lenient<PendingNotification>>,
+    notifications: Vec<&'a Lenient<Raw<PendingNotification>>>,
     data: Option<&'a IpaEuiccData>,
     data_error: Option<&'a asn1::IpaEuiccDataResponseError>,
     download: Option<&'a ProfileDownloadTriggerResult>,
@@ -76,7 +76,7 @@ pub(super) async fn process(eid: Eid, result: &Lenient<EimPackageResult>, eim: &
 /// A single notification, outside of any result.
 pub(super) async fn notification(
     eid: Eid,
-    notification: &Lenient<PendingNotification>,
+    notification: &Lenient<Raw<PendingNotification>>,
     eim: &Eim,
 ) -> Result<Processed, EsipaError> {
     store(eid, &Parts { notifications: vec![notification], ..Parts::default() }, eim).await
@@ -166,10 +166,10 @@ fn keys(parts: &Parts<'_>) -> Result<ResultKeys, EsipaError> {
         keys.octets.push(asn1::encode(result)?);
     }
     for notification in &parts.notifications {
-        keys.octets.push(asn1::encode(*notification)?);
-        match notification {
-            Lenient::Known(PendingNotification::ProfileInstallationResult(result)) => name_session(result, &mut keys),
-            Lenient::Known(PendingNotification::CompactProfileInstallationResult(compact)) => {
+        keys.octets.push(notification.octets().to_vec());
+        match notification.value() {
+            Some(PendingNotification::ProfileInstallationResult(result)) => name_session(result, &mut keys),
+            Some(PendingNotification::CompactProfileInstallationResult(compact)) => {
                 let named = &compact.compact_profile_installation_result_data.transaction_id;
                 keys.sessions.extend(TransactionId::from_octets(named).ok());
             }
@@ -229,7 +229,7 @@ impl<'a> Visit<'a> {
         }
         self.verify_held();
         for notification in &parts.notifications {
-            self.notification(notification, asn1::encode(*notification)?);
+            self.notification(notification);
         }
         if let Some(result) = parts.download {
             self.download_result(result, asn1::encode(result)?);
@@ -264,8 +264,8 @@ impl<'a> Visit<'a> {
                     }
                 }
                 ReceivedKind::Notification => {
-                    if let Ok(notification) = asn1::decode::<PendingNotification>(&item.raw) {
-                        self.notification(&Lenient::Known(notification), item.raw);
+                    if let Ok(notification) = asn1::decode::<Raw<PendingNotification>>(&item.raw) {
+                        self.notification(&Lenient::Known(notification));
                     }
                 }
                 ReceivedKind::DownloadResult => {
@@ -418,14 +418,15 @@ impl<'a> Visit<'a> {
         self.work.event("resultRefused", serde_json::json!({ "operation": in_flight, "reason": "structure" }));
     }
 
-    fn notification(&mut self, notification: &Lenient<PendingNotification>, raw: Vec<u8>) {
-        match notification {
-            Lenient::Known(PendingNotification::ProfileInstallationResult(result)) => {
+    fn notification(&mut self, notification: &Lenient<Raw<PendingNotification>>) {
+        let raw = notification.octets().to_vec();
+        match notification.value() {
+            Some(PendingNotification::ProfileInstallationResult(result)) => {
                 let full = raw.clone();
                 self.installation_result(&Arrival { result, raw, full, way: Way::Notification });
                 return;
             }
-            Lenient::Known(PendingNotification::CompactProfileInstallationResult(compact)) => {
+            Some(PendingNotification::CompactProfileInstallationResult(compact)) => {
                 if let Some(expanded) = installation_result::expanded(&self.work, compact, self.eim) {
                     let (result, full) = expanded.into_parts();
                     self.installation_result(&Arrival { result: &result, raw, full, way: Way::Notification });

@@ -5,7 +5,7 @@
 //! nothing here changes what is known of a profile.
 
 use crate::Eim;
-use crate::asn1::{Lenient, NotificationMetadata, PendingNotification};
+use crate::asn1::{Lenient, NotificationMetadata, PendingNotification, Raw};
 use crate::domain::{NewNotification, Received, ReceivedKind, ReceivedStatus, Work, expand};
 use crate::ids::{Iccid, SeqNumber};
 use crate::pki::{self, TrustError, VerifiedChain};
@@ -14,7 +14,7 @@ use serde_json::json;
 /// Keeps a notification and gives the number to acknowledge, where it has one.
 pub(super) fn take(
     work: &mut Work,
-    notification: &Lenient<PendingNotification>,
+    notification: &Lenient<Raw<PendingNotification>>,
     raw: Vec<u8>,
     known: Option<ReceivedStatus>,
     chain: Option<&Result<VerifiedChain, TrustError>>,
@@ -70,9 +70,9 @@ pub(super) fn take(
 }
 
 /// The notification as the server takes it: as received, or with the certificates that the compact form leaves out.
-fn full_form(notification: &Lenient<PendingNotification>, raw: &[u8], work: &Work) -> Option<Vec<u8>> {
-    match notification {
-        Lenient::Known(PendingNotification::CompactOtherSignedNotification(compact)) => {
+fn full_form(notification: &Lenient<Raw<PendingNotification>>, raw: &[u8], work: &Work) -> Option<Vec<u8>> {
+    match notification.value() {
+        Some(PendingNotification::CompactOtherSignedNotification(compact)) => {
             let euicc = &work.state.euicc;
             let (certificate, eum) = (euicc.euicc_certificate.as_deref()?, euicc.eum_certificate.as_deref()?);
             Some(expand::other_notification(compact, certificate, eum).ok()?.octets().to_vec())
@@ -122,12 +122,12 @@ impl Verdict {
 }
 
 fn verify(
-    notification: &Lenient<PendingNotification>,
+    notification: &Lenient<Raw<PendingNotification>>,
     work: &Work,
     chain: Option<&Result<VerifiedChain, TrustError>>,
     eim: &Eim,
 ) -> Verdict {
-    let Lenient::Known(notification) = notification else { return Verdict::Refused("structure") };
+    let Some(notification) = notification.value() else { return Verdict::Refused("structure") };
     if let PendingNotification::OtherSignedNotification(notification) = notification {
         let eid = &work.state.euicc.eid;
         return Verdict::of(pki::verify_notification(eim.trust(), notification, eim.clock().now(), eid));
@@ -151,24 +151,24 @@ fn verify(
     }
 }
 
-fn metadata(notification: &Lenient<PendingNotification>) -> Option<&NotificationMetadata> {
-    match notification {
-        Lenient::Known(PendingNotification::ProfileInstallationResult(result)) => {
+fn metadata(notification: &Lenient<Raw<PendingNotification>>) -> Option<&NotificationMetadata> {
+    match notification.value() {
+        Some(PendingNotification::ProfileInstallationResult(result)) => {
             Some(result.profile_installation_result_data.value().notification_metadata.value())
         }
-        Lenient::Known(PendingNotification::OtherSignedNotification(notification)) => {
+        Some(PendingNotification::OtherSignedNotification(notification)) => {
             Some(notification.tbs_other_notification.value())
         }
-        Lenient::Known(PendingNotification::CompactOtherSignedNotification(compact)) => {
+        Some(PendingNotification::CompactOtherSignedNotification(compact)) => {
             Some(compact.tbs_other_notification.value())
         }
         _ => None,
     }
 }
 
-fn seq_number(notification: &Lenient<PendingNotification>) -> Option<SeqNumber> {
-    let number = match notification {
-        Lenient::Known(PendingNotification::CompactProfileInstallationResult(compact)) => {
+fn seq_number(notification: &Lenient<Raw<PendingNotification>>) -> Option<SeqNumber> {
+    let number = match notification.value() {
+        Some(PendingNotification::CompactProfileInstallationResult(compact)) => {
             Some(compact.compact_profile_installation_result_data.seq_number)
         }
         _ => metadata(notification).map(|metadata| metadata.seq_number),

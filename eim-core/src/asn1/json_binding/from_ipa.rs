@@ -16,7 +16,7 @@ use crate::asn1::esipa_transfer::TransferEimPackageResponse;
 use crate::asn1::handle_notification::HandleNotificationEsipa;
 use crate::asn1::notification::PendingNotification;
 use crate::asn1::primitive::{Null, OctetString};
-use crate::asn1::raw::Lenient;
+use crate::asn1::raw::{Lenient, Raw};
 use crate::asn1::tlv::assemble;
 use crate::asn1::wire::context;
 
@@ -110,7 +110,10 @@ fn handled(members: &Members) -> Result<HandleNotificationEsipa, JsonBindingErro
     }
 }
 
-fn read_notification(member: &'static str, octets: &[u8]) -> Result<Lenient<PendingNotification>, JsonBindingError> {
+fn read_notification(
+    member: &'static str,
+    octets: &[u8],
+) -> Result<Lenient<Raw<PendingNotification>>, JsonBindingError> {
     decode(octets).map_err(|cause| JsonBindingError::Object { member, cause })
 }
 
@@ -142,7 +145,7 @@ fn transferred(members: &Members) -> Result<Lenient<TransferEimPackageResponse>,
 }
 
 /// A list of base64 texts, or one base64 text of the whole `A0`.
-fn notification_list(members: &Members) -> Result<Vec<Lenient<PendingNotification>>, JsonBindingError> {
+fn notification_list(members: &Members) -> Result<Vec<Lenient<Raw<PendingNotification>>>, JsonBindingError> {
     let member = "notificationList";
     let wrong = JsonBindingError::Member { member, reason: "not base64" };
     match members.value(member) {
