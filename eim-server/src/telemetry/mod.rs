@@ -29,5 +29,23 @@ pub(crate) fn filter(level: &str) -> Result<EnvFilter, String> {
         return Err(format!("{word:?} is no level; off, error, warn, info, debug or trace is expected"));
     }
     let quiet = if level.contains("actix") { "" } else { "actix_server=warn," };
-    format!("{quiet}{level}").parse::<EnvFilter>().map_err(|error| format!("not a level or filter: {error}"))
+    // Its finer levels show whole frames, and with them what is sealed elsewhere.
+    let capped = if level.trim() == "off" { "" } else { ",lapin=info" };
+    format!("{quiet}{level}{capped}").parse::<EnvFilter>().map_err(|error| format!("not a level or filter: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn the_broker_client_never_shows_frames_whatever_the_level() {
+        for level in ["trace", "info,lapin=trace", "debug,lapin=debug"] {
+            let shown = filter(level).unwrap().to_string();
+            assert!(shown.contains("lapin=info") && !shown.contains("lapin=trace"), "{shown}");
+        }
+        assert!(!filter("off").unwrap().to_string().contains("lapin"));
+    }
 }
