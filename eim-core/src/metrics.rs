@@ -126,7 +126,8 @@ impl Metrics {
                 continue;
             };
             // Data are never signed; of a signed package only the lab policy takes what is not verified.
-            let lab = kind.is_euicc_package() && event.details.get("verified") == Some(&Value::Bool(false));
+            let signed = kind.is_euicc_package() || kind == Kind::ProfileDownload;
+            let lab = signed && event.details.get("verified") == Some(&Value::Bool(false));
             let outcome = if lab { format!("{outcome}Unverified") } else { outcome.to_owned() };
             self.packages_total.with_label_values(&[kind.as_str(), &outcome]).inc();
         }

@@ -89,10 +89,9 @@ pub async fn start_as(role: Role, config: Config, ports: BootPorts) -> anyhow::R
         StoreUrl::Postgres(_) => None,
     };
     let (Composition { eim, tls, first_start, registry }, pipeline) = compose_as(role, &config, ports).await?;
-    let queue = pipeline.queue();
     let pipeline = pipeline.run(&eim).await?;
     let (esipa_addr, esipa) = listen_esipa(&config, &eim, &tls)?;
-    let (api_addr, api) = match listen_api(&config, &eim, registry, queue) {
+    let (api_addr, api) = match listen_api(&config, &eim, registry) {
         Ok(listening) => listening,
         Err(error) => {
             esipa.handle.stop(false).await;
@@ -364,19 +363,13 @@ fn listen_esipa(config: &Config, eim: &Eim, tls: &TlsIdentity) -> anyhow::Result
     Ok(run!(server))
 }
 
-fn listen_api(
-    config: &Config,
-    eim: &Eim,
-    registry: Registry,
-    queue: Arc<Queue>,
-) -> anyhow::Result<(SocketAddr, Listener)> {
+fn listen_api(config: &Config, eim: &Eim, registry: Registry) -> anyhow::Result<(SocketAddr, Listener)> {
     if !config.api.listen.ip().is_loopback() {
         tracing::warn!(listen = %config.api.listen, "the operator API is plain HTTP and listens beyond loopback");
     }
     let limits = &config.limits;
-    let shared = Data::new(
-        Api::new(eim.clone(), registry, limits, Some(queue)).context("the OpenAPI document can't be written")?,
-    );
+    let shared =
+        Data::new(Api::new(eim.clone(), registry, limits, None).context("the OpenAPI document can't be written")?);
     let server = HttpServer::new(move || {
         App::new()
             .app_data(shared.clone())

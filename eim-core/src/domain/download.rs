@@ -22,6 +22,9 @@ use serde_json::json;
 const DELIVERIES_MAX: i64 = 8;
 /// How often a download is tried again after something that may pass.
 const RETRIES_MAX: i64 = 8;
+/// How long a device is left alone with a trigger before it gets it again; it doubles up to the last. A download over a
+/// narrow network takes minutes.
+const DELIVERED_AGAIN_AFTER_MS: i64 = 300_000;
 /// The first wait before a download is tried again; it doubles up to the last.
 const AGAIN_AFTER_MS: i64 = 60_000;
 const AGAIN_AFTER_MAX_MS: i64 = 6 * 3_600_000;
@@ -29,8 +32,9 @@ const AGAIN_AFTER_MAX_MS: i64 = 6 * 3_600_000;
 const ERROR_OBJECT_MAX_BYTES: usize = 1_024;
 
 /// The names of interruptions, after which a download is tried again; all others end it.
-const INTERRUPTIONS: [&str; 13] = [
+const INTERRUPTIONS: [&str; 14] = [
     "certificatesUnknown",
+    "euiccInfo1Unknown",
     "unreachable",
     "tls",
     "timeout",
@@ -45,8 +49,12 @@ const INTERRUPTIONS: [&str; 13] = [
     "unreadableAnswer",
 ];
 
+fn doubled(first_ms: i64, times: i64) -> i64 {
+    (first_ms << times.clamp(0, 10)).min(AGAIN_AFTER_MAX_MS)
+}
+
 fn wait(times: i64) -> i64 {
-    (AGAIN_AFTER_MS << times.clamp(0, 10)).min(AGAIN_AFTER_MAX_MS)
+    doubled(AGAIN_AFTER_MS, times)
 }
 
 /// The order of an operation that is a download.
@@ -73,7 +81,7 @@ pub fn delivered(work: &mut Work, id: OperationId) {
     operation.state = OperationState::Delivered;
     operation.delivered_at = operation.delivered_at.or(Some(now));
     operation.attempts += 1;
-    operation.again_after = Some(now + wait(operation.attempts - 1));
+    operation.again_after = Some(now + doubled(DELIVERED_AGAIN_AFTER_MS, operation.attempts - 1));
     let details = json!({
         "operation": id,
         "kind": Kind::ProfileDownload.as_str(),
@@ -127,8 +135,20 @@ pub fn interrupt(work: &mut Work, id: OperationId, function: &str, address: &str
     work.event("downloadInterrupted", details);
 }
 
+/// Notes that the device and its server have come a step further: what interrupted them before is over, and the trigger
+/// does not go out again meanwhile.
+pub fn progressed(work: &mut Work, id: OperationId) {
+    let now = work.now();
+    let Some(operation) = work.operation(id).filter(|operation| operation.state == OperationState::Delivered) else {
+        return;
+    };
+    operation.error = None;
+    operation.again_after = Some(now + doubled(DELIVERED_AGAIN_AFTER_MS, operation.attempts - 1));
+}
+
 /// Whether a download waits for something that may pass.
-fn is_interrupted(operation: &Operation) -> bool {
+#[must_use]
+pub fn is_interrupted(operation: &Operation) -> bool {
     operation.error.as_ref().is_some_and(|error| error.code.is_none() && INTERRUPTIONS.contains(&error.name.as_str()))
 }
 
@@ -158,7 +178,8 @@ pub fn device_error(work: &mut Work, id: OperationId, code: i64, error_object: O
     let late = json!({ "at": work.now_text(), "verified": false, "profileDownloadErrorReason": error.name });
     let Some(operation) = work.operation(id) else { return };
     if operation.state != OperationState::Delivered {
-        if operation.state.is_final() && operation.error.is_none() {
+        let waits_for_it = operation.state == OperationState::Queued;
+        if waits_for_it || operation.error.is_none() {
             return;
         }
         operation.late_result = operation.late_result.take().or(Some(late));
@@ -334,8 +355,8 @@ pub fn of_events(work: &mut Work, order: &DownloadOrder, smds: &str, events: &[S
             continue;
         }
         let id = work.fresh_id();
-        // Whoever asked the first SM-DS asks the servers it leads to; only the mode may be kept, since a confirmation code
-        // belongs to one profile.
+        // Whoever asked the first SM-DS asks the servers it leads to. A confirmation code belongs to one profile and is not
+        // handed on.
         let order = DownloadOrder { source, confirmation_code: false, mode: Mode::Indirect, via: via.clone() };
         downloads.push(EventDownload { id, order, secrets: Secrets::of_code(&code) });
     }

@@ -129,7 +129,8 @@ fn give_up_data_requests(work: &mut Work) {
 
 /// What is asked for before a download, so that its trigger suits the device: addresses, EUICCInfo, ipaCapabilities,
 /// deviceInfo.
-fn download_data() -> serde_json::Value {
+#[must_use]
+pub fn download_data() -> serde_json::Value {
     json!({ "euiccData": { "tags": ["81", "BF20", "BF22", "83", "A8", "A9"] } })
 }
 

@@ -64,6 +64,8 @@ pub(super) fn take(
         .sessions
         .iter()
         .filter(|session| session.transaction_id.octets() == &*data.value().transaction_id)
+        // Two servers may have chosen the same transactionId.
+        .filter(|session| session.facts.server_oid.as_ref().is_none_or(|oid| *oid == data.value().smdp_oid.to_string()))
         .cloned()
         .collect();
     let (accepted, session) = match believe(arrival.result, &sessions, work, chain, lab, eim) {

@@ -215,6 +215,8 @@ impl<'a> Visit<'a> {
     }
 
     fn take(&mut self, parts: &Parts<'_>) -> Result<(), EsipaError> {
+        // What is held, and compact forms, need the certificates that come with them.
+        data::take_certificates(&mut self.work, self.certificates.clone());
         if let Some(result) = parts.single {
             self.package_result(result, asn1::encode(result)?);
         }

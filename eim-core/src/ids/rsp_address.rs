@@ -35,10 +35,11 @@ impl RspAddress {
         self.port.unwrap_or(443)
     }
 
-    /// The address in lower case: what tells addresses apart.
+    /// The address in lower case, without the usual port: what tells addresses apart.
     #[must_use]
     pub fn key(&self) -> String {
-        self.text.to_ascii_lowercase()
+        let text = self.text.to_ascii_lowercase();
+        text.strip_suffix(":443").map_or(text.clone(), str::to_owned)
     }
 }
 
@@ -76,7 +77,7 @@ impl FromStr for RspAddress {
 
 impl PartialEq for RspAddress {
     fn eq(&self, other: &Self) -> bool {
-        self.text.eq_ignore_ascii_case(&other.text)
+        self.key() == other.key()
     }
 }
 
@@ -108,6 +109,7 @@ mod tests {
         let other: RspAddress = "localhost:8443".parse().unwrap();
         assert_eq!((other.host(), other.port()), ("localhost", 8443));
         assert_ne!(other, "localhost".parse().unwrap());
+        assert_eq!(plain, "smdp.example:443".parse().unwrap());
         assert!("xn--bcher-kva.example".parse::<RspAddress>().is_ok());
         assert!("3gpp.example".parse::<RspAddress>().is_ok());
     }

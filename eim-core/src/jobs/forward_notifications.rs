@@ -8,10 +8,11 @@ use super::{JobRun, LEASE_MS};
 use crate::Eim;
 use crate::domain::{NotificationState, rfc3339};
 use crate::ids::{Eid, RspAddress};
-use crate::ports::{RspCall, RspFailure, RspFunction, RspTransport};
+use crate::ports::{RspCall, RspFunction, RspTransport};
 use crate::rsp;
 use crate::store::{JobEnd, JobLease, Leased, StoreError, StoredNotification};
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 /// The kind of the job; its key is the server's address.
 pub const KIND: &str = "forwardNotifications";
@@ -77,8 +78,8 @@ async fn forward(
                 Some(run_at) => JobEnd::Later { run_at: run_at.max(now + 1) },
             });
         }
-        if !eim.store().renew_job(lease.clone(), owner, now + LEASE_MS).await? {
-            // Another worker has taken over; what was sent twice is known to the server by its seqNumber.
+        let hold = Hold { lease, owner, renewed_at: AtomicI64::new(0), eim };
+        if !hold.keep().await? {
             return Ok(JobEnd::Done);
         }
         let mut of_euicc: BTreeMap<Eid, Vec<StoredNotification>> = BTreeMap::new();
@@ -88,17 +89,52 @@ async fn forward(
         let mut lines: Vec<Vec<StoredNotification>> = of_euicc.into_values().collect();
         while !lines.is_empty() {
             let rest = lines.split_off(lines.len().min(AT_ONCE));
-            let sending = lines.into_iter().map(|line| send_line(line, &server, outbound, eim));
+            let sending = lines.into_iter().map(|line| send_line(line, &server, outbound, &hold));
             for outcome in join_all(sending).await {
-                if let Some(failure) = outcome? {
-                    let run_at = eim.clock().now_ms() + wait(lease.attempts);
-                    give_up_old(address, &failure, eim).await?;
-                    return Ok(JobEnd::Failed { run_at, error: failure });
+                match outcome? {
+                    Line::Sent => {}
+                    Line::TakenOver => return Ok(JobEnd::Done),
+                    Line::Unreachable(failure) => {
+                        let run_at = eim.clock().now_ms() + wait(lease.attempts);
+                        not_reached(address, &failure, eim).await?;
+                        return Ok(JobEnd::Failed { run_at, error: failure });
+                    }
                 }
             }
             lines = rest;
         }
     }
+}
+
+/// The right to go on, renewed while the job takes long.
+struct Hold<'a> {
+    lease: &'a JobLease,
+    owner: &'a str,
+    renewed_at: AtomicI64,
+    eim: &'a Eim,
+}
+
+impl Hold<'_> {
+    /// Whether the job is still ours. Another worker that has taken over sends the rest; what is sent twice is known to the
+    /// server by its seqNumber.
+    async fn keep(&self) -> Result<bool, StoreError> {
+        let now = self.eim.clock().now_ms();
+        if now - self.renewed_at.load(Ordering::Relaxed) < LEASE_MS / 4 {
+            return Ok(true);
+        }
+        self.renewed_at.store(now, Ordering::Relaxed);
+        self.eim.store().renew_job(self.lease.clone(), self.owner, now + LEASE_MS).await
+    }
+}
+
+/// How the notifications of one eUICC fared.
+enum Line {
+    /// All were sent, or one was not taken and the rest waits behind it.
+    Sent,
+    /// Another worker goes on.
+    TakenOver,
+    /// The server could not be reached, for this reason.
+    Unreachable(String),
 }
 
 /// Waits for all of a few futures.
@@ -123,14 +159,18 @@ async fn join_all<T>(futures: impl Iterator<Item = impl Future<Output = T>>) -> 
     .await
 }
 
-/// Sends the notifications of one eUICC in order. Gives why the server can't be reached, if it can't.
+/// Sends the notifications of one eUICC in order.
 async fn send_line(
     line: Vec<StoredNotification>,
     server: &RspAddress,
     outbound: &dyn RspTransport,
-    eim: &Eim,
-) -> Result<Option<String>, StoreError> {
+    hold: &Hold<'_>,
+) -> Result<Line, StoreError> {
+    let eim = hold.eim;
     for notification in line {
+        if !hold.keep().await? {
+            return Ok(Line::TakenOver);
+        }
         let body = rsp::handle_notification::body(&notification.octets);
         let call = RspCall { address: server.clone(), function: RspFunction::HandleNotification, body };
         let error = match outbound.call(call).await {
@@ -138,11 +178,7 @@ async fn send_line(
                 Ok(()) => None,
                 Err(error) => Some(error.to_string()),
             },
-            // Too much at once says nothing about the server or the notification.
-            Err(failure @ (RspFailure::Busy | RspFailure::Interrupted)) => {
-                return Ok(Some(failure.reason().to_owned()));
-            }
-            Err(failure) => return Ok(Some(failure.reason().to_owned())),
+            Err(failure) => return Ok(Line::Unreachable(failure.reason().to_owned())),
         };
         let now = eim.clock().now_ms();
         match error {
@@ -159,11 +195,11 @@ async fn send_line(
                 eim.metrics().notifications_forwarded_total.with_label_values(&["refused"]).inc();
                 let until = now + wait(notification.attempts);
                 eim.store().postpone_notification(notification, error, until).await?;
-                return Ok(None);
+                return Ok(Line::Sent);
             }
         }
     }
-    Ok(None)
+    Ok(Line::Sent)
 }
 
 async fn give_up(notification: &StoredNotification, error: String, now: i64, eim: &Eim) -> Result<(), StoreError> {
@@ -173,14 +209,15 @@ async fn give_up(notification: &StoredNotification, error: String, now: i64, eim
     eim.store().end_notification(notification.seq, NotificationState::GivenUp, Some(error), now).await
 }
 
-/// A server that was not reached for two weeks: what is as old is given up, the rest waits on.
-async fn give_up_old(address: &str, failure: &str, eim: &Eim) -> Result<(), StoreError> {
+/// Notes on each notification why it did not go out. What could not for two weeks is given up, the rest waits on.
+async fn not_reached(address: &str, failure: &str, eim: &Eim) -> Result<(), StoreError> {
     let now = eim.clock().now_ms();
     for notification in eim.store().due_notifications(address, now, BATCH).await? {
         if now - notification.created_at >= KEPT_TRYING_MS {
             give_up(&notification, failure.to_owned(), now, eim).await?;
         }
     }
+    eim.store().note_not_reached(address, failure.to_owned(), now).await?;
     eim.metrics().notifications_forwarded_total.with_label_values(&["unreachable"]).inc();
     Ok(())
 }

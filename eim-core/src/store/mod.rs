@@ -514,6 +514,16 @@ impl Store {
         })
     }
 
+    /// Writes on the due notifications for this server why it was not reached.
+    ///
+    /// # Errors
+    /// When the transaction fails.
+    pub async fn note_not_reached(&self, address: &str, error: String, now: i64) -> Result<(), StoreError> {
+        let tenant = self.tenant;
+        let address = address.to_owned();
+        on!(self.write("note_not_reached"), |conn| note_not_reached(conn, &address, &error, tenant, now))
+    }
+
     /// How many notifications are pending.
     ///
     /// # Errors

@@ -5,6 +5,7 @@ use crate::boot::{self, BootPorts, Server};
 use crate::config::{Config, QueueUrl};
 use crate::shutdown;
 use anyhow::bail;
+use eim_core::EimIdType;
 use eim_core::store::StoreUrl;
 
 #[derive(Debug, clap::Args)]
@@ -40,6 +41,13 @@ impl Arguments {
             bail!(
                 "fronts share their keys: set eim.signing_key and secrets.key, or each would generate its own and \
                  devices would obey only one of them"
+            );
+        }
+        let names_itself = config.eim.id.is_some() || config.eim.id_type == EimIdType::Fqdn;
+        if self.role == Role::Front && (!names_itself || config.esipa.tls_certificate.is_none()) {
+            bail!(
+                "fronts are one eIM: set eim.id (or eim.id_type \"fqdn\") and esipa.tls_certificate, or each would make up \
+                 its own and devices would know only one of them"
             );
         }
         Ok(())

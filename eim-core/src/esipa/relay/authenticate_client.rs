@@ -56,8 +56,10 @@ async fn authenticate(request: &AuthenticateClientRequestEsipa, eim: &Eim) -> Re
     let (candidate, proof) = match prove(request, &candidates, eim) {
         Ok(proven) => proven,
         Err(refusal) => {
-            if let (Consequence::Interrupted { .. }, Some(candidate)) = (&refusal.consequence, candidates.first()) {
-                change(candidate, eim, apply::ask_certificates).await?;
+            if let [candidate] = candidates.as_slice() {
+                if refusal.lacks("certificatesUnknown") {
+                    change(candidate, eim, apply::ask_certificates).await?;
+                }
                 note_refusal(candidate, FUNCTION, &refusal, eim).await?;
             }
             return Ok(Err(refusal.code));
@@ -73,6 +75,9 @@ async fn authenticate(request: &AuthenticateClientRequestEsipa, eim: &Eim) -> Re
     }
     if !candidate.is_wanted() {
         return Ok(Err(code::INVALID_TRANSACTION_ID));
+    }
+    if !begin(candidate, &digest, eim).await? {
+        return Ok(Err(UNDEFINED_ERROR));
     }
     let kind = candidate.kind();
     let body = rsp::authenticate_client::body(&request.transaction_id, &proof.response);
@@ -103,7 +108,13 @@ async fn authenticate(request: &AuthenticateClientRequestEsipa, eim: &Eim) -> Re
             }))))
         }
         Err(refusal) => {
-            take_certificates(candidate, &proof, eim).await?;
+            change(candidate, eim, |work| {
+                remember(work, candidate, &proof);
+                if let Some(session) = download::session_mut(work, candidate.session.seq) {
+                    session.facts.authenticate_digest = None;
+                }
+            })
+            .await?;
             note_refusal(candidate, FUNCTION, &refusal, eim).await?;
             Ok(Err(refusal.code))
         }
@@ -327,8 +338,27 @@ fn remember(work: &mut Work, candidate: &Candidate, proof: &Proof) {
     }
 }
 
-async fn take_certificates(candidate: &Candidate, proof: &Proof, eim: &Eim) -> Result<(), EsipaError> {
-    change(candidate, eim, |work| remember(work, candidate, proof)).await
+/// How long a call may be under way before the same message is taken for a new attempt.
+const UNDER_WAY_MS: i64 = 60_000;
+
+/// Notes that the server is asked, which it can be once. `false` when it is being asked already: a device on a bad network
+/// sends again what it waits for.
+async fn begin(candidate: &Candidate, digest: &[u8], eim: &Eim) -> Result<bool, EsipaError> {
+    let begun = std::sync::atomic::AtomicBool::new(false);
+    change(candidate, eim, |work| {
+        let now = work.now();
+        let session = work.state.sessions.iter_mut().find(|session| session.seq == candidate.session.seq);
+        let Some(session) = session else { return };
+        let asked = session.facts.authenticate_digest.is_some() && now - session.touched_at < UNDER_WAY_MS;
+        let begins = session.phase == Phase::Initiated && !asked;
+        begun.store(begins, std::sync::atomic::Ordering::Relaxed);
+        if begins {
+            session.touched_at = now;
+            session.facts.authenticate_digest = Some(Der(digest.to_vec()));
+        }
+    })
+    .await?;
+    Ok(begun.into_inner())
 }
 
 async fn keep(
@@ -360,6 +390,7 @@ async fn keep(
             "profileName": name,
             "confirmationCodeUsed": hash_cc.is_some(),
         });
+        download::progressed(work, candidate.session.operation);
         work.event("downloadAuthenticated", details);
     })
     .await

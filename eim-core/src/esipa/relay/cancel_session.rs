@@ -48,6 +48,13 @@ async fn cancel(request: &CancelSessionRequestEsipa, eim: &Eim) -> Result<Result
     }
     let Some((candidate, cancellation)) = found else { return Ok(Err(first.unwrap_or(code::INVALID_TRANSACTION_ID))) };
     let session = &candidate.session;
+    let interrupted = candidate.snapshot.operation(session.operation).is_some_and(download::is_interrupted);
+    if interrupted && cancellation.reason == UNDEFINED_REASON {
+        // The device cancels because a call of ours did not come through. The server would take the order for used up; left
+        // alone, its session ends by itself and the order can be downloaded once the server is reached again.
+        change(candidate, eim, |work| download::end_session(work, session.seq)).await?;
+        return Ok(Ok(()));
+    }
     let body = rsp::cancel_session::body(&request.transaction_id, &cancellation.octets);
     let answered = call(FUNCTION, candidate.kind(), &session.address, body, rsp::cancel_session::read, eim).await;
     // The server's session ends by itself in time; ours ends unless the device may try again.
@@ -55,7 +62,7 @@ async fn cancel(request: &CancelSessionRequestEsipa, eim: &Eim) -> Result<Result
         matches!(&answered, Err(refusal) if matches!(refusal.consequence, Consequence::Interrupted { .. }));
     change(candidate, eim, |work| {
         download::cancelled(work, session.operation, cancellation.reason, cancellation.verified);
-        if !may_come_again {
+        if !may_come_again && (cancellation.verified || answered.is_ok()) {
             download::end_session(work, session.seq);
         }
     })
@@ -103,7 +110,8 @@ fn read(
         _ if alone => false,
         _ => return Err(code::EUICC_SIGNATURE_INVALID),
     };
-    if *signed.value().transaction_id != *transaction_id {
+    let same_server = facts.server_oid.as_ref().is_none_or(|oid| *oid == signed.value().smdp_oid.to_string());
+    if *signed.value().transaction_id != *transaction_id || !same_server {
         return Err(code::INVALID_TRANSACTION_ID);
     }
     Ok(Cancellation { octets, reason: signed.value().reason, verified })

@@ -74,6 +74,7 @@ async fn fetch(
                     session.phase = Phase::Bound;
                 }
                 let details = serde_json::json!({ "operation": candidate.session.operation, "octets": octets });
+                download::progressed(work, candidate.session.operation);
                 work.event("downloadBound", details);
             })
             .await?;

@@ -8,7 +8,9 @@ use crate::asn1::{
     InitiateAuthenticationOkEs9, InitiateAuthenticationOkEsipa, InitiateAuthenticationRequestEsipa,
     InitiateAuthenticationResponseEsipa, OctetString,
 };
+use crate::domain::operation::{Kind, Purpose};
 use crate::domain::order::{SMDS_DEPTH_MAX, Source};
+use crate::domain::poll::download_data;
 use crate::domain::{
     Capabilities, Der, DownloadOrder, DownloadSession, Operation, OperationError, Phase, Secrets, SessionFacts,
     Snapshot, download,
@@ -55,6 +57,7 @@ async fn authenticate(
         Ok((ok, session)) => {
             change_euicc(eid, &keys, eim, |work| {
                 work.state.sessions.push(session.clone());
+                download::progressed(work, id);
                 let details =
                     serde_json::json!({ "operation": id, "address": session.address, "smds": session.facts.smds });
                 work.event("downloadInitiated", details);
@@ -63,10 +66,14 @@ async fn authenticate(
             Ok(Ok(ok))
         }
         Err(refusal) => {
-            let shown = address.or_else(|| "unknown".parse().ok());
-            if let Some(address) = shown {
-                change_euicc(eid, &keys, eim, |work| note(work, id, FUNCTION, &address, &refusal)).await?;
-            }
+            let address = address.map(|address| address.to_string()).unwrap_or_default();
+            change_euicc(eid, &keys, eim, |work| {
+                note(work, id, FUNCTION, &address, &refusal);
+                if refusal.lacks("euiccInfo1Unknown") && !work.asks_already(Purpose::Refresh, Kind::EuiccData) {
+                    work.ask(Purpose::Refresh, Kind::EuiccData, None, download_data());
+                }
+            })
+            .await?;
             Ok(Err(refusal.code))
         }
     }
@@ -144,9 +151,8 @@ impl<'a> Task<'a> {
         let euicc_info1 = request.euicc_info1.as_ref().map(|info| info.octets().to_vec()).or(reported);
         let decoded = euicc_info1.and_then(|octets| Some((asn1::decode::<EUICCInfo1>(&octets).ok()?, octets)));
         let Some((info, euicc_info1)) = decoded else {
-            let message =
-                "The device sent no EUICCInfo1 and has reported none. Ask for its data (tag BF20), then again.";
-            return Err(Refusal::ended(UNDEFINED_ERROR, OperationError::named("euiccInfo1Unknown", message)));
+            let message = "The device sent no EUICCInfo1 and has reported none; it is asked for.";
+            return Err(Refusal::passing("euiccInfo1Unknown", message));
         };
         let signing = info.euicc_ci_pk_id_list_for_signing;
         Ok(Self { request, snapshot, operation, order, address, euicc_info1, signing })

@@ -22,6 +22,7 @@ use crate::pki::{self, TrustError, VerifiedChain};
 use crate::ports::{RspCall, RspFailure, RspFunction, RspReply};
 use crate::rsp::{RspError, ServerKind, explain_failure};
 use crate::store::{ResultKeys, Saved};
+use serde_json::json;
 
 /// undefinedError in every error of the relay functions.
 const UNDEFINED_ERROR: i64 = 127;
@@ -57,6 +58,11 @@ impl Refusal {
     fn passing(name: &'static str, message: &str) -> Self {
         let consequence = Consequence::Interrupted { name, message: message.to_owned() };
         Self { code: UNDEFINED_ERROR, consequence }
+    }
+
+    /// Whether the download waits for something of this name.
+    fn lacks(&self, wanted: &str) -> bool {
+        matches!(&self.consequence, Consequence::Interrupted { name, .. } if *name == wanted)
     }
 
     /// What a server signed, or says about itself, is not in order.
@@ -181,11 +187,14 @@ async fn change_euicc(eid: Eid, keys: &ResultKeys, eim: &Eim, decide: impl Fn(&m
 }
 
 /// Notes what a refusal means for the download.
-fn note(work: &mut Work, operation: OperationId, function: RspFunction, address: &RspAddress, refusal: &Refusal) {
+fn note(work: &mut Work, operation: OperationId, function: RspFunction, address: &str, refusal: &Refusal) {
     match &refusal.consequence {
-        Consequence::None => {}
+        Consequence::None => {
+            let details = json!({ "operation": operation, "function": function.as_str(), "code": refusal.code });
+            work.event("downloadRefused", details);
+        }
         Consequence::Interrupted { name, message } => {
-            download::interrupt(work, operation, function.as_str(), address.as_str(), name, message);
+            download::interrupt(work, operation, function.as_str(), address, name, message);
         }
         Consequence::Ended { error, .. } => download::fail(work, operation, error.clone()),
     }
@@ -200,7 +209,7 @@ async fn note_refusal(
 ) -> Result<(), EsipaError> {
     let session = &candidate.session;
     change(candidate, eim, |work| {
-        note(work, session.operation, function, &session.address, refusal);
+        note(work, session.operation, function, session.address.as_str(), refusal);
         if let Consequence::Ended { cancel_reason, .. } = &refusal.consequence
             && let Some(session) = download::session_mut(work, session.seq)
         {

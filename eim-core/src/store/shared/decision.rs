@@ -66,7 +66,8 @@ pub(in crate::store) fn save_decision(
 }
 
 /// Anybody who knows an EID can cause these events, so only the latest are kept. Others are never dropped.
-const UNPROVEN_EVENTS: [&str; 15] = [
+const UNPROVEN_EVENTS: [&str; 16] = [
+    "downloadRefused",
     "downloadInitiated",
     "downloadCancelled",
     "downloadInterrupted",

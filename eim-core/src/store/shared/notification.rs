@@ -136,6 +136,23 @@ pub(in crate::store) fn postpone_notification(
     Ok(())
 }
 
+pub(in crate::store) fn note_not_reached(
+    conn: &mut Connection,
+    address: &str,
+    error: &str,
+    tenant: TenantId,
+    now: i64,
+) -> Result<(), StoreError> {
+    let due = notifications::table
+        .filter(notifications::tenant_id.eq(tenant.value()).and(notifications::address.eq(address)))
+        .filter(notifications::state.eq(NotificationState::Pending.as_str()))
+        .filter(notifications::next_attempt_at.le(now));
+    diesel::update(due)
+        .set((notifications::attempts.eq(notifications::attempts + 1), notifications::last_error.eq(error)))
+        .execute(conn)?;
+    Ok(())
+}
+
 pub(in crate::store) fn pending_notifications(conn: &mut Connection) -> Result<i64, StoreError> {
     Ok(notifications::table
         .filter(notifications::state.eq(NotificationState::Pending.as_str()))

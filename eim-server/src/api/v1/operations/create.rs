@@ -11,7 +11,7 @@ use eim_core::manage::views::OperationView;
 
 /// Asks a device to do something when it polls next.
 ///
-/// The body has exactly one of `psmo`, `eco` and `euiccData`. Several entries of one list travel in one package.
+/// The body has exactly one of `psmo`, `eco`, `euiccData` and `profileDownload`. Several entries of one list travel in one package.
 #[utoipa::path(
     post, path = "/api/v1/euiccs/{eid}/operations", tag = "Operations", operation_id = "createOperation",
     params(
