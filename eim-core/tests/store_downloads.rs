@@ -61,7 +61,7 @@ async fn due(store: &Store, now: i64) -> Vec<i64> {
 }
 
 async fn jobs(store: &Store, now: i64) -> Vec<String> {
-    store.due_jobs(now, 100).await.unwrap().into_iter().map(|(_, key)| key).collect()
+    store.due_jobs(now, 100).await.unwrap().into_iter().map(|job| job.key).collect()
 }
 
 async fn lease(store: &Store, owner: &str, now: i64) -> JobLease {
@@ -228,7 +228,9 @@ fn a_job_that_was_handed_out_is_not_handed_out_again_for_a_while() {
     on_each_backend(async |store| {
         let eid = registered(&store, 1).await;
         arrive(&store, eid, vec![notification(1, SMDP)], NOW).await;
-        store.hand_out_jobs(vec![(JOB.to_owned(), SMDP.to_owned())], NOW + 60_000).await.unwrap();
+        let found = store.due_jobs(NOW, 9).await.unwrap();
+        assert_eq!(found[0].kind, JOB);
+        store.hand_out_jobs(found.clone(), NOW + 60_000).await.unwrap();
         assert!(jobs(&store, NOW + 59_999).await.is_empty());
         assert_eq!(jobs(&store, NOW + 60_000).await, [SMDP]);
         let taken = lease(&store, "one", NOW).await;
@@ -237,6 +239,9 @@ fn a_job_that_was_handed_out_is_not_handed_out_again_for_a_while() {
         assert!(jobs(&store, NOW + 99).await.is_empty());
         // Something new is told at once, unless the job waits because it failed.
         arrive(&store, eid, vec![notification(2, SMDP)], NOW + 1).await;
+        assert_eq!(jobs(&store, NOW + 1).await, [SMDP]);
+        // Whoever was told of the job as it was before was not told of what came since.
+        store.hand_out_jobs(found, NOW + 90_000).await.unwrap();
         assert_eq!(jobs(&store, NOW + 1).await, [SMDP]);
     });
 }

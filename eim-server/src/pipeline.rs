@@ -7,8 +7,9 @@ use anyhow::Context;
 use eim_core::metrics::Metrics;
 use eim_core::pki::TrustStore;
 use eim_core::ports::{Clock, PortFuture, RspCall, RspFailure, RspReply, RspTransport};
+use eim_core::store::DueJob;
 use eim_core::{Eim, jobs};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// For how long whoever was told of a job over a broker is expected to come, before somebody else is told.
@@ -50,7 +51,14 @@ impl Pipeline {
             if makes_calls { Some(Arc::new(client(config, trust, clock, metrics)?)) } else { None };
         // A call waits at the worker for a slot, too; whoever asked for it must not give up before the worker does.
         let call_timeout = config.outbound.options().timeout + Duration::from_secs(5);
-        let options = QueueOptions { call_timeout, prefix: config.queue.prefix.clone(), ..QueueOptions::default() };
+        // What one server may hold, at work and waiting, must leave room for the others.
+        let held = config.outbound.calls + config.outbound.waiting_per_server;
+        let options = QueueOptions {
+            call_timeout,
+            prefix: config.queue.prefix.clone(),
+            call_prefetch: u16::try_from(held).unwrap_or(u16::MAX),
+            ..QueueOptions::default()
+        };
         let (queue, grace_ms) = match (&config.queue.url, &outbound) {
             (QueueUrl::Broker(url), _) => {
                 let roles = Roles { front: role != Role::Worker, worker: makes_calls };
@@ -82,7 +90,8 @@ impl Pipeline {
     pub(crate) async fn run(self, eim: &Eim) -> anyhow::Result<Running> {
         let owner = hex::encode(eim.entropy().octets::<8>());
         let Self { queue, outbound, grace_ms } = self;
-        let rows: Arc<dyn JobSource> = Arc::new(Rows { eim: eim.clone(), outbound: outbound.clone(), owner, grace_ms });
+        let rows: Arc<dyn JobSource> =
+            Arc::new(Rows { eim: eim.clone(), outbound: outbound.clone(), owner, grace_ms, found: Mutex::default() });
         queue.serve(outbound, Some(rows), &jobs::KINDS).await
     }
 }
@@ -106,19 +115,25 @@ struct Rows {
     outbound: Option<Arc<dyn RspTransport>>,
     owner: String,
     grace_ms: i64,
+    /// What was last found due: the pipeline looks and hands out by turns.
+    found: Mutex<Vec<DueJob>>,
 }
 
 impl JobSource for Rows {
     fn due(&self) -> PortFuture<'_, anyhow::Result<Vec<JobRef>>> {
         Box::pin(async {
             let due = jobs::due(&self.eim).await?;
-            Ok(due.into_iter().map(|(kind, key)| JobRef { kind, key }).collect())
+            let refs = due.iter().map(|job| JobRef { kind: job.kind.clone(), key: job.key.clone() }).collect();
+            *self.found.lock().unwrap_or_else(PoisonError::into_inner) = due;
+            Ok(refs)
         })
     }
 
     fn handed_out(&self, jobs: Vec<JobRef>) -> PortFuture<'_, anyhow::Result<()>> {
         Box::pin(async move {
-            let jobs = jobs.into_iter().map(|job| (job.kind, job.key)).collect();
+            let found = std::mem::take(&mut *self.found.lock().unwrap_or_else(PoisonError::into_inner));
+            let told = |found: &DueJob| jobs.iter().any(|job| job.kind == found.kind && job.key == found.key);
+            let jobs = found.into_iter().filter(told).collect();
             Ok(jobs::handed_out(jobs, self.grace_ms, &self.eim).await?)
         })
     }

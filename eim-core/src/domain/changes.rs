@@ -85,6 +85,8 @@ pub struct Snapshot {
     pub held: Vec<Received>,
     /// Sessions of downloads that a message names, and the open ones. Empty where the decision at hand does not need them.
     pub sessions: Vec<DownloadSession>,
+    /// The latest session of a download, where sessions were asked for.
+    pub last_session: Option<i64>,
 }
 
 impl Snapshot {

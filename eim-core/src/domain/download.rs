@@ -32,9 +32,11 @@ const AGAIN_AFTER_MAX_MS: i64 = 6 * 3_600_000;
 const ERROR_OBJECT_MAX_BYTES: usize = 1_024;
 
 /// The names of interruptions, after which a download is tried again; all others end it.
-const INTERRUPTIONS: [&str; 14] = [
+const INTERRUPTIONS: [&str; 16] = [
     "certificatesUnknown",
     "euiccInfo1Unknown",
+    "sessionLost",
+    "alreadyAsked",
     "unreachable",
     "tls",
     "timeout",
@@ -146,10 +148,34 @@ pub fn progressed(work: &mut Work, id: OperationId) {
     operation.again_after = Some(now + doubled(DELIVERED_AGAIN_AFTER_MS, operation.attempts - 1));
 }
 
+/// Notes what the eIM found wrong with what a device sent. It is the cause should the device now give up; until then it may
+/// send something better.
+pub fn found_wrong(work: &mut Work, id: OperationId, error: OperationError) {
+    let Some(operation) = work.operation(id).filter(|operation| operation.state == OperationState::Delivered) else {
+        return;
+    };
+    operation.error.get_or_insert(error);
+}
+
 /// Whether a download waits for something that may pass.
 #[must_use]
 pub fn is_interrupted(operation: &Operation) -> bool {
     operation.error.as_ref().is_some_and(|error| error.code.is_none() && INTERRUPTIONS.contains(&error.name.as_str()))
+}
+
+/// How long a download is set aside that can't go on for a reason of the eIM's own.
+const SET_ASIDE_MS: i64 = 300_000;
+
+/// Sets a download aside for a while, for a reason of the eIM's own.
+pub fn set_aside(work: &mut Work, id: OperationId, error: OperationError) {
+    let now = work.now();
+    let Some(operation) = work.operation(id) else { return };
+    match operation.state {
+        OperationState::Queued => operation.not_before = Some(now + SET_ASIDE_MS),
+        OperationState::Delivered => operation.again_after = Some(now + SET_ASIDE_MS),
+        _ => return,
+    }
+    operation.error = Some(error);
 }
 
 /// Puts a download back into the queue, or ends it when that was done often enough.
@@ -188,9 +214,11 @@ pub fn device_error(work: &mut Work, id: OperationId, code: i64, error_object: O
     if let Some(octets) = error_object.filter(|octets| octets.len() <= ERROR_OBJECT_MAX_BYTES) {
         error.message = format!("{} It added {}.", error.message, hex::encode_upper(octets));
     }
+    let first = operation.error.clone();
     if is_interrupted(operation) {
-        let first = operation.error.clone().unwrap_or(error);
-        postpone(work, id, first);
+        postpone(work, id, first.unwrap_or(error));
+    } else if let Some(first) = first {
+        fail(work, id, first);
     } else if code == ECALL_ACTIVE {
         postpone(work, id, error);
     } else {
@@ -199,7 +227,7 @@ pub fn device_error(work: &mut Work, id: OperationId, code: i64, error_object: O
 }
 
 /// A session was cancelled by the device, for a reason of its own or because the eIM refused something.
-pub fn cancelled(work: &mut Work, id: OperationId, reason: i64, verified: bool) {
+pub fn cancelled(work: &mut Work, id: OperationId, reason: i64, verified: bool, accepted: bool) {
     let error = codes::error(CodeTable::CancelSessionReason, reason);
     let details = json!({ "operation": id, "reason": error.name, "verified": verified });
     work.event("downloadCancelled", details);
@@ -207,11 +235,15 @@ pub fn cancelled(work: &mut Work, id: OperationId, reason: i64, verified: bool) 
         // Anybody could have said it: the trigger goes out again, and the server's own answer will tell.
         return;
     }
-    let interrupted = work.operation(id).is_some_and(|operation| is_interrupted(operation));
-    match reason {
-        _ if interrupted => {}
+    let Some(operation) = work.operation(id) else { return };
+    let interrupted = is_interrupted(operation);
+    match (reason, operation.error.clone()) {
+        // The first cause stays; whether there is anything left to try again depends on what the server made of it.
+        (0 | 3.., Some(first)) if accepted || !interrupted => fail(work, id, first),
+        (_, Some(_)) if interrupted => {}
+        (1 | 2, Some(_)) => postpone(work, id, error),
         // postponed and timeout leave the order downloadable.
-        1 | 2 => postpone(work, id, error),
+        (1 | 2, None) => postpone(work, id, error),
         _ => fail(work, id, error),
     }
 }
@@ -319,13 +351,21 @@ fn put_profile(work: &mut Work, iccid: Iccid, aid: &[u8], metadata: Option<&Stor
     }
 }
 
+/// How many events become downloads; what is left is there when the SM-DS is asked again.
+const EVENTS_MAX: usize = 16;
+
 /// An event of an SM-DS that can become a download.
-#[derive(Debug)]
 pub struct SmdsEvent {
     /// The server that holds the profile, or the next SM-DS.
     pub address: String,
     /// The event's identifier: the matchingId there.
     pub event_id: String,
+}
+
+impl std::fmt::Debug for SmdsEvent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SmdsEvent").field("address", &self.address).finish_non_exhaustive()
+    }
 }
 
 /// A download that an event asks for, with its secrets still to be sealed.
@@ -344,7 +384,7 @@ pub struct EventDownload {
 pub fn of_events(work: &mut Work, order: &DownloadOrder, smds: &str, events: &[SmdsEvent]) -> Vec<EventDownload> {
     let via: Vec<String> = order.via.iter().cloned().chain([smds.to_ascii_lowercase()]).collect();
     let mut downloads = Vec::new();
-    for event in events {
+    for event in events.iter().take(EVENTS_MAX) {
         let code = format!("1${}${}", event.address, event.event_id);
         let Some((code, source)) =
             code.parse::<ActivationCode>().ok().and_then(|code| Some((code.clone(), source_of(&code)?)))

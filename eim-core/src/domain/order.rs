@@ -314,7 +314,8 @@ impl DownloadOrder {
     pub fn needs_data(&self, capabilities: Capabilities<'_>) -> bool {
         match self.mode {
             Mode::Direct => false,
-            Mode::Auto if !capabilities.are_known() => true,
+            // Also an indirect download goes differently by what the IPA can do.
+            Mode::Auto | Mode::Indirect if !capabilities.are_known() => true,
             _ => self.is_indirect(capabilities) && self.server(capabilities).is_none(),
         }
     }

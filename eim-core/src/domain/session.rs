@@ -66,8 +66,8 @@ pub struct SessionFacts {
     pub smdp_signature2: Option<Der>,
     /// CERT.DPpb.
     pub smdp_certificate: Option<Der>,
-    /// hashCc, where the eIM held the confirmation code.
-    pub hash_cc: Option<Der>,
+    /// Whether the eIM has sent hashCc. It is made anew where it is needed: from a digest a short code could be found.
+    pub hash_cc: bool,
     /// The reason with which the device has to cancel, when the eIM has refused something.
     pub cancel_reason: Option<i64>,
 }

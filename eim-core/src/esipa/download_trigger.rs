@@ -3,28 +3,36 @@
 
 use crate::Eim;
 use crate::asn1::{ProfileDownloadTriggerRequest, TransactionId};
-use crate::domain::{Capabilities, Operation, OperationError, Secrets, Work, download};
+use crate::domain::{Capabilities, Operation, OperationError, OperationState, Secrets, Work, download};
 use crate::ids::{EimTransactionId, OperationId};
 
 /// The trigger of an operation, noted as delivered now. `None` when it can't be made; then the operation has ended.
 pub(super) fn deliver(work: &mut Work, id: OperationId, eim: &Eim) -> Option<ProfileDownloadTriggerRequest> {
     let operation = work.operation(id)?;
+    if !matches!(operation.state, OperationState::Queued | OperationState::Delivered) {
+        return None;
+    }
     if operation.eim_transaction_id.is_none() {
         let random: [u8; 16] = eim.entropy().octets();
         operation.eim_transaction_id = EimTransactionId::from_octets(&random).ok();
     }
     let operation = operation.clone();
     let capabilities = work.state.euicc.capabilities.clone();
-    let trigger = secrets(&operation, eim).and_then(|secrets| {
-        let transaction = TransactionId::new(operation.eim_transaction_id.as_ref()?.octets()).ok();
-        download::order(&operation)?.trigger(&secrets, Capabilities(capabilities.as_ref()), transaction)
-    });
+    let Some(secrets) = secrets(&operation, eim) else {
+        // The operator may put the right key back, or another node may have it.
+        tracing::error!(operation = %id, "the activation code of a download can't be read; is secrets.key the right one?");
+        let message = "The stored activation code can't be read with the key in secrets.key. Put the right key back; it is \
+                       tried again.";
+        download::set_aside(work, id, OperationError::named("secretUnreadable", message));
+        return None;
+    };
+    let transaction = operation.eim_transaction_id.as_ref().and_then(|named| TransactionId::new(named.octets()).ok());
+    let trigger = download::order(&operation)
+        .and_then(|order| order.trigger(&secrets, Capabilities(capabilities.as_ref()), transaction));
     download::delivered(work, id);
     if trigger.is_none() {
-        tracing::error!(operation = %id, "the activation code of a download can't be read");
-        let message = "The stored activation code can't be read with the key in secrets.key. Put the right key back and \
-                       ask for the download again.";
-        download::fail(work, id, OperationError::named("secretUnreadable", message));
+        let message = "The stored request can't be read by this version. Ask for the download again.";
+        download::fail(work, id, OperationError::named("unreadableRequest", message));
     }
     trigger
 }

@@ -20,7 +20,8 @@ const ADDRESSES_TRIED: usize = 8;
 /// The way that a result took.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Way {
-    /// Inside a profileDownloadTriggerResult: the IPA has talked to the SM-DP+ itself, unless the eIM ran the session.
+    /// Inside a profileDownloadTriggerResult that answers this operation: the IPA has talked to the SM-DP+ itself, unless the
+    /// eIM ran the session.
     Trigger(Option<OperationId>),
     /// As a notification.
     Notification,
@@ -40,6 +41,8 @@ pub(super) struct Arrival<'a> {
 pub(super) struct Before {
     /// Whether the same was believed before.
     pub believed: bool,
+    /// The operation that it ended then.
+    pub operation: Option<OperationId>,
     pub status: Option<ReceivedStatus>,
 }
 
@@ -73,7 +76,8 @@ pub(super) fn take(
         Err((status, reason)) => {
             let same_as_before = before.believed || before.status == Some(status);
             if !same_as_before {
-                keep(work, arrival, seq_number, status, Some(reason), None);
+                let operation = operation(work, arrival, sessions.first());
+                keep(work, arrival, seq_number, status, Some(reason), operation);
                 work.event(
                     "downloadResultReceived",
                     serde_json::json!({ "status": status.as_str(), "reason": reason }),
@@ -88,7 +92,8 @@ pub(super) fn take(
     };
     let operation = operation(work, arrival, session.as_ref());
     let open = operation.and_then(|id| work.operation(id)).is_some_and(|operation| !operation.state.is_final());
-    if before.believed && !open {
+    // A device may bring the result of an earlier download again, also in answer to a later one.
+    if before.believed && (!open || before.operation.is_some()) {
         return seq_number;
     }
     let metadata = session.as_ref().and_then(|session| session.facts.metadata.as_ref());
@@ -154,7 +159,7 @@ fn operation(work: &Work, arrival: &Arrival<'_>, session: Option<&DownloadSessio
         return Some(session.operation);
     }
     if let Way::Trigger(named) = arrival.way {
-        return named.or_else(|| download::under_way(&work.state.operations).map(|operation| operation.id));
+        return named;
     }
     let data = arrival.result.profile_installation_result_data.value();
     let address = data.notification_metadata.value().notification_address.parse().ok()?;

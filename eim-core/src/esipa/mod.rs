@@ -95,9 +95,11 @@ pub async fn answer(message: EsipaMessageFromIpaToEim, caller: &Caller, eim: &Ei
         Message::InitiateAuthenticationRequestEsipa(request) => {
             relay::initiate_authentication(request, caller, eim).await
         }
-        Message::AuthenticateClientRequestEsipa(request) => relay::authenticate_client(request, eim).await,
-        Message::GetBoundProfilePackageRequestEsipa(request) => relay::get_bound_profile_package(request, eim).await,
-        Message::CancelSessionRequestEsipa(request) => relay::cancel_session(request, eim).await,
+        Message::AuthenticateClientRequestEsipa(request) => relay::authenticate_client(request, caller, eim).await,
+        Message::GetBoundProfilePackageRequestEsipa(request) => {
+            relay::get_bound_profile_package(request, caller, eim).await
+        }
+        Message::CancelSessionRequestEsipa(request) => relay::cancel_session(request, caller, eim).await,
     }
 }
 

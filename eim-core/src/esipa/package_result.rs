@@ -54,12 +54,14 @@ pub(super) async fn process(eid: Eid, result: &Lenient<EimPackageResult>, eim: &
         Lenient::Known(EimPackageResult::EPRAndNotifications(both)) => {
             parts.results.push(&both.euicc_package_result);
             parts.notifications = both.notification_list.iter().collect();
+            parts.notifications.sort_by_key(|notification| received_notification::seq_number(notification));
         }
         Lenient::Known(EimPackageResult::IpaEuiccDataResponse(IpaEuiccDataResponse::IpaEuiccData(data))) => {
             parts.results = data.euicc_package_result_list.iter().flatten().collect();
             // Applied in the order in which the packages were made, whatever the order in which they were stored.
             parts.results.sort_by_key(|result| counter(result));
             parts.notifications = data.notifications_list.iter().flatten().collect();
+            parts.notifications.sort_by_key(|notification| received_notification::seq_number(notification));
             parts.data = Some(data);
         }
         Lenient::Known(EimPackageResult::IpaEuiccDataResponse(IpaEuiccDataResponse::IpaEuiccDataResponseError(
@@ -167,6 +169,7 @@ fn keys(parts: &Parts<'_>) -> Result<ResultKeys, EsipaError> {
     }
     for notification in &parts.notifications {
         keys.octets.push(notification.octets().to_vec());
+        keys.identities.extend(received_notification::identity(notification));
         match notification.value() {
             Some(PendingNotification::ProfileInstallationResult(result)) => name_session(result, &mut keys),
             Some(PendingNotification::CompactProfileInstallationResult(compact)) => {
@@ -216,7 +219,9 @@ impl<'a> Visit<'a> {
 
     fn take(&mut self, parts: &Parts<'_>) -> Result<(), EsipaError> {
         // What is held, and compact forms, need the certificates that come with them.
-        data::take_certificates(&mut self.work, self.certificates.clone());
+        if matches!(self.certificates, Certificates::Trusted { .. }) {
+            data::take_certificates(&mut self.work, self.certificates.clone());
+        }
         if let Some(result) = parts.single {
             self.package_result(result, asn1::encode(result)?);
         }
@@ -437,7 +442,12 @@ impl<'a> Visit<'a> {
             }
             _ => {}
         }
-        let known = self.status_before(&raw);
+        let identity = received_notification::identity(notification);
+        let believed = |received: &Received| {
+            Some(&received.identity) == identity.as_ref() && received.status == ReceivedStatus::Verified
+        };
+        let believed = self.before.iter().any(believed) || self.work.received().iter().any(believed);
+        let known = if believed { Some(ReceivedStatus::Verified) } else { self.status_before(&raw) };
         let chain = self.chain.as_ref();
         let acknowledged = received_notification::take(&mut self.work, notification, raw, known, chain, self.eim);
         self.acknowledge.extend(acknowledged);
@@ -449,8 +459,10 @@ impl<'a> Visit<'a> {
             received.identity == identity
                 && matches!(received.status, ReceivedStatus::Verified | ReceivedStatus::Unverified)
         };
+        let earlier = self.before.iter().chain(self.work.received()).find(|received| believed(received));
         let before = Before {
-            believed: self.before.iter().any(believed) || self.work.received().iter().any(believed),
+            believed: earlier.is_some(),
+            operation: earlier.and_then(|received| received.operation),
             status: self.status_before(&arrival.raw),
         };
         let chain = self.chain.as_ref();

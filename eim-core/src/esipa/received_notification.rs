@@ -6,7 +6,7 @@
 
 use crate::Eim;
 use crate::asn1::{Lenient, NotificationMetadata, PendingNotification, Raw};
-use crate::domain::{NewNotification, Received, ReceivedKind, ReceivedStatus, Work, expand};
+use crate::domain::{NewNotification, Received, ReceivedKind, ReceivedStatus, Work, apply, expand};
 use crate::ids::{Iccid, SeqNumber};
 use crate::pki::{self, TrustError, VerifiedChain};
 use serde_json::json;
@@ -32,13 +32,16 @@ pub(super) fn take(
     if known == Some(ReceivedStatus::Held) && status == ReceivedStatus::Held {
         return seq_number;
     }
+    if status == ReceivedStatus::Held && reason == Some("certificates-unknown") {
+        apply::ask_certificates(work);
+    }
     let at = work.now();
     let raw_form = raw.clone();
     work.receive(Received {
         seq: 0,
         kind: ReceivedKind::Notification,
         seq_number,
-        identity: Received::identity(ReceivedKind::Notification, &raw),
+        identity: identity(notification).unwrap_or_else(|| Received::identity(ReceivedKind::Notification, &raw)),
         raw,
         status,
         reason: reason.map(str::to_owned),
@@ -63,10 +66,21 @@ pub(super) fn take(
         && let Some(metadata) = metadata
         && let Some(octets) = full_form(notification, &raw_form, work)
     {
-        let identity = Received::identity(ReceivedKind::Notification, &raw_form);
+        let identity = identity(notification);
+        let identity = identity.unwrap_or_else(|| Received::identity(ReceivedKind::Notification, &raw_form));
         forwarded(work, metadata, identity, octets);
     }
     seq_number
+}
+
+/// What makes a notification the same one: what was signed, whatever stands around it and in whichever form it comes.
+pub(super) fn identity(notification: &Lenient<Raw<PendingNotification>>) -> Option<Vec<u8>> {
+    let signed = match notification.value()? {
+        PendingNotification::OtherSignedNotification(notification) => &notification.tbs_other_notification,
+        PendingNotification::CompactOtherSignedNotification(compact) => &compact.tbs_other_notification,
+        _ => return None,
+    };
+    Some(Received::identity(ReceivedKind::Notification, signed.octets()))
 }
 
 /// The notification as the server takes it: as received, or with the certificates that the compact form leaves out.
@@ -144,7 +158,7 @@ fn verify(
             &compact.euicc_notification_signature,
         )),
         // Its signature covers fields of a download session that is not known any more.
-        PendingNotification::CompactProfileInstallationResult(_) => Verdict::Held("no-session"),
+        PendingNotification::CompactProfileInstallationResult(_) => Verdict::Refused("no-session"),
         PendingNotification::ProfileInstallationResult(_) | PendingNotification::OtherSignedNotification(_) => {
             Verdict::Refused("structure")
         }
@@ -166,7 +180,7 @@ fn metadata(notification: &Lenient<Raw<PendingNotification>>) -> Option<&Notific
     }
 }
 
-fn seq_number(notification: &Lenient<Raw<PendingNotification>>) -> Option<SeqNumber> {
+pub(super) fn seq_number(notification: &Lenient<Raw<PendingNotification>>) -> Option<SeqNumber> {
     let number = match notification.value() {
         Some(PendingNotification::CompactProfileInstallationResult(compact)) => {
             Some(compact.compact_profile_installation_result_data.seq_number)

@@ -8,7 +8,7 @@ use super::{JobRun, LEASE_MS};
 use crate::Eim;
 use crate::domain::{NotificationState, rfc3339};
 use crate::ids::{Eid, RspAddress};
-use crate::ports::{RspCall, RspFunction, RspTransport};
+use crate::ports::{RspCall, RspFailure, RspFunction, RspTransport};
 use crate::rsp;
 use crate::store::{JobEnd, JobLease, Leased, StoreError, StoredNotification};
 use std::collections::BTreeMap;
@@ -24,6 +24,8 @@ const AT_ONCE: usize = 4;
 /// The first wait after a notification was not acknowledged, or a server not reached; it doubles up to the last.
 const AGAIN_AFTER_MS: i64 = 30_000;
 const AGAIN_AFTER_MAX_MS: i64 = 6 * 3_600_000;
+/// How long the job waits when there was no room for its calls.
+const BUSY_AGAIN_AFTER_MS: i64 = 5_000;
 /// How long a notification is sent again before it is given up.
 const KEPT_TRYING_MS: i64 = 14 * 24 * 3_600_000;
 
@@ -42,7 +44,8 @@ pub(super) async fn run(
     let lease = match eim.store().lease_job(KIND, address, owner, now, now + LEASE_MS).await? {
         Leased::Yes(lease) => lease,
         Leased::No => return Ok(JobRun::Done),
-        Leased::NotDue { run_at } => return Ok(JobRun::later(run_at - now)),
+        // Whoever made it due at another time has told of it.
+        Leased::NotDue { .. } => return Ok(JobRun::Done),
     };
     let end = forward(address, owner, &lease, outbound, eim).await?;
     let now = eim.clock().now_ms();
@@ -94,9 +97,10 @@ async fn forward(
                 match outcome? {
                     Line::Sent => {}
                     Line::TakenOver => return Ok(JobEnd::Done),
+                    Line::Busy => return Ok(JobEnd::Later { run_at: eim.clock().now_ms() + BUSY_AGAIN_AFTER_MS }),
                     Line::Unreachable(failure) => {
                         let run_at = eim.clock().now_ms() + wait(lease.attempts);
-                        not_reached(address, &failure, eim).await?;
+                        not_reached(address, &failure, run_at, eim).await?;
                         return Ok(JobEnd::Failed { run_at, error: failure });
                     }
                 }
@@ -133,6 +137,8 @@ enum Line {
     Sent,
     /// Another worker goes on.
     TakenOver,
+    /// We had no room for the call, which says nothing about the server.
+    Busy,
     /// The server could not be reached, for this reason.
     Unreachable(String),
 }
@@ -178,6 +184,14 @@ async fn send_line(
                 Ok(()) => None,
                 Err(error) => Some(error.to_string()),
             },
+            Err(RspFailure::Busy | RspFailure::Interrupted | RspFailure::NoWorker) => return Ok(Line::Busy),
+            // These may lie in this one notification. A server that fails with all of them is soon left alone by the client.
+            Err(
+                failure @ (RspFailure::Timeout
+                | RspFailure::Broken(_)
+                | RspFailure::TooLarge(_)
+                | RspFailure::Redirect(_)),
+            ) => Some(failure.reason().to_owned()),
             Err(failure) => return Ok(Line::Unreachable(failure.reason().to_owned())),
         };
         let now = eim.clock().now_ms();
@@ -210,14 +224,14 @@ async fn give_up(notification: &StoredNotification, error: String, now: i64, eim
 }
 
 /// Notes on each notification why it did not go out. What could not for two weeks is given up, the rest waits on.
-async fn not_reached(address: &str, failure: &str, eim: &Eim) -> Result<(), StoreError> {
+async fn not_reached(address: &str, failure: &str, until: i64, eim: &Eim) -> Result<(), StoreError> {
     let now = eim.clock().now_ms();
     for notification in eim.store().due_notifications(address, now, BATCH).await? {
         if now - notification.created_at >= KEPT_TRYING_MS {
             give_up(&notification, failure.to_owned(), now, eim).await?;
         }
     }
-    eim.store().note_not_reached(address, failure.to_owned(), now).await?;
+    eim.store().note_not_reached(address, failure.to_owned(), now, until).await?;
     eim.metrics().notifications_forwarded_total.with_label_values(&["unreachable"]).inc();
     Ok(())
 }

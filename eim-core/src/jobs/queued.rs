@@ -3,11 +3,13 @@
 use super::forward_notifications;
 use crate::Eim;
 use crate::ports::RspTransport;
-use crate::store::StoreError;
+use crate::store::{DueJob, JobEnd, Leased, StoreError};
 use std::time::Duration;
 
 /// How long a lease lasts; a worker that dies holds a job up for so long.
 pub(super) const LEASE_MS: i64 = 60_000;
+/// How long a job of an unknown kind is left alone, for a node of another version to take it.
+const UNKNOWN_AGAIN_AFTER_MS: i64 = 600_000;
 /// How many jobs are handed out together.
 const HANDED_OUT: i64 = 256;
 
@@ -32,11 +34,11 @@ impl JobRun {
     }
 }
 
-/// The jobs that are due and that nobody was told of: kind and key.
+/// The jobs that are due and that nobody was told of.
 ///
 /// # Errors
 /// When the store fails.
-pub async fn due(eim: &Eim) -> Result<Vec<(String, String)>, StoreError> {
+pub async fn due(eim: &Eim) -> Result<Vec<DueJob>, StoreError> {
     eim.store().due_jobs(eim.clock().now_ms(), HANDED_OUT).await
 }
 
@@ -44,7 +46,7 @@ pub async fn due(eim: &Eim) -> Result<Vec<(String, String)>, StoreError> {
 ///
 /// # Errors
 /// When the store fails.
-pub async fn handed_out(jobs: Vec<(String, String)>, grace_ms: i64, eim: &Eim) -> Result<(), StoreError> {
+pub async fn handed_out(jobs: Vec<DueJob>, grace_ms: i64, eim: &Eim) -> Result<(), StoreError> {
     if grace_ms == 0 {
         return Ok(());
     }
@@ -66,7 +68,12 @@ pub async fn run(
     eim: &Eim,
 ) -> Result<JobRun, StoreError> {
     if kind != forward_notifications::KIND {
-        tracing::warn!(kind, "a job of a kind that this version does not know is left alone");
+        tracing::warn!(kind, "a job of a kind that this version does not know is left to others");
+        let now = eim.clock().now_ms();
+        if let Leased::Yes(lease) = eim.store().lease_job(kind, key, owner, now, now + LEASE_MS).await? {
+            let end = JobEnd::Later { run_at: now + UNKNOWN_AGAIN_AFTER_MS };
+            eim.store().finish_job(lease, owner, end, grace_ms, now).await?;
+        }
         return Ok(JobRun::Done);
     }
     let done = forward_notifications::run(key, owner, outbound, grace_ms, eim).await;

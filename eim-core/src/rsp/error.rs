@@ -18,6 +18,9 @@ pub enum RspError {
         /// The member, or the part of the answer.
         what: &'static str,
     },
+    /// It is of another session than what the server signed in it.
+    #[error("the transactionId beside the server's signed data is another one")]
+    Session,
     /// The server carried the function out and refused.
     #[error("the server refused with {0}")]
     Refused(ServerStatus),
@@ -45,6 +48,10 @@ impl RspError {
                 "The {server} answered {function_name} without a usable {what}. Ask its provider which version of \
                  SGP.22 it follows."
             ),
+            Self::Session => format!(
+                "The {server} answered {function_name} with the transactionId of another session. Nothing of it was used. \
+                 Tell its provider."
+            ),
             Self::Refused(status) => status.explain(function, kind),
         }
     }
@@ -54,7 +61,7 @@ impl RspError {
     pub fn name(&self, function: RspFunction, kind: ServerKind) -> &'static str {
         match self {
             Self::Refused(status) => status.name(function, kind),
-            Self::Http { .. } | Self::Malformed { .. } => "undefinedError",
+            Self::Http { .. } | Self::Malformed { .. } | Self::Session => "undefinedError",
         }
     }
 }

@@ -88,7 +88,7 @@ impl Answer {
     /// transactionId, which stands inside what the server signed too: there alone, or the same in both places.
     pub(super) fn same_transaction_id(&self, signed: &TransactionId) -> Result<TransactionId, RspError> {
         match self.transaction_id()? {
-            Some(stated) if stated != *signed => Err(RspError::Malformed { what: TRANSACTION_ID }),
+            Some(stated) if stated != *signed => Err(RspError::Session),
             _ => Ok(signed.clone()),
         }
     }

@@ -177,7 +177,25 @@ const INITIATE_AUTHENTICATION: &[Row] = &[
         "The {server} does not support the version of this eUICC. Ask its provider for a server that does.",
     ),
     row(("8.8.4", "3.7"), ia::CI_PK_ID_NOT_SUPPORTED, NO_COMMON_CI),
+    of_smds(
+        ("8.9.1", "3.8"),
+        ia::INVALID_DP_ADDRESS,
+        "The {server} does not know itself by the address that was used. Write the address as its provider does, and \
+         not an alias.",
+    ),
+    of_smds(("8.9.2", "3.1"), ia::CI_PK_ID_NOT_SUPPORTED, NO_COMMON_CI),
+    of_smds(
+        ("8.9.3", "3.1"),
+        ia::EUICC_VERSION_NOT_SUPPORTED_BY_DP,
+        "The {server} does not support the version of this eUICC. Ask its provider for a server that does.",
+    ),
+    of_smds(("8.9.4", "3.7"), ia::CI_PK_ID_NOT_SUPPORTED, NO_COMMON_CI),
 ];
+
+/// A row that only an SM-DS has.
+const fn of_smds(status: (&'static str, &'static str), code: i64, sentence: &'static str) -> Row {
+    Row { status, code, kind: Some(ServerKind::SmDs), sentence }
+}
 
 const AUTHENTICATE_CLIENT: &[Row] = &[
     row(
@@ -498,8 +516,8 @@ mod tests {
     fn other_codes_are_put_into_words() {
         let text = status("8.2.1", "3.3").explain(RspFunction::AuthenticateClient, DP);
         assert!(text.contains("the profile's ICCID (8.2.1), already in use (3.3)"), "{text}");
-        let text = status("8.9.1", "3.8").explain(RspFunction::InitiateAuthentication, DS);
-        assert!(text.starts_with("The SM-DS refused initiateAuthentication: the SM-DS address"), "{text}");
+        let text = status("8.9.1", "3.8").explain(RspFunction::AuthenticateClient, DS);
+        assert!(text.starts_with("The SM-DS refused authenticateClient: the SM-DS address"), "{text}");
         let text = status("9.9", "9").explain(RspFunction::HandleNotification, DP);
         assert!(text.contains("unknown subject (9.9), unknown reason (9)"), "{text}");
         assert!(status("", "").explain(RspFunction::CancelSession, DP).contains("without saying why"));

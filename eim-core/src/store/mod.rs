@@ -40,6 +40,8 @@ pub struct ResultKeys {
     pub identities: Vec<Vec<u8>>,
     /// transactionIds of download sessions.
     pub sessions: Vec<TransactionId>,
+    /// Whether held results are of no interest.
+    pub without_held: bool,
 }
 
 /// What became of a save.
@@ -198,6 +200,19 @@ pub struct NotificationFilter {
     pub after: i64,
     /// At most so many.
     pub limit: i64,
+}
+
+/// A job that is due.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DueJob {
+    /// Its row.
+    pub seq: i64,
+    /// Its version when it was found due; whatever became due since is not meant.
+    pub version: i64,
+    /// What kind of job.
+    pub kind: String,
+    /// Which one.
+    pub key: String,
 }
 
 /// The right to run a job for a while.
@@ -514,14 +529,14 @@ impl Store {
         })
     }
 
-    /// Writes on the due notifications for this server why it was not reached.
+    /// Writes on the due notifications for this server why it was not reached, and when it is tried again.
     ///
     /// # Errors
     /// When the transaction fails.
-    pub async fn note_not_reached(&self, address: &str, error: String, now: i64) -> Result<(), StoreError> {
+    pub async fn note_not_reached(&self, address: &str, error: String, now: i64, until: i64) -> Result<(), StoreError> {
         let tenant = self.tenant;
         let address = address.to_owned();
-        on!(self.write("note_not_reached"), |conn| note_not_reached(conn, &address, &error, tenant, now))
+        on!(self.write("note_not_reached"), |conn| note_not_reached(conn, &address, &error, tenant, now, until))
     }
 
     /// How many notifications are pending.
@@ -540,11 +555,11 @@ impl Store {
         on!(self.write("forget_notifications"), |conn| forget_notifications(conn, before))
     }
 
-    /// Jobs that are due and that nobody was told of lately: kind and key.
+    /// Jobs that are due and that nobody was told of lately.
     ///
     /// # Errors
     /// When the transaction fails.
-    pub async fn due_jobs(&self, now: i64, limit: i64) -> Result<Vec<(String, String)>, StoreError> {
+    pub async fn due_jobs(&self, now: i64, limit: i64) -> Result<Vec<DueJob>, StoreError> {
         on!(self.read("due_jobs"), |conn| due_jobs(conn, now, limit))
     }
 
@@ -552,9 +567,8 @@ impl Store {
     ///
     /// # Errors
     /// When the transaction fails.
-    pub async fn hand_out_jobs(&self, jobs: Vec<(String, String)>, until: i64) -> Result<(), StoreError> {
-        let tenant = self.tenant;
-        on!(self.write("hand_out_jobs"), |conn| hand_out_jobs(conn, &jobs, until, tenant))
+    pub async fn hand_out_jobs(&self, jobs: Vec<DueJob>, until: i64) -> Result<(), StoreError> {
+        on!(self.write("hand_out_jobs"), |conn| hand_out_jobs(conn, &jobs, until))
     }
 
     /// Asks for a job until a time.

@@ -53,7 +53,6 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     config.pki.ci_dir = Some(ci_dir);
     // The simulated servers are on this machine.
     config.outbound.allow_private = true;
-    config.outbound.waiting_per_server = 1_000;
     let server = boot::start(config, BootPorts::default()).await?;
     let operator = Operator::start(&fleet).await?;
     let (_, key) = manage::create_api_key("demo", Role::Admin, &server.eim).await?;

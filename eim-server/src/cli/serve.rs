@@ -29,6 +29,12 @@ impl Arguments {
     /// Refuses the roles that need a broker and a database between processes.
     pub(super) fn check(&self, config: &Config) -> anyhow::Result<()> {
         if self.role == Role::All {
+            if config.queue.url != QueueUrl::InProcess && config.secrets.key.is_none() {
+                bail!(
+                    "with a broker there may be other servers: set secrets.key to a key that they share, or activation \
+                     codes that one has sealed can't be read by the others"
+                );
+            }
             return Ok(());
         }
         if config.queue.url == QueueUrl::InProcess {

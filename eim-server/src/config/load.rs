@@ -102,6 +102,13 @@ fn check(config: &Config) -> Result<(), ConfigError> {
     if config.esipa.tls_certificate.is_some() != config.esipa.tls_key.is_some() {
         return refuse("esipa.tls_certificate and esipa.tls_key must be set both or not at all".to_owned());
     }
+    if config.outbound.calls_per_server + config.outbound.waiting_per_server >= config.outbound.calls {
+        return refuse(
+            "outbound.calls must be more than outbound.calls_per_server and outbound.waiting_per_server together, or one \
+             slow server holds up all others"
+                .to_owned(),
+        );
+    }
     let prefix = &config.queue.prefix;
     let named = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     if prefix.is_empty() || prefix.len() > 64 || !prefix.bytes().all(named) {

@@ -16,6 +16,6 @@ pub use downloads::{THIN_IPA, code_of, new_iccid, order};
 pub use eim_simulator::ipa::{Answer, Binding, Package, PollOptions, PollOutcome, Session};
 pub use forge::{Forge, SentPackage};
 pub use world::{
-    Backend, Mode, World, each_binding, each_mode, each_mode_with, each_store, matrix, matrix_with, modes, modes_with,
-    run_with,
+    Backend, Mode, World, each_binding, each_mode, each_mode_with, each_store, front_with, matrix, matrix_with, modes,
+    modes_with, run_with,
 };

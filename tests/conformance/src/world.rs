@@ -10,7 +10,7 @@ use eim_core::ids::AssociationToken;
 use eim_core::manage::{self, create_api_key};
 use eim_core::pki::{Curve, PublicKey};
 use eim_core::ports::{Clock, MockClock, SeededEntropy};
-use eim_server::boot::{self, BootPorts, Server};
+use eim_server::boot::{self, BootPorts, Server, Worker};
 use eim_server::config::Config;
 use eim_simulator::euicc::{Euicc, Profile};
 use eim_simulator::ipa::{Binding, Ipa, IpaConfig};
@@ -60,6 +60,8 @@ pub struct World {
     pub test_pki: TestPki,
     /// Whether calls and jobs go through RabbitMQ.
     pub broker: bool,
+    /// What the server of the world does itself.
+    role: boot::Role,
     config: Config,
     keys: [String; 3],
     starts: u64,
@@ -109,6 +111,11 @@ pub fn each_mode_with(configure: impl Fn(&mut Config), test: impl AsyncFn(&mut W
     run_with(&[Mode::EMBEDDED, Mode::PRODUCTION], &[Binding::Asn1], configure, test);
 }
 
+/// Runs the test with a front alone, in production mode: calls and jobs wait for [`World::worker`].
+pub fn front_with(configure: impl Fn(&mut Config), test: impl AsyncFn(&mut World)) {
+    run_as(boot::Role::Front, &[Mode::PRODUCTION], &[Binding::Asn1], configure, test);
+}
+
 fn run(backends: &[Backend], bindings: &[Binding], configure: impl Fn(&mut Config), test: impl AsyncFn(&mut World)) {
     let modes: Vec<Mode> = backends.iter().map(|backend| Mode { backend: *backend, broker: false }).collect();
     run_with(&modes, bindings, configure, test);
@@ -116,11 +123,21 @@ fn run(backends: &[Backend], bindings: &[Binding], configure: impl Fn(&mut Confi
 
 /// Runs the test in these modes and bindings.
 pub fn run_with(modes: &[Mode], bindings: &[Binding], configure: impl Fn(&mut Config), test: impl AsyncFn(&mut World)) {
+    run_as(boot::Role::All, modes, bindings, configure, test);
+}
+
+fn run_as(
+    role: boot::Role,
+    modes: &[Mode],
+    bindings: &[Binding],
+    configure: impl Fn(&mut Config),
+    test: impl AsyncFn(&mut World),
+) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     for mode in modes {
         for binding in bindings {
             runtime.block_on(async {
-                let Some(mut world) = World::start(*mode, *binding, &configure).await else { return };
+                let Some(mut world) = World::start(role, *mode, *binding, &configure).await else { return };
                 eprintln!("on {mode:?}, {binding:?}");
                 test(&mut world).await;
                 if let Some(server) = world.server.take() {
@@ -154,7 +171,7 @@ fn vectors() -> PathBuf {
 }
 
 impl World {
-    async fn start(mode: Mode, binding: Binding, configure: impl Fn(&mut Config)) -> Option<Self> {
+    async fn start(role: boot::Role, mode: Mode, binding: Binding, configure: impl Fn(&mut Config)) -> Option<Self> {
         let backend = mode.backend;
         if mode.broker && !broker_answers().await {
             return None;
@@ -197,6 +214,7 @@ impl World {
             pki,
             test_pki,
             broker: mode.broker,
+            role,
             config,
             keys: Default::default(),
             starts: 0,
@@ -214,8 +232,21 @@ impl World {
 
     async fn boot(&mut self) {
         self.starts += 1;
-        let ports = BootPorts { clock: self.clock.clone(), entropy: Arc::new(SeededEntropy::new(self.starts)) };
-        self.server = Some(boot::start(self.config.clone(), ports).await.unwrap());
+        let ports = self.ports();
+        self.server = Some(boot::start_as(self.role, self.config.clone(), ports).await.unwrap());
+    }
+
+    fn ports(&self) -> BootPorts {
+        BootPorts { clock: self.clock.clone(), entropy: Arc::new(SeededEntropy::new(self.starts)) }
+    }
+
+    /// Starts a worker beside the server, with a data directory of its own and this change of the configuration.
+    pub async fn worker(&mut self, configure: impl FnOnce(&mut Config)) -> Worker {
+        self.starts += 1;
+        let mut config = self.config.clone();
+        config.data.dir.set_file_name(format!("worker-{}", self.starts));
+        configure(&mut config);
+        boot::start_worker(config, self.ports()).await.unwrap()
     }
 
     /// The server, for what time alone does.

@@ -7,7 +7,7 @@ use eim_core::pki::{Certificate, Curve, SigningKey};
 use eim_simulator::euicc::Euicc;
 use eim_simulator::fleet::{Fleet, fleet_iccid};
 use eim_simulator::ipa::{Binding, Ipa, IpaConfig, PollOptions, SessionOptions, TlsVersions, client_config};
-use eim_simulator::load::{self, Api, LoadOptions, Mode, check_target};
+use eim_simulator::load::{self, Api, DownloadsOptions, LoadOptions, Mode, check_target};
 use eim_simulator::pki::{EuiccIdentity, FleetPki};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -30,6 +30,10 @@ enum Command {
     Ipa(Box<IpaArgs>),
     /// Measures empty polls or whole operations in a second.
     Load(Box<LoadArgs>),
+    /// Downloads profiles from an SM-DP+ of its own to many devices, and compares what devices, SM-DP+ and API know then.
+    Downloads(Box<DownloadsArgs>),
+    /// Measures what the eIM adds to a call to an SM-DP+, beside the same call without it.
+    Relay(Box<RelayArgs>),
     /// A bare actix-web handler over rustls with answers of the same size: the baseline of `load --mode poll`.
     BareServer(BareArgs),
     /// Writes the CI certificate of a simulated fleet into a folder, for the eIM to trust.
@@ -143,6 +147,55 @@ struct LoadArgs {
     threads: u32,
 }
 
+/// A fleet that is registered for a run.
+#[derive(Debug, Args)]
+struct FleetArgs {
+    #[command(flatten)]
+    target: Target,
+    /// `http://host:port` of the operator API.
+    #[arg(long)]
+    api: String,
+    /// API key of an operator.
+    #[arg(long, env = "EIM_API_KEY", hide_env_values = true)]
+    api_key: String,
+    /// Devices.
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    devices: u32,
+    /// The fleet; each has a CI of its own, which the server must trust (see write-ci).
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Index of the first device of the fleet: fresh devices below a CI that is already trusted.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=100_000_000))]
+    first_device: u32,
+    /// Threads of devices and servers.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    threads: u32,
+}
+
+#[derive(Debug, Args)]
+struct DownloadsArgs {
+    #[command(flatten)]
+    fleet: FleetArgs,
+    /// Octets of each profile.
+    #[arg(long, default_value_t = 30 * 1024, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    profile_bytes: u32,
+    /// Downloads at the same time; all at once without it.
+    #[arg(long)]
+    concurrency: Option<usize>,
+    /// Whoever is not done after so many seconds gives up.
+    #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    seconds: u64,
+}
+
+#[derive(Debug, Args)]
+struct RelayArgs {
+    #[command(flatten)]
+    fleet: FleetArgs,
+    /// Calls of each sort.
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    rounds: u32,
+}
+
 #[derive(Debug, Args)]
 struct BareArgs {
     /// Where to listen.
@@ -163,6 +216,8 @@ fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Ipa(args) => runtime(1)?.block_on(ipa(*args)),
         Command::Load(args) => runtime(args.threads as usize)?.block_on(load(*args)),
+        Command::Downloads(args) => runtime(args.fleet.threads as usize)?.block_on(downloads(*args)),
+        Command::Relay(args) => runtime(args.fleet.threads as usize)?.block_on(relay(*args)),
         Command::BareServer(args) => bare(&args),
         Command::WriteCi { seed, out } => {
             println!("{}", FleetPki::generate(seed)?.write_ci_dir(&out)?.display());
@@ -279,6 +334,39 @@ async fn load(args: LoadArgs) -> anyhow::Result<()> {
     let report = load::run(fleet, api.as_ref(), &options).await?;
     println!("{report}");
     if report.count == 0 { bail!("nothing succeeded") } else { Ok(()) }
+}
+
+impl FleetArgs {
+    async fn prepare(&self) -> anyhow::Result<(Fleet, Api, IpaConfig)> {
+        let (address, server_name, tls) = resolve(&self.target)?;
+        let mut ipa = IpaConfig::new(address, &server_name, &read_trust(&self.target.trust)?, self.target.binding)?;
+        ipa.tls = tls;
+        let devices = self.first_device..self.first_device + self.devices;
+        let fleet = Fleet::generate_range(Curve::P256, self.seed, devices)?;
+        let api = Api::connect(&self.api, &self.api_key, self.target.allow_remote).await?;
+        Ok((fleet, api, ipa))
+    }
+}
+
+async fn downloads(args: DownloadsArgs) -> anyhow::Result<()> {
+    let (fleet, mut api, ipa) = args.fleet.prepare().await?;
+    let options = DownloadsOptions {
+        ipa,
+        first_device: args.fleet.first_device,
+        profile_bytes: args.profile_bytes as usize,
+        concurrency: args.concurrency.unwrap_or(args.fleet.devices as usize),
+        deadline: Duration::from_secs(args.seconds),
+    };
+    let report = load::run_downloads(fleet, &mut api, &options, |installed| println!("installed {installed}")).await?;
+    println!("{report}");
+    if report.differences.is_empty() { Ok(()) } else { bail!("{} differences", report.differences.len()) }
+}
+
+async fn relay(args: RelayArgs) -> anyhow::Result<()> {
+    let (fleet, mut api, ipa) = args.fleet.prepare().await?;
+    let report = load::run_relay(fleet, &mut api, &ipa, args.fleet.first_device, args.rounds as usize).await?;
+    println!("{report}");
+    Ok(())
 }
 
 fn bare(args: &BareArgs) -> anyhow::Result<()> {

@@ -1,7 +1,9 @@
 //! authenticateClient: the eUICC proves itself to the server (SGP.32 v1.2 6.4.1.2, 3.2.3.2; SGP.22 5.6.3, 5.8.2).
 
 use super::initiate_authentication::ctx_params1;
-use super::{Candidate, Consequence, Refusal, UNDEFINED_ERROR, call, candidates, change, note_refusal};
+use super::{
+    Candidate, Consequence, Refusal, UNDEFINED_ERROR, call, candidates, change, is_current, is_stranger, note_refusal,
+};
 use crate::Eim;
 use crate::asn1::code::authenticate_client_error_esipa as code;
 use crate::asn1::code::cancel_session_reason::PPR_NOT_ALLOWED as CANCEL_PPR_NOT_ALLOWED;
@@ -15,10 +17,12 @@ use crate::asn1::{
 use crate::domain::data::{self, Certificates};
 use crate::domain::download::{self, SmdsEvent};
 use crate::domain::expand::{self, Signed1Context};
+use crate::domain::operation::{Kind, Purpose};
 use crate::domain::policy_rules::{self, Permission, Rules};
+use crate::domain::poll::download_data;
 use crate::domain::{Capabilities, Der, NewOperation, OperationError, Phase, Work, apply, codes};
 use crate::esipa::download_trigger::{self, secrets};
-use crate::esipa::{DECIDED_AGAIN, EsipaAnswer, EsipaError};
+use crate::esipa::{Caller, DECIDED_AGAIN, EsipaAnswer, EsipaError};
 use crate::ids::OperationId;
 use crate::pki::{self, AuthenticationSession, ServerRole, TrustError, Verified};
 use crate::ports::RspFunction;
@@ -27,15 +31,17 @@ use crate::rsp::{self, ServerKind};
 use crate::store::{ResultKeys, Saved};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
+use std::time::Duration;
 
 const FUNCTION: RspFunction = RspFunction::AuthenticateClient;
 
 pub(in crate::esipa) async fn answer(
     request: AuthenticateClientRequestEsipa,
+    caller: &Caller,
     eim: &Eim,
 ) -> Result<EsipaAnswer, EsipaError> {
     use AuthenticateClientResponseEsipa as Response;
-    let response = match authenticate(&request, eim).await? {
+    let response = match authenticate(&request, caller, eim).await? {
         Ok(Outcome::Profile(ok)) => Response::AuthenticateClientOkDPEsipa(*ok),
         Ok(Outcome::Events(ok)) => Response::AuthenticateClientOkDSEsipa(ok),
         Err(code) => Response::AuthenticateClientErrorEsipa(code),
@@ -48,7 +54,11 @@ enum Outcome {
     Events(AuthenticateClientOkDSEsipa),
 }
 
-async fn authenticate(request: &AuthenticateClientRequestEsipa, eim: &Eim) -> Result<Result<Outcome, i64>, EsipaError> {
+async fn authenticate(
+    request: &AuthenticateClientRequestEsipa,
+    caller: &Caller,
+    eim: &Eim,
+) -> Result<Result<Outcome, i64>, EsipaError> {
     let candidates = candidates(&request.transaction_id, eim).await?;
     if let AuthenticateServerResponse::AuthenticateResponseError(error) = request.authenticate_server_response.value() {
         return euicc_refused(request, error.authenticate_error_code, &candidates, eim).await.map(Err);
@@ -56,13 +66,15 @@ async fn authenticate(request: &AuthenticateClientRequestEsipa, eim: &Eim) -> Re
     let (candidate, proof) = match prove(request, &candidates, eim) {
         Ok(proven) => proven,
         Err(refusal) => {
-            if let [candidate] = candidates.as_slice() {
+            let stranger = is_stranger(&candidates, caller);
+            let concerns_it = refusal.code != code::INVALID_TRANSACTION_ID && !stranger;
+            if let ([candidate], true) = (candidates.as_slice(), concerns_it) {
                 if refusal.lacks("certificatesUnknown") {
-                    change(candidate, eim, apply::ask_certificates).await?;
+                    change(candidate, eim, ask_for_more).await?;
                 }
                 note_refusal(candidate, FUNCTION, &refusal, eim).await?;
             }
-            return Ok(Err(refusal.code));
+            return Ok(Err(if stranger { code::INVALID_TRANSACTION_ID } else { refusal.code }));
         }
     };
     let digest = Sha256::digest(request.authenticate_server_response.octets()).to_vec();
@@ -70,14 +82,14 @@ async fn authenticate(request: &AuthenticateClientRequestEsipa, eim: &Eim) -> Re
     if candidate.session.phase != Phase::Initiated {
         // The answer was lost on its way: the same one again, since the server answers only once.
         let same = facts.authenticate_digest.as_ref().is_some_and(|known| known.0 == digest);
-        let again = if same { answered_before(candidate) } else { None };
+        let again = if same { answered_before(candidate, eim) } else { None };
         return Ok(again.map(|ok| Outcome::Profile(Box::new(ok))).ok_or(code::INVALID_TRANSACTION_ID));
     }
     if !candidate.is_wanted() {
         return Ok(Err(code::INVALID_TRANSACTION_ID));
     }
     if !begin(candidate, &digest, eim).await? {
-        return Ok(Err(UNDEFINED_ERROR));
+        return Ok(of_the_first(candidate, &digest, eim).await?.map(|ok| Outcome::Profile(Box::new(ok))));
     }
     let kind = candidate.kind();
     let body = rsp::authenticate_client::body(&request.transaction_id, &proof.response);
@@ -136,7 +148,9 @@ async fn euicc_refused(
     let code = answered.err().map_or(UNDEFINED_ERROR, |refusal| refusal.code);
     let error = codes::error(CodeTable::AuthenticateErrorCode, error_code);
     change(candidate, eim, |work| {
-        download::fail(work, candidate.session.operation, error.clone());
+        if is_current(work, &candidate.session) {
+            download::fail(work, candidate.session.operation, error.clone());
+        }
         download::end_session(work, candidate.session.seq);
     })
     .await?;
@@ -289,12 +303,7 @@ fn judge(
     if !signed2.value().cc_required_flag {
         return Ok(None);
     }
-    let code = candidate
-        .snapshot
-        .operation(candidate.session.operation)
-        .and_then(|operation| secrets(operation, eim))
-        .and_then(|secrets| secrets.confirmation_code().map(str::to_owned));
-    Ok(code.map(|code| pki::hash_cc(&code, session)))
+    Ok(candidate.hash_cc(eim))
 }
 
 /// Checks the profile's policy rules before the bound package travels (SGP.22 2.4.12; SGP.32 v1.2 3.2.3.2).
@@ -323,6 +332,14 @@ fn check_policy(metadata: &StoreMetadataRequest, candidate: &Candidate, proof: &
     Err(Refusal { code: code::PPR_NOT_ALLOWED, consequence })
 }
 
+/// Asks for what may be left out of a compact form: certificates, EUICCInfo2, and what ctxParams1 is made of.
+fn ask_for_more(work: &mut Work) {
+    apply::ask_certificates(work);
+    if !work.asks_already(Purpose::Refresh, Kind::EuiccData) {
+        work.ask(Purpose::Refresh, Kind::EuiccData, None, download_data());
+    }
+}
+
 /// Certificates that proved themselves are worth keeping: results of this eUICC can be verified with them.
 fn certificates(proof: &Proof) -> Certificates {
     Certificates::Trusted { eum: proof.eum_certificate.clone(), euicc: proof.euicc_certificate.clone() }
@@ -336,6 +353,37 @@ fn remember(work: &mut Work, candidate: &Candidate, proof: &Proof) {
         session.facts.euicc_certificate = Some(Der(proof.euicc_certificate.clone()));
         session.facts.eum_certificate = Some(Der(proof.eum_certificate.clone()));
     }
+}
+
+/// How often it is looked whether the first call has been answered, and how long between two looks.
+const LOOKS: usize = 200;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(150);
+
+/// Waits for what comes of the first call of a message that was sent again.
+async fn of_the_first(
+    candidate: &Candidate,
+    digest: &[u8],
+    eim: &Eim,
+) -> Result<Result<AuthenticateClientOkDPEsipa, i64>, EsipaError> {
+    for _ in 0..LOOKS {
+        tokio::time::sleep(BETWEEN_LOOKS).await;
+        let transaction = candidate.session.transaction_id.octets();
+        let again = candidates(transaction, eim).await?;
+        let Some(again) = again.iter().find(|again| again.session.seq == candidate.session.seq) else {
+            return Ok(Err(code::INVALID_TRANSACTION_ID));
+        };
+        let same = again.session.facts.authenticate_digest.as_ref().is_some_and(|known| known.0 == digest);
+        if !same {
+            // The first call was refused or broke off, and that was noted.
+            return Ok(Err(UNDEFINED_ERROR));
+        }
+        if again.session.phase != Phase::Initiated {
+            return Ok(answered_before(again, eim).ok_or(code::INVALID_TRANSACTION_ID));
+        }
+    }
+    let refusal = Refusal::passing("alreadyAsked", "The server is being asked already and does not answer.");
+    note_refusal(candidate, FUNCTION, &refusal, eim).await?;
+    Ok(Err(refusal.code))
 }
 
 /// How long a call may be under way before the same message is taken for a new attempt.
@@ -382,7 +430,7 @@ async fn keep(
             session.facts.smdp_signed2 = Some(Der(ok.smdp_signed2.octets().to_vec()));
             session.facts.smdp_signature2 = Some(Der(ok.smdp_signature2.to_vec()));
             session.facts.smdp_certificate = Some(Der(ok.smdp_certificate.der().to_vec()));
-            session.facts.hash_cc = hash_cc.map(|hash_cc| Der(hash_cc.to_vec()));
+            session.facts.hash_cc = hash_cc.is_some();
         }
         let details = serde_json::json!({
             "operation": candidate.session.operation,
@@ -397,10 +445,10 @@ async fn keep(
 }
 
 /// The answer that was given before to the same octets.
-fn answered_before(candidate: &Candidate) -> Option<AuthenticateClientOkDPEsipa> {
+fn answered_before(candidate: &Candidate, eim: &Eim) -> Option<AuthenticateClientOkDPEsipa> {
     let facts = &candidate.session.facts;
     let raw = |der: &Option<Der>| der.as_ref().map(|der| der.0.clone());
-    let hash_cc: Option<[u8; 32]> = raw(&facts.hash_cc).and_then(|octets| octets.try_into().ok());
+    let hash_cc = if facts.hash_cc { Some(candidate.hash_cc(eim)?) } else { None };
     Some(AuthenticateClientOkDPEsipa {
         transaction_id: asn1::TransactionId::new(candidate.session.transaction_id.octets()).ok(),
         profile_meta_data: Some(asn1::decode::<Raw<StoreMetadataRequest>>(&raw(&facts.metadata)?).ok()?),
@@ -424,7 +472,7 @@ async fn retrieved(
         .map(|event| SmdsEvent { address: event.address.clone(), event_id: event.event_id.clone() })
         .collect();
     let session = &candidate.session;
-    let mut first = None;
+    let mut saved = None;
     for _ in 0..DECIDED_AGAIN {
         let now = eim.clock().now_ms();
         let keys = super::keys(&session.transaction_id);
@@ -444,10 +492,11 @@ async fn retrieved(
         let next = downloads.first().map(|download| download.id);
         download::retrieved(&mut work, session.operation, events.len(), downloads);
         if eim.save(candidate.eid(), version, work.finish(), now).await? == Saved::Done {
-            first = next;
+            saved = Some(next);
             break;
         }
     }
+    let first = saved.ok_or(EsipaError::Contended { function: "authenticateClient" })?;
     let trigger = match first {
         Some(id) => trigger(candidate, id, eim).await?,
         None => None,

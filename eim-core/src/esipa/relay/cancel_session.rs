@@ -1,6 +1,6 @@
 //! cancelSession: the device gives a session up, and the server learns why (SGP.32 v1.2 6.4.1.8, 3.2.3.3; SGP.22 5.6.5).
 
-use super::{Candidate, Consequence, call, candidates, change};
+use super::{Candidate, Consequence, call, candidates, change, is_current, is_stranger};
 use crate::Eim;
 use crate::asn1::code::cancel_session_error as code;
 use crate::asn1::{
@@ -8,7 +8,7 @@ use crate::asn1::{
     EuiccCancelSessionSigned, Raw,
 };
 use crate::domain::{download, expand};
-use crate::esipa::{EsipaAnswer, EsipaError};
+use crate::esipa::{Caller, EsipaAnswer, EsipaError};
 use crate::pki;
 use crate::ports::RspFunction;
 use crate::rsp;
@@ -17,8 +17,12 @@ const FUNCTION: RspFunction = RspFunction::CancelSession;
 /// undefinedReason.
 const UNDEFINED_REASON: i64 = 127;
 
-pub(in crate::esipa) async fn answer(request: CancelSessionRequestEsipa, eim: &Eim) -> Result<EsipaAnswer, EsipaError> {
-    let response = match cancel(&request, eim).await? {
+pub(in crate::esipa) async fn answer(
+    request: CancelSessionRequestEsipa,
+    caller: &Caller,
+    eim: &Eim,
+) -> Result<EsipaAnswer, EsipaError> {
+    let response = match cancel(&request, caller, eim).await? {
         Ok(()) => CancelSessionResponseEsipa::CancelSessionOk(Empty {}),
         Err(code) => CancelSessionResponseEsipa::CancelSessionError(code),
     };
@@ -33,7 +37,11 @@ struct Cancellation {
     verified: bool,
 }
 
-async fn cancel(request: &CancelSessionRequestEsipa, eim: &Eim) -> Result<Result<(), i64>, EsipaError> {
+async fn cancel(
+    request: &CancelSessionRequestEsipa,
+    caller: &Caller,
+    eim: &Eim,
+) -> Result<Result<(), i64>, EsipaError> {
     let candidates = candidates(&request.transaction_id, eim).await?;
     let mut first = None;
     let mut found = None;
@@ -46,10 +54,13 @@ async fn cancel(request: &CancelSessionRequestEsipa, eim: &Eim) -> Result<Result
             Err(code) => drop(first.get_or_insert(code)),
         }
     }
-    let Some((candidate, cancellation)) = found else { return Ok(Err(first.unwrap_or(code::INVALID_TRANSACTION_ID))) };
+    let Some((candidate, cancellation)) = found else {
+        let stranger = is_stranger(&candidates, caller);
+        return Ok(Err(first.filter(|_| !stranger).unwrap_or(code::INVALID_TRANSACTION_ID)));
+    };
     let session = &candidate.session;
     let interrupted = candidate.snapshot.operation(session.operation).is_some_and(download::is_interrupted);
-    if interrupted && cancellation.reason == UNDEFINED_REASON {
+    if interrupted && cancellation.verified && cancellation.reason == UNDEFINED_REASON {
         // The device cancels because a call of ours did not come through. The server would take the order for used up; left
         // alone, its session ends by itself and the order can be downloaded once the server is reached again.
         change(candidate, eim, |work| download::end_session(work, session.seq)).await?;
@@ -61,7 +72,10 @@ async fn cancel(request: &CancelSessionRequestEsipa, eim: &Eim) -> Result<Result
     let may_come_again =
         matches!(&answered, Err(refusal) if matches!(refusal.consequence, Consequence::Interrupted { .. }));
     change(candidate, eim, |work| {
-        download::cancelled(work, session.operation, cancellation.reason, cancellation.verified);
+        if is_current(work, session) {
+            let (reason, verified) = (cancellation.reason, cancellation.verified);
+            download::cancelled(work, session.operation, reason, verified, answered.is_ok());
+        }
         if !may_come_again && (cancellation.verified || answered.is_ok()) {
             download::end_session(work, session.seq);
         }

@@ -1,6 +1,6 @@
 //! getBoundProfilePackage: the profile, bound to the eUICC, passes through (SGP.32 v1.2 6.4.1.3, 3.2.3.2; SGP.22 5.6.2).
 
-use super::{Candidate, Refusal, UNDEFINED_ERROR, call, candidates, change, note_refusal};
+use super::{Candidate, Refusal, UNDEFINED_ERROR, call, candidates, change, is_current, is_stranger, note_refusal};
 use crate::Eim;
 use crate::asn1::code::get_bound_profile_package_error_esipa as code;
 use crate::asn1::{
@@ -8,7 +8,7 @@ use crate::asn1::{
     GetBoundProfilePackageRequestEsipa, GetBoundProfilePackageResponseEsipa, PrepareDownloadResponse, Raw, SmdpSigned2,
 };
 use crate::domain::{Phase, codes, download, expand};
-use crate::esipa::{EsipaAnswer, EsipaError};
+use crate::esipa::{Caller, EsipaAnswer, EsipaError};
 use crate::pki;
 use crate::ports::RspFunction;
 use crate::rsp::{self, ServerKind};
@@ -17,10 +17,11 @@ const FUNCTION: RspFunction = RspFunction::GetBoundProfilePackage;
 
 pub(in crate::esipa) async fn answer(
     request: GetBoundProfilePackageRequestEsipa,
+    caller: &Caller,
     eim: &Eim,
 ) -> Result<EsipaAnswer, EsipaError> {
     use GetBoundProfilePackageResponseEsipa as Response;
-    let response = match fetch(&request, eim).await? {
+    let response = match fetch(&request, caller, eim).await? {
         Ok(ok) => Response::GetBoundProfilePackageOkEsipa(ok),
         Err(code) => Response::GetBoundProfilePackageErrorEsipa(code),
     };
@@ -29,6 +30,7 @@ pub(in crate::esipa) async fn answer(
 
 async fn fetch(
     request: &GetBoundProfilePackageRequestEsipa,
+    caller: &Caller,
     eim: &Eim,
 ) -> Result<Result<GetBoundProfilePackageOkEsipa, i64>, EsipaError> {
     let mut candidates = candidates(&request.transaction_id, eim).await?;
@@ -48,7 +50,14 @@ async fn fetch(
             Err(code) => drop(first.get_or_insert(code)),
         }
     }
-    let Some((candidate, bf21)) = proven else { return Ok(Err(first.unwrap_or(code::INVALID_TRANSACTION_ID))) };
+    let Some((candidate, bf21)) = proven else {
+        let stranger = is_stranger(&candidates, caller);
+        let concerns_it = first.filter(|code| *code != code::INVALID_TRANSACTION_ID && !stranger);
+        if let ([candidate], Some(code)) = (candidates.as_slice(), concerns_it) {
+            note_refusal(candidate, FUNCTION, &Refusal::only(code), eim).await?;
+        }
+        return Ok(Err(first.filter(|_| !stranger).unwrap_or(code::INVALID_TRANSACTION_ID)));
+    };
     if !candidate.is_wanted() {
         return Ok(Err(code::INVALID_TRANSACTION_ID));
     }
@@ -102,7 +111,7 @@ fn prove(request: &GetBoundProfilePackageRequestEsipa, candidate: &Candidate, ei
             let invalid = |_| code::EUICC_SIGNATURE_INVALID;
             let smdp: Option<SmdpSigned2> = facts.smdp_signed2.as_ref().and_then(|der| asn1::decode(&der.0).ok());
             let otpk = smdp.as_ref().and_then(|smdp| smdp.bpp_euicc_otpk.as_ref());
-            let hash_cc = facts.hash_cc.as_ref().and_then(|der| <[u8; 32]>::try_from(der.0.as_slice()).ok());
+            let hash_cc = if facts.hash_cc { candidate.hash_cc(eim) } else { None };
             let signed2 = expand::euicc_signed2(
                 &compact.compact_euicc_signed2,
                 candidate.session.transaction_id.octets(),
@@ -146,7 +155,9 @@ async fn euicc_refused(
     let code = answered.err().map_or(UNDEFINED_ERROR, |refusal| refusal.code);
     let error = codes::error(CodeTable::DownloadErrorCode, error_code);
     change(candidate, eim, |work| {
-        download::fail(work, candidate.session.operation, error.clone());
+        if is_current(work, &candidate.session) {
+            download::fail(work, candidate.session.operation, error.clone());
+        }
         download::end_session(work, candidate.session.seq);
     })
     .await?;

@@ -48,7 +48,7 @@ async fn authenticate(
         return Ok(Err(if named { code::INVALID_EIM_TRANSACTION_ID } else { UNDEFINED_ERROR }));
     };
     let (eid, id) = (snapshot.euicc.eid, operation.id);
-    let keys = ResultKeys { operations: vec![id], ..ResultKeys::default() };
+    let keys = ResultKeys { operations: vec![id], without_held: true, ..ResultKeys::default() };
     let (address, outcome) = match Task::of(request, &snapshot, &operation) {
         Ok(task) => (Some(task.address.clone()), task.run(eim).await),
         Err(refusal) => (None, Err(refusal)),
@@ -109,7 +109,15 @@ async fn download_of(
     };
     let Some(eid) = eid else { return Ok(None) };
     let Some(snapshot) = load(eid, ResultKeys::default()).await? else { return Ok(None) };
+    let anonymous = caller.last_named().is_none();
     let found = download::under_way(&snapshot.operations).cloned();
+    // What the eIM keeps for a device is not for somebody who has not even said who it is.
+    let capabilities = Capabilities(snapshot.euicc.capabilities.as_ref());
+    let keeps = found.as_ref().and_then(download::order).is_some_and(|order| order.keeps_data(capabilities));
+    let makes = capabilities.has("eimCtxParams1Generation");
+    if anonymous && (keeps || makes) {
+        return Ok(None);
+    }
     Ok(found.map(|operation| (snapshot, operation)))
 }
 
@@ -120,6 +128,8 @@ struct Task<'a> {
     operation: &'a Operation,
     order: DownloadOrder,
     address: RspAddress,
+    /// Whether the eIM knew the address, rather than the device.
+    is_own: bool,
     euicc_info1: Vec<u8>,
     signing: Vec<OctetString>,
 }
@@ -133,15 +143,17 @@ impl<'a> Task<'a> {
         let unreadable = || OperationError::named("unreadableRequest", "The stored request can't be read.");
         let order = download::order(operation).ok_or_else(|| Refusal::ended(UNDEFINED_ERROR, unreadable()))?;
         let capabilities = Capabilities(snapshot.euicc.capabilities.as_ref());
-        let sent = match &request.smdp_address {
-            None => None,
-            Some(text) => Some(text.parse::<RspAddress>().map_err(|_| Refusal::only(code::INVALID_DP_ADDRESS))?),
-        };
-        let address = match (order.server(capabilities), sent) {
-            (Some(own), Some(sent)) if own != sent => return Err(Refusal::only(code::SMDP_ADDRESS_MISMATCH)),
+        let own = order.server(capabilities);
+        let is_own = own.is_some();
+        let sent = request.smdp_address.as_ref().map(|text| text.parse::<RspAddress>());
+        let address = match (own, sent) {
+            (Some(own), Some(sent)) if sent.as_ref() != Ok(&own) => {
+                return Err(Refusal::only(code::SMDP_ADDRESS_MISMATCH));
+            }
             (Some(own), _) => own,
             // Its own default server or root SM-DS is the eUICC's to tell.
-            (None, Some(sent)) => sent,
+            (None, Some(Ok(sent))) => sent,
+            (None, Some(Err(_))) => return Err(Refusal::only(code::INVALID_DP_ADDRESS)),
             (None, None) => {
                 let message = "Neither the device nor its data say which server to ask. Name it in the request.";
                 return Err(Refusal::ended(UNDEFINED_ERROR, OperationError::named("serverUnknown", message)));
@@ -155,7 +167,7 @@ impl<'a> Task<'a> {
             return Err(Refusal::passing("euiccInfo1Unknown", message));
         };
         let signing = info.euicc_ci_pk_id_list_for_signing;
-        Ok(Self { request, snapshot, operation, order, address, euicc_info1, signing })
+        Ok(Self { request, snapshot, operation, order, address, is_own, euicc_info1, signing })
     }
 
     async fn run(&self, eim: &Eim) -> Result<(InitiateAuthenticationOkEsipa, DownloadSession), Refusal> {
@@ -168,7 +180,11 @@ impl<'a> Task<'a> {
         let challenge: &[u8] = &self.request.euicc_challenge;
         let body = rsp::initiate_authentication::body(challenge, &self.euicc_info1, &self.address, field);
         let read = rsp::initiate_authentication::read;
-        let ok = call(FUNCTION, kind, &self.address, body, read, eim).await?;
+        let ok = call(FUNCTION, kind, &self.address, body, read, eim).await.map_err(|refusal| {
+            // A device that names an address which may not be called has said nothing about the order.
+            let theirs = !self.is_own && refusal.ends_as("addressRefused");
+            if theirs { Refusal::only(code::INVALID_DP_ADDRESS) } else { refusal }
+        })?;
         let server = self.server(&ok, asks_smds, eim)?;
         self.judge(&ok, &server, kind)?;
         let (matching_id, ctx_params1) = self.of_order(eim)?;

@@ -14,11 +14,13 @@ pub(super) use cancel_session::answer as cancel_session;
 pub(super) use get_bound_profile_package::answer as get_bound_profile_package;
 pub(super) use initiate_authentication::answer as initiate_authentication;
 
-use super::{DECIDED_AGAIN, EsipaError};
+use super::download_trigger::secrets;
+use super::{Caller, DECIDED_AGAIN, EsipaError};
 use crate::Eim;
+use crate::asn1::{self, CodeTable};
 use crate::domain::{DownloadSession, OperationError, OperationState, Phase, Snapshot, Work, download};
 use crate::ids::{Eid, OperationId, RspAddress, TransactionId};
-use crate::pki::{self, TrustError, VerifiedChain};
+use crate::pki::{self, SessionField, TrustError, VerifiedChain};
 use crate::ports::{RspCall, RspFailure, RspFunction, RspReply};
 use crate::rsp::{RspError, ServerKind, explain_failure};
 use crate::store::{ResultKeys, Saved};
@@ -65,6 +67,11 @@ impl Refusal {
         matches!(&self.consequence, Consequence::Interrupted { name, .. } if *name == wanted)
     }
 
+    /// Whether the download ends with an error of this name.
+    fn ends_as(&self, wanted: &str) -> bool {
+        matches!(&self.consequence, Consequence::Ended { error, .. } if error.name == wanted)
+    }
+
     /// What a server signed, or says about itself, is not in order.
     fn distrusted(code: i64, error: &TrustError, kind: ServerKind) -> Self {
         let message = format!(
@@ -106,6 +113,14 @@ async fn call<T>(
             }
             RspError::Http { .. } => Refusal::passing("serverError", &message),
             RspError::Malformed { .. } => Refusal::passing("unreadableAnswer", &message),
+            RspError::Session => {
+                Refusal::distrusted(UNDEFINED_ERROR, &TrustError::Session { field: SessionField::TransactionId }, kind)
+            }
+            // The server has lost the session, or has ended it before its answer came: the device begins again.
+            RspError::Refused(status) if error.name(function, kind) == "invalidTransactionId" => {
+                let consequence = Consequence::Interrupted { name: "sessionLost", message };
+                Refusal { code: status.code(function, kind), consequence }
+            }
             RspError::Refused(status) => {
                 let code = status.code(function, kind);
                 let name = error.name(function, kind).to_owned();
@@ -136,6 +151,12 @@ impl Candidate {
         operation.is_some_and(|operation| operation.state == OperationState::Delivered)
     }
 
+    /// hashCc of the confirmation code that the eIM holds, if it does.
+    fn hash_cc(&self, eim: &Eim) -> Option<[u8; 32]> {
+        let secrets = secrets(self.snapshot.operation(self.session.operation)?, eim)?;
+        Some(pki::hash_cc(secrets.confirmation_code()?, self.session.transaction_id.octets()))
+    }
+
     /// The chain of the eUICC's certificates: those of the session, else those that are stored.
     fn chain(&self, eim: &Eim) -> Option<Result<VerifiedChain, TrustError>> {
         let facts = &self.session.facts;
@@ -148,7 +169,7 @@ impl Candidate {
 }
 
 fn keys(transaction: &TransactionId) -> ResultKeys {
-    ResultKeys { sessions: vec![transaction.clone()], ..ResultKeys::default() }
+    ResultKeys { sessions: vec![transaction.clone()], without_held: true, ..ResultKeys::default() }
 }
 
 /// The sessions that a transactionId may mean, the latest first: usually one.
@@ -186,18 +207,44 @@ async fn change_euicc(eid: Eid, keys: &ResultKeys, eim: &Eim, decide: impl Fn(&m
     Err(EsipaError::Contended { function: "a relayed function" })
 }
 
+/// Whether a session is the latest of its eUICC: what becomes of an older one does not concern the download any more.
+fn is_current(work: &Work, session: &DownloadSession) -> bool {
+    work.state.last_session.is_none_or(|last| last == session.seq)
+}
+
+/// Whether the connection is that of a device to which none of the sessions belong, as far as it has said who it is.
+fn is_stranger(candidates: &[Candidate], caller: &Caller) -> bool {
+    caller.last_named().is_some_and(|named| candidates.iter().all(|candidate| candidate.eid() != named))
+}
+
 /// Notes what a refusal means for the download.
 fn note(work: &mut Work, operation: OperationId, function: RspFunction, address: &str, refusal: &Refusal) {
     match &refusal.consequence {
         Consequence::None => {
             let details = json!({ "operation": operation, "function": function.as_str(), "code": refusal.code });
             work.event("downloadRefused", details);
+            if let Some(error) = found_wrong(function, refusal.code) {
+                download::found_wrong(work, operation, error);
+            }
         }
         Consequence::Interrupted { name, message } => {
             download::interrupt(work, operation, function.as_str(), address, name, message);
         }
         Consequence::Ended { error, .. } => download::fail(work, operation, error.clone()),
     }
+}
+
+/// What the eIM found wrong in what the eUICC signed, in words.
+fn found_wrong(function: RspFunction, code: i64) -> Option<OperationError> {
+    let table = match function {
+        RspFunction::AuthenticateClient => CodeTable::AuthenticateClientErrorEsipa,
+        RspFunction::GetBoundProfilePackage => CodeTable::GetBoundProfilePackageErrorEsipa,
+        _ => return None,
+    };
+    let name = asn1::code_name(table, code).filter(|name| *name != "invalidTransactionId")?;
+    let message = "The eIM could not verify what the eUICC sent for this download, so nothing of it went to the server. \
+                   Check that the CI of the eUICC is among the trusted ones and that its certificates are those registered.";
+    Some(OperationError { code: Some(code), name: name.to_owned(), message: message.to_owned() })
 }
 
 /// The same for a session, which learns with what reason it is to be cancelled.
@@ -209,6 +256,9 @@ async fn note_refusal(
 ) -> Result<(), EsipaError> {
     let session = &candidate.session;
     change(candidate, eim, |work| {
+        if !is_current(work, session) {
+            return;
+        }
         note(work, session.operation, function, session.address.as_str(), refusal);
         if let Consequence::Ended { cancel_reason, .. } = &refusal.consequence
             && let Some(session) = download::session_mut(work, session.seq)

@@ -1,7 +1,7 @@
 //! Sessions of downloads.
 
 use super::Connection;
-use crate::domain::{DownloadSession, Kind, OperationState};
+use crate::domain::{DownloadSession, Kind, OperationState, Phase};
 use crate::ids::{Eid, TenantId, TransactionId};
 use crate::store::StoreError;
 use crate::store::rows::{NewSessionRow, SessionRow, text_of};
@@ -24,16 +24,7 @@ pub(super) fn put_sessions(
     for session in changed {
         if session.seq == 0 {
             diesel::insert_into(sessions::table).values(NewSessionRow::new(session, eid, tenant)).execute(conn)?;
-            let oldest: Option<i64> = mine()
-                .order(sessions::seq.desc())
-                .select(sessions::seq)
-                .limit(1)
-                .offset(KEPT)
-                .first(conn)
-                .optional()?;
-            if let Some(oldest) = oldest {
-                diesel::delete(mine().filter(sessions::seq.le(oldest))).execute(conn)?;
-            }
+            drop_oldest(conn, eid, tenant)?;
         } else {
             diesel::update(mine().filter(sessions::seq.eq(session.seq)))
                 .set((
@@ -45,6 +36,35 @@ pub(super) fn put_sessions(
         }
     }
     Ok(())
+}
+
+/// Sessions in which a profile may be on its way are the last to go.
+fn drop_oldest(conn: &mut Connection, eid: &Eid, tenant: TenantId) -> Result<(), StoreError> {
+    let mine = || sessions::table.filter(sessions::tenant_id.eq(tenant.value()).and(sessions::eid.eq(eid.to_string())));
+    let beyond = |kept: i64, phases: Vec<&'static str>| {
+        mine()
+            .filter(sessions::phase.eq_any(phases))
+            .order(sessions::seq.desc())
+            .select(sessions::seq)
+            .offset(kept)
+            .limit(FORGOTTEN_AT_ONCE)
+    };
+    let early = vec![Phase::Initiated.as_str(), Phase::Ended.as_str()];
+    let every = Phase::ALL.iter().map(|phase| phase.as_str()).collect();
+    for query in [beyond(KEPT, early), beyond(2 * KEPT, every)] {
+        let old: Vec<i64> = query.load(conn)?;
+        if !old.is_empty() {
+            diesel::delete(mine().filter(sessions::seq.eq_any(old))).execute(conn)?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn last_session(conn: &mut Connection, eid: &Eid, tenant: TenantId) -> Result<Option<i64>, StoreError> {
+    Ok(sessions::table
+        .filter(sessions::tenant_id.eq(tenant.value()).and(sessions::eid.eq(eid.to_string())))
+        .select(diesel::dsl::max(sessions::seq))
+        .first(conn)?)
 }
 
 pub(super) fn sessions_named(

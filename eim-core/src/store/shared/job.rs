@@ -3,7 +3,7 @@
 use super::Connection;
 use crate::ids::TenantId;
 use crate::store::schema::jobs;
-use crate::store::{JobEnd, JobLease, Leased, StoreError};
+use crate::store::{DueJob, JobEnd, JobLease, Leased, StoreError};
 use diesel::prelude::*;
 
 /// Makes sure that a job is there. One that is there learns that something came: it does not end without another look,
@@ -37,29 +37,22 @@ pub(super) fn ensure_job(
     Ok(())
 }
 
-pub(in crate::store) fn due_jobs(
-    conn: &mut Connection,
-    now: i64,
-    limit: i64,
-) -> Result<Vec<(String, String)>, StoreError> {
-    Ok(jobs::table
+pub(in crate::store) fn due_jobs(conn: &mut Connection, now: i64, limit: i64) -> Result<Vec<DueJob>, StoreError> {
+    let due: Vec<(i64, i64, String, String)> = jobs::table
         .filter(jobs::run_at.le(now).and(jobs::handed_until.le(now)))
         .filter(jobs::lease_until.is_null().or(jobs::lease_until.lt(now)))
         .order(jobs::run_at)
         .limit(limit)
-        .select((jobs::kind, jobs::key))
-        .load(conn)?)
+        .select((jobs::seq, jobs::version, jobs::kind, jobs::key))
+        .load(conn)?;
+    Ok(due.into_iter().map(|(seq, version, kind, key)| DueJob { seq, version, kind, key }).collect())
 }
 
-pub(in crate::store) fn hand_out_jobs(
-    conn: &mut Connection,
-    handed: &[(String, String)],
-    until: i64,
-    tenant: TenantId,
-) -> Result<(), StoreError> {
-    for (kind, key) in handed {
+pub(in crate::store) fn hand_out_jobs(conn: &mut Connection, handed: &[DueJob], until: i64) -> Result<(), StoreError> {
+    for job in handed {
+        // Whatever made it due again since was told to nobody yet.
         let job = jobs::table
-            .filter(jobs::tenant_id.eq(tenant.value()).and(jobs::kind.eq(kind)).and(jobs::key.eq(key)))
+            .filter(jobs::seq.eq(job.seq).and(jobs::version.eq(job.version)))
             .filter(jobs::handed_until.lt(until));
         diesel::update(job).set(jobs::handed_until.eq(until)).execute(conn)?;
     }
@@ -112,11 +105,11 @@ pub(in crate::store) fn finish_job(
     now: i64,
 ) -> Result<bool, StoreError> {
     let mine = || jobs::table.filter(jobs::seq.eq(lease.seq).and(jobs::lease_owner.eq(owner)));
-    let free = (jobs::lease_until.eq(None::<i64>), jobs::lease_owner.eq(None::<String>));
+    let free = || (jobs::lease_until.eq(None::<i64>), jobs::lease_owner.eq(None::<String>));
     if let JobEnd::Failed { run_at, error } = end {
         diesel::update(mine())
             .set((
-                free,
+                free(),
                 jobs::attempts.eq(jobs::attempts + 1),
                 jobs::run_at.eq(*run_at),
                 jobs::handed_until.eq(*run_at + grace),
@@ -129,7 +122,7 @@ pub(in crate::store) fn finish_job(
     let settled = match end {
         JobEnd::Later { run_at } => diesel::update(same())
             .set((
-                free,
+                free(),
                 jobs::attempts.eq(0),
                 jobs::run_at.eq(*run_at),
                 jobs::handed_until.eq(*run_at + grace),
@@ -144,8 +137,8 @@ pub(in crate::store) fn finish_job(
     // Something came while it ran: it is due again.
     let again = diesel::update(mine())
         .set((
-            jobs::lease_until.eq(None::<i64>),
-            jobs::lease_owner.eq(None::<String>),
+            free(),
+            jobs::version.eq(jobs::version + 1),
             jobs::attempts.eq(0),
             jobs::run_at.eq(now),
             jobs::handed_until.eq(0),

@@ -142,13 +142,18 @@ pub(in crate::store) fn note_not_reached(
     error: &str,
     tenant: TenantId,
     now: i64,
+    until: i64,
 ) -> Result<(), StoreError> {
     let due = notifications::table
         .filter(notifications::tenant_id.eq(tenant.value()).and(notifications::address.eq(address)))
         .filter(notifications::state.eq(NotificationState::Pending.as_str()))
         .filter(notifications::next_attempt_at.le(now));
     diesel::update(due)
-        .set((notifications::attempts.eq(notifications::attempts + 1), notifications::last_error.eq(error)))
+        .set((
+            notifications::attempts.eq(notifications::attempts + 1),
+            notifications::last_error.eq(error),
+            notifications::next_attempt_at.eq(until),
+        ))
         .execute(conn)?;
     Ok(())
 }

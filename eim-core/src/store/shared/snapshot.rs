@@ -1,7 +1,7 @@
 //! Reading one eUICC with what a decision needs.
 
 use super::Connection;
-use super::download::sessions_named;
+use super::download::{last_session, sessions_named};
 use crate::domain::{Kind, Operation, OperationState, Origin, Profile, Received, ReceivedStatus, Snapshot};
 use crate::ids::{Eid, TenantId};
 use crate::store::rows::{EuiccRow, OperationRow, ProfileRow, ReceivedRow, digest};
@@ -32,7 +32,15 @@ pub(in crate::store) fn poll_snapshot(
     let euicc = row.euicc()?;
     let is_idle = !has_open_operations(conn, eid, tenant)?;
     let operations = if is_idle { vec![] } else { open_operations(conn, eid, tenant, now)? };
-    Ok(Some(Snapshot { euicc, is_idle, operations, profiles: vec![], held: vec![], sessions: vec![] }))
+    Ok(Some(Snapshot {
+        euicc,
+        is_idle,
+        operations,
+        profiles: vec![],
+        held: vec![],
+        sessions: vec![],
+        last_session: None,
+    }))
 }
 
 /// Most polls find nothing: one look at the index tells.
@@ -68,7 +76,6 @@ fn open_operations(conn: &mut Connection, eid: &Eid, tenant: TenantId, now: i64)
             .filter(operations::valid_until.is_null().or(operations::valid_until.gt(now)))
             .limit(QUEUED_SEEN)
     };
-    let data = operations::kind.eq(Kind::EuiccData.as_str());
     let mut rows: Vec<OperationRow> = open().limit(OPEN_SEEN).load(conn)?;
     if rows.len() as i64 == OPEN_SEEN {
         // However many data requests are out, the one package in flight must be seen.
@@ -77,8 +84,11 @@ fn open_operations(conn: &mut Connection, eid: &Eid, tenant: TenantId, now: i64)
     let queued: Vec<OperationRow> = due().load(conn)?;
     if queued.len() as i64 == QUEUED_SEEN {
         // A long queue of one kind must not hide the other.
-        rows.extend(due().filter(data).load(conn)?);
-        rows.extend(due().filter(operations::kind.ne(Kind::EuiccData.as_str())).load(conn)?);
+        for kind in [Kind::EuiccData, Kind::ProfileDownload] {
+            rows.extend(due().filter(operations::kind.eq(kind.as_str())).load(conn)?);
+        }
+        let packages = [Kind::Psmo, Kind::Eco].map(Kind::as_str);
+        rows.extend(due().filter(operations::kind.eq_any(packages)).load(conn)?);
     }
     rows.extend(queued);
     // The eIM's own questions must be seen also before they are due, or they would be asked twice.
@@ -110,6 +120,9 @@ pub(in crate::store) fn result_snapshot(
             .select(OperationRow::as_select())
     };
     snapshot.sessions = sessions_named(conn, eid, &keys.sessions, tenant)?;
+    if !keys.sessions.is_empty() {
+        snapshot.last_session = last_session(conn, eid, tenant)?;
+    }
     // Three questions, since no index answers their disjunction.
     let transactions = keys.transactions.iter().map(ToString::to_string);
     let mut named: Vec<OperationRow> = mine().filter(operations::eim_transaction_id.eq_any(transactions)).load(conn)?;
@@ -125,7 +138,9 @@ pub(in crate::store) fn result_snapshot(
     }
     snapshot.operations.sort_by_key(|operation| operation.seq);
     snapshot.profiles = euicc_profiles(conn, eid, tenant)?;
-    snapshot.held = received_rows(conn, eid, tenant, None)?;
+    if !keys.without_held {
+        snapshot.held = received_rows(conn, eid, tenant, None)?;
+    }
     let before = received_rows(conn, eid, tenant, Some(keys))?;
     Ok(Some((snapshot, before)))
 }

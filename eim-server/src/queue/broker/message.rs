@@ -13,6 +13,8 @@ const ALLOWED_MS: &str = "eim-allowed-ms";
 const OUTCOME: &str = "eim-outcome";
 const STATUS: &str = "eim-status";
 const ATTEMPT: &str = "eim-attempt";
+/// How long a job has to wait on, in milliseconds.
+const REST_MS: &str = "rest-ms";
 
 const TAKEN: &str = "taken";
 const REPLY: &str = "reply";
@@ -127,9 +129,12 @@ pub(super) fn read_answer(properties: &BasicProperties, body: Vec<u8>) -> Result
 }
 
 /// The properties of a job that was tried this often without success.
-pub(super) fn job_properties(attempt: u32) -> BasicProperties {
+///
+/// `rest` is how much longer it has to wait after the delay that it is sent to.
+pub(super) fn job_properties(attempt: u32, rest: Duration) -> BasicProperties {
     let mut headers = FieldTable::default();
     headers.insert(ATTEMPT.into(), AMQPValue::LongUInt(attempt));
+    headers.insert(REST_MS.into(), AMQPValue::LongLongInt(i64::try_from(rest.as_millis()).unwrap_or(i64::MAX)));
     BasicProperties::default()
         .with_delivery_mode(PERSISTENT)
         .with_content_type("application/json".into())
@@ -150,6 +155,10 @@ pub(super) fn read_job(routing_key: &str, body: &[u8]) -> Result<JobRef, Message
 
 pub(super) fn read_attempt(properties: &BasicProperties) -> u32 {
     number(properties, ATTEMPT).and_then(|attempt| u32::try_from(attempt).ok()).unwrap_or(0)
+}
+
+pub(super) fn read_rest(properties: &BasicProperties) -> Duration {
+    Duration::from_millis(number(properties, REST_MS).and_then(|rest| u64::try_from(rest).ok()).unwrap_or(0))
 }
 
 fn header<'a>(properties: &'a BasicProperties, name: &str) -> Option<&'a AMQPValue> {
@@ -235,6 +244,7 @@ mod tests {
         assert_eq!(read_job("notify", &job_body(&long)), Err(MessageError::Job));
         assert_eq!(read_job("notify", br#"{"kind":"notify","key":"1","run":"x"}"#), Err(MessageError::Job));
         assert_eq!(read_job("notify", b"\xff"), Err(MessageError::Job));
-        assert_eq!(read_attempt(&job_properties(9)), 9);
+        let waiting = job_properties(9, Duration::from_secs(77));
+        assert_eq!((read_attempt(&waiting), read_rest(&waiting)), (9, Duration::from_secs(77)));
     }
 }

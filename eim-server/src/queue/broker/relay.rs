@@ -40,7 +40,7 @@ async fn publish_all(link: &Link, topology: &Topology, due: Vec<JobRef>) -> Vec<
             tracing::error!(kind = %job.kind, "a job row can't be published: its kind or its key is out of bounds");
             continue;
         }
-        let sending = send(&link.jobs, topology.jobs(), &job, job_properties(0));
+        let sending = send(&link.jobs, topology.jobs(), &job, job_properties(0, Duration::ZERO));
         let Ok(Some(Ok(confirm))) = timeout_at(deadline, link.on_it(sending)).await else { break };
         published.push((job, confirm));
     }

@@ -54,10 +54,12 @@ impl Topology {
         format!("{}.dead", self.prefix).into()
     }
 
-    /// The exchange for a job that is to come back after this time: the longest delay that is not longer.
-    pub(super) fn delay(&self, after: Duration) -> ShortString {
+    /// The exchange for a job that is to come back after this time: the longest delay that is not longer. And how much
+    /// longer it then has to wait.
+    pub(super) fn delay(&self, after: Duration) -> (ShortString, Duration) {
         let tier = DELAYS_S.into_iter().rev().find(|tier| u64::from(*tier) <= after.as_secs());
-        self.delay_tier(tier.unwrap_or(DELAYS_S[0]))
+        let tier = tier.unwrap_or(DELAYS_S[0]);
+        (self.delay_tier(tier), after.saturating_sub(Duration::from_secs(u64::from(tier))))
     }
 
     fn delay_tier(&self, seconds: u32) -> ShortString {
@@ -159,8 +161,9 @@ mod tests {
         for (after_ms, seconds) in
             [(0, 1), (999, 1), (1000, 1), (9_999, 1), (10_000, 10), (599_000, 60), (3_600_000, 3600), (1 << 40, 3600)]
         {
-            let name = topology.delay(Duration::from_millis(after_ms));
+            let (name, rest) = topology.delay(Duration::from_millis(after_ms));
             assert_eq!(name.as_str(), format!("eim.delay.{seconds}"), "{after_ms} ms");
+            assert_eq!(rest, Duration::from_millis(after_ms).saturating_sub(Duration::from_secs(seconds)));
         }
     }
 

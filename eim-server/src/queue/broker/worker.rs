@@ -4,6 +4,7 @@ use super::keeper::Keeper;
 use super::link::Link;
 use super::message::{
     Answer, MessageError, ReceivedCall, Sender, answer_message, job_properties, read_attempt, read_call, read_job,
+    read_rest,
 };
 use super::relay::{CONFIRMING, relay, send};
 use super::topology::Topology;
@@ -219,6 +220,11 @@ impl Work {
                 return;
             }
         };
+        let rest = read_rest(&delivery.properties);
+        if !rest.is_zero() {
+            // No delay is as long as it has to wait.
+            return self.later(line, &delivery, &job, rest, attempt).await;
+        }
         let Some(jobs) = self.jobs.as_deref() else { return };
         let Some(entered) = self.under_way.enter(&job) else {
             // It runs here already. Should that run not be its last, this message looks at it again.
@@ -239,8 +245,8 @@ impl Work {
 
     /// Lets a job come back after this time, and acknowledges it once that is certain.
     async fn later(&self, line: &Line, delivery: &Delivery, job: &JobRef, after: Duration, attempt: u32) {
-        let sending =
-            async { send(&line.channel, self.topology.delay(after), job, job_properties(attempt)).await?.await };
+        let (delay, rest) = self.topology.delay(after);
+        let sending = async { send(&line.channel, delay, job, job_properties(attempt, rest)).await?.await };
         let settling = async {
             match timeout(CONFIRMING, sending).await {
                 Ok(Ok(Confirmation::Ack(None))) => delivery.acker.ack(BasicAckOptions::default()).await,

@@ -7,16 +7,20 @@
 mod api;
 mod bare;
 mod cycle;
+mod downloads;
 mod error;
 mod poll;
 mod raw;
+mod relay;
 mod report;
 mod setup;
 
 pub use api::{Api, Association as ApiAssociation};
 pub use bare::{BareServer, bare_server, server_tls};
+pub use downloads::{DownloadsOptions, DownloadsReport, run_downloads};
 pub use error::LoadError;
 pub use raw::RawConnection;
+pub use relay::{RelayReport, run_relay};
 pub use report::{Counts, Report};
 pub use setup::{check_target, prepare_devices, seed_operations};
 

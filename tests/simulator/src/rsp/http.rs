@@ -13,6 +13,7 @@ use serde_json::Value;
 use std::fmt;
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 const PREFIX: &str = "/gsma/rsp2/es9plus/";
 const X_ADMIN_PROTOCOL: &str = "X-Admin-Protocol";
@@ -33,6 +34,8 @@ pub struct CallRecord {
     pub x_admin_protocol: Option<String>,
     /// The header of this name.
     pub user_agent: Option<String>,
+    /// When the whole call was there.
+    pub received: Instant,
 }
 
 impl fmt::Debug for CallRecord {
@@ -82,6 +85,7 @@ pub(super) fn serve<F: Functions>(
 }
 
 async fn answer<F: Functions>(request: HttpRequest, body: Bytes, shared: Data<Mutex<F>>) -> HttpResponse {
+    let received = Instant::now();
     let function = request.path().strip_prefix(PREFIX).and_then(RspFunction::from_word);
     let Some(function) = function.filter(|function| lock(&shared).has(*function)) else {
         return HttpResponse::NotFound().finish();
@@ -100,6 +104,7 @@ async fn answer<F: Functions>(request: HttpRequest, body: Bytes, shared: Data<Mu
         refused: None,
         x_admin_protocol: header(X_ADMIN_PROTOCOL),
         user_agent: header(USER_AGENT.as_str()),
+        received,
     };
     let (response, is_silent) = {
         let mut server = lock(&shared);

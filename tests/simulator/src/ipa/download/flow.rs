@@ -17,6 +17,7 @@ use eim_core::pki::{Certificate, hash_cc};
 const MAX_SERVERS: usize = 4;
 
 /// CancelSessionReason.
+const POSTPONED: i64 = 1;
 const PPR_NOT_ALLOWED: i64 = 3;
 const METADATA_MISMATCH: i64 = 4;
 const LOAD_BPP_EXECUTION_ERROR: i64 = 5;
@@ -259,11 +260,15 @@ impl Flow<'_> {
     fn cancel_reason(&self, step: DownloadStep, error: &DownloadError) -> Option<i64> {
         let subject = |subject: &str| matches!(error, DownloadError::Status { subject: found, .. } if found == subject);
         let refused = *error == DownloadError::Refused(50);
+        // confirmationCodeMissing(2), confirmationCodeRefused(3)
+        let code_refused = matches!(error, DownloadError::Refused(2 | 3)) || subject("8.2.7");
+        let another_code = code_refused && self.ipa.behaviour.download_options.tries_another_code;
         let reason = match (step, error) {
             (_, DownloadError::Unreachable(_) | DownloadError::Euicc(_)) => return None,
             (_, DownloadError::Cancelled(reason)) => *reason,
             (DownloadStep::AuthenticateClient, _) if refused || subject("8.2.8") => PPR_NOT_ALLOWED,
             (DownloadStep::GetBoundProfilePackage, _) if refused || subject("8.2.9") => METADATA_MISMATCH,
+            (DownloadStep::GetBoundProfilePackage, _) if another_code => POSTPONED,
             (DownloadStep::Install, _) => LOAD_BPP_EXECUTION_ERROR,
             _ => UNDEFINED_REASON,
         };
