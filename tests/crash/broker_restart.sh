@@ -50,6 +50,7 @@ separator='?'; case $postgres in *\?*) separator='&' ;; esac
 "$bin/eim-server" --data-dir "$folder/keys" eim config-data --format der --out "$folder/eim.der" >/dev/null 2>&1
 export EIM__EIM__SIGNING_KEY="$folder/keys/signing-key.pem" EIM__SECRETS__KEY="$folder/keys/secrets.key"
 EIM__EIM__ID=$(cat "$folder/keys/eim-id"); export EIM__EIM__ID
+export EIM__ESIPA__TLS_CERTIFICATE="$folder/keys/tls-certificate.pem" EIM__ESIPA__TLS_KEY="$folder/keys/tls-key.pem"
 export EIM__STORE__URL="$postgres${separator}options=-csearch_path%3D$schema"
 export EIM__QUEUE__URL="amqp://guest:guest@127.0.0.1:$amqp_port" EIM__QUEUE__PREFIX="eimcrash$$"
 export EIM__PKI__CI_DIR="$folder/ci" EIM__LOG__LEVEL=${LOG_LEVEL:-warn} EIM__OUTBOUND__ALLOW_PRIVATE=true

@@ -41,6 +41,7 @@ until_true() { # seconds, what, command..
 "$bin/eim-server" --data-dir "$folder/keys" eim config-data --format der --out "$folder/eim.der" >/dev/null 2>&1
 export EIM__EIM__SIGNING_KEY="$folder/keys/signing-key.pem" EIM__SECRETS__KEY="$folder/keys/secrets.key"
 EIM__EIM__ID=$(cat "$folder/keys/eim-id"); export EIM__EIM__ID
+export EIM__ESIPA__TLS_CERTIFICATE="$folder/keys/tls-certificate.pem" EIM__ESIPA__TLS_KEY="$folder/keys/tls-key.pem"
 export EIM__PKI__CI_DIR="$folder/ci" EIM__LOG__LEVEL=warn EIM__OUTBOUND__ALLOW_PRIVATE=true
 esipa=18643 api=18680
 serve() { # name role number

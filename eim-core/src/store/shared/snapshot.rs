@@ -123,13 +123,21 @@ pub(in crate::store) fn result_snapshot(
     if !keys.sessions.is_empty() {
         snapshot.last_session = last_session(conn, eid, tenant)?;
     }
-    // Three questions, since no index answers their disjunction.
-    let transactions = keys.transactions.iter().map(ToString::to_string);
-    let mut named: Vec<OperationRow> = mine().filter(operations::eim_transaction_id.eq_any(transactions)).load(conn)?;
-    named.extend(mine().filter(operations::counter_value.eq_any(keys.counters.clone())).load::<OperationRow>(conn)?);
+    // Up to three questions, since no index answers their disjunction.
+    let mut named: Vec<OperationRow> = Vec::new();
+    if !keys.transactions.is_empty() {
+        let transactions = keys.transactions.iter().map(ToString::to_string);
+        named.extend(mine().filter(operations::eim_transaction_id.eq_any(transactions)).load::<OperationRow>(conn)?);
+    }
+    if !keys.counters.is_empty() {
+        named
+            .extend(mine().filter(operations::counter_value.eq_any(keys.counters.clone())).load::<OperationRow>(conn)?);
+    }
     let served = snapshot.sessions.iter().map(|session| session.operation);
-    let ids = keys.operations.iter().copied().chain(served).map(|id| id.to_string());
-    named.extend(mine().filter(operations::id.eq_any(ids)).load::<OperationRow>(conn)?);
+    let ids: Vec<String> = keys.operations.iter().copied().chain(served).map(|id| id.to_string()).collect();
+    if !ids.is_empty() {
+        named.extend(mine().filter(operations::id.eq_any(ids)).load::<OperationRow>(conn)?);
+    }
     for row in named {
         let operation = row.operation()?;
         if snapshot.operation(operation.id).is_none() {
