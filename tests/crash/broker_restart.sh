@@ -74,7 +74,7 @@ memory() { awk '/VmHWM/ {printf "%d MB", $2 / 1024}' "/proc/$1/status"; }
 
 say "a front and two workers are ready; $devices devices begin"
 "$bin/eim-simulator" downloads --server "https://127.0.0.1:$esipa" --server-name localhost \
-  --trust "$folder/front/tls-certificate.pem" --api "http://127.0.0.1:$api" --devices "$devices" \
+  --trust "$folder/keys/tls-certificate.pem" --api "http://127.0.0.1:$api" --devices "$devices" \
   --profile-bytes "$bytes" --seconds "$seconds" >"$folder/devices.log" 2>&1 &
 simulator=$!; pids+=("$simulator")
 installed() { grep -c '^installed' "$folder/devices.log" || true; }

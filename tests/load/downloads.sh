@@ -54,7 +54,7 @@ simulate() { # what, data directory of the front, arguments..
   local what=$1 front=$2; shift 2
   EIM_API_KEY=$("$bin/eim-server" --data-dir "$folder/$front" api-key create --role admin --name load 2>/dev/null) \
     "$bin/eim-simulator" "$what" --server "https://127.0.0.1:$esipa" --server-name localhost \
-    --trust "$folder/$front/tls-certificate.pem" --api "http://127.0.0.1:$api" "$@" | grep -v '^installed'
+    --trust "$folder/keys/tls-certificate.pem" --api "http://127.0.0.1:$api" "$@" | grep -v '^installed'
 }
 memory() { # text before it
   for pid in "${pids[@]}"; do
