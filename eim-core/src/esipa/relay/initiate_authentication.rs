@@ -87,14 +87,15 @@ async fn download_of(
     eim: &Eim,
 ) -> Result<Option<(Snapshot, Operation)>, EsipaError> {
     let now = eim.clock().now_ms();
-    let load = |eid: Eid, keys: ResultKeys| async move {
+    // What is under way is among the open operations, so nothing more need be named.
+    let load = |eid: Eid| async move {
+        let keys = ResultKeys { without_held: true, ..ResultKeys::default() };
         Ok::<_, EsipaError>(eim.store().result_snapshot(eid, keys, now).await?.map(|(snapshot, _)| snapshot))
     };
     if let Some(named) = &request.eim_transaction_id {
         let Ok(transaction) = EimTransactionId::from_octets(named) else { return Ok(None) };
         let Some(eid) = eim.store().eid_of_transaction(&transaction).await? else { return Ok(None) };
-        let keys = ResultKeys { transactions: vec![transaction.clone()], ..ResultKeys::default() };
-        let Some(snapshot) = load(eid, keys).await? else { return Ok(None) };
+        let Some(snapshot) = load(eid).await? else { return Ok(None) };
         let found = download::under_way(&snapshot.operations)
             .filter(|operation| operation.eim_transaction_id.as_ref() == Some(&transaction))
             .cloned();
@@ -108,7 +109,7 @@ async fn download_of(
         },
     };
     let Some(eid) = eid else { return Ok(None) };
-    let Some(snapshot) = load(eid, ResultKeys::default()).await? else { return Ok(None) };
+    let Some(snapshot) = load(eid).await? else { return Ok(None) };
     let anonymous = caller.last_named().is_none();
     let found = download::under_way(&snapshot.operations).cloned();
     // What the eIM keeps for a device is not for somebody who has not even said who it is.
