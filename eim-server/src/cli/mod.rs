@@ -42,7 +42,7 @@ struct Common {
 enum Command {
     /// Runs the server.
     Serve(serve::Arguments),
-    /// Runs the server with a small simulated fleet and switches profiles.
+    /// Runs the server with a small simulated fleet, downloads a profile onto each device and switches to it.
     Demo(demo::Arguments),
     /// Brings the database to this version.
     Migrate,

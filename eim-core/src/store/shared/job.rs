@@ -78,9 +78,10 @@ pub(in crate::store) fn lease_job(
     if run_at > now {
         return Ok(Leased::NotDue { run_at });
     }
-    // The version is part of the condition, so what is done from here on counts for at least that version.
+    // The version that was read is what the lease counts for. One that came since does not keep the lease from being taken
+    // (nobody else would be told of the job); it makes the job due once more when it ends.
     let free = jobs::table
-        .filter(jobs::seq.eq(seq).and(jobs::version.eq(version)))
+        .filter(jobs::seq.eq(seq).and(jobs::run_at.le(now)))
         .filter(jobs::lease_until.is_null().or(jobs::lease_until.lt(now)));
     let taken = diesel::update(free).set((jobs::lease_until.eq(until), jobs::lease_owner.eq(owner))).execute(conn)?;
     Ok(if taken == 1 { Leased::Yes(JobLease { seq, version, attempts }) } else { Leased::No })
