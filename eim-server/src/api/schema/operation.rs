@@ -54,7 +54,7 @@ pub struct ProfileDownload {
     pub confirmation_code: Option<String>,
     /// Who talks to the servers: `true` the eIM, `false` the IPA, `"auto"` (default) whoever the capabilities of the IPA
     /// suggest.
-    #[schema(value_type = Option<Object>, example = json!("auto"))]
+    #[schema(example = json!("auto"))]
     pub indirect: Option<serde_json::Value>,
 }
 
