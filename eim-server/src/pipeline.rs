@@ -161,4 +161,8 @@ impl RspTransport for NoCalls {
     fn call(&self, _: RspCall) -> PortFuture<'_, Result<RspReply, RspFailure>> {
         Box::pin(std::future::ready(Err(RspFailure::NoWorker)))
     }
+
+    fn longest_call(&self) -> Duration {
+        Duration::ZERO
+    }
 }

@@ -31,8 +31,12 @@ const AGAIN_AFTER_MAX_MS: i64 = 6 * 3_600_000;
 /// The longest octets of an error object that are shown.
 const ERROR_OBJECT_MAX_BYTES: usize = 1_024;
 
+/// The name of the interruption that another key of the eIM's may end.
+pub const SECRET_UNREADABLE: &str = "secretUnreadable";
+
 /// The names of interruptions, after which a download is tried again; all others end it.
-const INTERRUPTIONS: [&str; 16] = [
+const INTERRUPTIONS: [&str; 17] = [
+    SECRET_UNREADABLE,
     "certificatesUnknown",
     "euiccInfo1Unknown",
     "sessionLost",
@@ -80,6 +84,10 @@ pub fn under_way(operations: &[Operation]) -> Option<&Operation> {
 pub fn delivered(work: &mut Work, id: OperationId) {
     let now = work.now();
     let Some(operation) = work.operation(id) else { return };
+    // What is told of an earlier try is not the cause of what becomes of this one, but an interruption may still be
+    // reported by the device.
+    let may_be_reported = operation.state == OperationState::Delivered && is_interrupted(operation);
+    operation.error.take_if(|error| !may_be_reported || error.name == SECRET_UNREADABLE);
     operation.state = OperationState::Delivered;
     operation.delivered_at = operation.delivered_at.or(Some(now));
     operation.attempts += 1;
@@ -217,12 +225,10 @@ pub fn device_error(work: &mut Work, id: OperationId, code: i64, error_object: O
     let first = operation.error.clone();
     if is_interrupted(operation) {
         postpone(work, id, first.unwrap_or(error));
-    } else if let Some(first) = first {
-        fail(work, id, first);
     } else if code == ECALL_ACTIVE {
         postpone(work, id, error);
     } else {
-        fail(work, id, error);
+        fail(work, id, first.unwrap_or(error));
     }
 }
 

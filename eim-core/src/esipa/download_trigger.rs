@@ -3,10 +3,16 @@
 
 use crate::Eim;
 use crate::asn1::{ProfileDownloadTriggerRequest, TransactionId};
+use crate::domain::download::SECRET_UNREADABLE;
 use crate::domain::{Capabilities, Operation, OperationError, OperationState, Secrets, Work, download};
 use crate::ids::{EimTransactionId, OperationId};
 
-/// The trigger of an operation, noted as delivered now. `None` when it can't be made; then the operation has ended.
+/// What to do about an activation code that can't be read.
+pub(super) const SECRET_UNREADABLE_TEXT: &str =
+    "The stored activation code can't be read with the key in secrets.key. Put the right key back.";
+
+/// The trigger of an operation, noted as delivered now. `None` when it is not wanted any more or can't be made: the
+/// operation has ended then, or is set aside where another key may help.
 pub(super) fn deliver(work: &mut Work, id: OperationId, eim: &Eim) -> Option<ProfileDownloadTriggerRequest> {
     let operation = work.operation(id)?;
     if !matches!(operation.state, OperationState::Queued | OperationState::Delivered) {
@@ -21,9 +27,8 @@ pub(super) fn deliver(work: &mut Work, id: OperationId, eim: &Eim) -> Option<Pro
     let Some(secrets) = secrets(&operation, eim) else {
         // The operator may put the right key back, or another node may have it.
         tracing::error!(operation = %id, "the activation code of a download can't be read; is secrets.key the right one?");
-        let message = "The stored activation code can't be read with the key in secrets.key. Put the right key back; it is \
-                       tried again.";
-        download::set_aside(work, id, OperationError::named("secretUnreadable", message));
+        let message = format!("{SECRET_UNREADABLE_TEXT} It is tried again.");
+        download::set_aside(work, id, OperationError::named(SECRET_UNREADABLE, &message));
         return None;
     };
     let transaction = operation.eim_transaction_id.as_ref().and_then(|named| TransactionId::new(named.octets()).ok());

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 /// A future behind a trait object.
 pub type PortFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -155,6 +156,9 @@ impl RspFailure {
 
 /// Makes calls: directly over HTTPS, or through a broker and a worker that does.
 pub trait RspTransport: Send + Sync + 'static {
-    /// Makes a call. It ends within a bounded time.
+    /// Makes a call. It ends within [`Self::longest_call`].
     fn call(&self, call: RspCall) -> PortFuture<'_, Result<RspReply, RspFailure>>;
+
+    /// How long a call may take at most.
+    fn longest_call(&self) -> Duration;
 }

@@ -24,7 +24,7 @@ pub(super) async fn healthz() -> HttpResponse {
     HttpResponse::Ok().json(OK)
 }
 
-/// Whether requests can be served: the store answers, its migrations have been run, and the broker, if there is one, is
+/// Whether requests can be served: the store answers, its migrations have been run, and the broker, where one is used, is
 /// connected.
 #[utoipa::path(
     get, path = "/readyz", tag = "Service", operation_id = "readyz",

@@ -195,6 +195,10 @@ impl RspTransport for HttpsOutbound {
     fn call(&self, call: RspCall) -> PortFuture<'_, Result<RspReply, RspFailure>> {
         Box::pin(self.observed(call))
     }
+
+    fn longest_call(&self) -> Duration {
+        self.options.timeout
+    }
 }
 
 impl std::fmt::Debug for HttpsOutbound {

@@ -6,6 +6,7 @@ use eim_core::ports::{PortFuture, RspCall, RspFailure, RspReply, RspTransport};
 use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tokio::sync::Semaphore;
 
 /// The pipeline of a process that needs no other.
@@ -67,6 +68,10 @@ struct Direct {
 }
 
 impl RspTransport for Direct {
+    fn longest_call(&self) -> Duration {
+        self.options.call_timeout
+    }
+
     fn call(&self, call: RspCall) -> PortFuture<'_, Result<RspReply, RspFailure>> {
         Box::pin(async move {
             if locked(&self.stop).is_raised() {

@@ -127,6 +127,10 @@ impl Server {
 }
 
 impl RspTransport for Server {
+    fn longest_call(&self) -> Duration {
+        Duration::from_secs(30)
+    }
+
     fn call(&self, call: RspCall) -> PortFuture<'_, Result<RspReply, RspFailure>> {
         Box::pin(async move {
             self.calls.fetch_add(1, Ordering::SeqCst);

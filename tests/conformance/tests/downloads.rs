@@ -1186,7 +1186,7 @@ fn an_unknown_table_is_decided_by_who_verifies_the_metadata() {
     });
 }
 
-/// CT-ES9CS-02, 03: what the IPA cannot load is cancelled with its reason; CT-ES9HN-07, what the eUICC does not install is
+/// CT-ES9CS-02, 03: what the IPA cannot load is cancelled with its reason; CT-ES9HN-06, what the eUICC does not install is
 /// reported and forwarded.
 #[test]
 fn a_package_that_is_not_installed_fails_the_download_and_the_server_learns_it() {
@@ -1365,7 +1365,7 @@ fn a_circle_and_a_long_chain_of_sm_ds_end() {
 
 // Notifications
 
-/// CT-ES9HN-01..03, 06, 09: installation, enabling, disabling and deletion to the addresses of the profile, in order.
+/// CT-ES9HN-02, 03, 05, 09: installation, enabling, disabling and deletion to the addresses of the profile, in order.
 #[test]
 fn every_notification_goes_once_and_in_order_to_its_own_address() {
     modes(async |world: &mut World| {
@@ -1406,7 +1406,7 @@ fn every_notification_goes_once_and_in_order_to_its_own_address() {
     });
 }
 
-/// CT-BEH-EN-03, 04, CT-ES9HN-04, 05: two notifications to two addresses, by either function, beside the result or alone.
+/// CT-BEH-EN-03, 04, CT-ES9HN-04: two notifications to two addresses, by either function, beside the result or alone.
 #[test]
 fn a_switch_tells_both_profiles_servers() {
     modes(async |world: &mut World| {

@@ -596,7 +596,7 @@ fn a_server_whose_tls_certificate_is_not_in_order_gets_no_call() {
     });
 }
 
-/// CT-ES9TLS-01, CT-ES11TLS-01 with the protocol version and the agent that the specification wants.
+/// CT-ES9TLS-01 with the protocol version and the agent that the specification wants.
 #[test]
 fn every_call_says_which_protocol_version_it_speaks() {
     each_mode(async |world: &mut World| {
@@ -1090,7 +1090,7 @@ fn an_euicc_that_refuses_the_server_ends_the_download_and_the_server_is_told() {
     });
 }
 
-/// CT-ES9CS-02, -03, CT-ES9HN-06: every errorReason becomes the error of the operation; the SM-DP+ gets the result.
+/// CT-ES9HN-06: every errorReason becomes the error of the operation; the SM-DP+ gets the result.
 #[test]
 fn an_installation_that_fails_is_shown_with_its_reason_and_reported_to_the_server() {
     each_mode(async |world: &mut World| {

@@ -355,9 +355,15 @@ fn remember(work: &mut Work, candidate: &Candidate, proof: &Proof) {
     }
 }
 
-/// How often it is looked whether the first call has been answered, and how long between two looks.
-const LOOKS: usize = 200;
+/// How long between two looks whether the first call has been answered.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(150);
+/// How much longer than a call may take its outcome may need to be stored.
+const STORED_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long a call may be under way before the same message is taken for a new attempt.
+fn under_way(eim: &Eim) -> Duration {
+    eim.rsp().longest_call() + STORED_WITHIN
+}
 
 /// Waits for what comes of the first call of a message that was sent again.
 async fn of_the_first(
@@ -365,7 +371,7 @@ async fn of_the_first(
     digest: &[u8],
     eim: &Eim,
 ) -> Result<Result<AuthenticateClientOkDPEsipa, i64>, EsipaError> {
-    for _ in 0..LOOKS {
+    for _ in 0..under_way(eim).as_millis().div_ceil(BETWEEN_LOOKS.as_millis()) {
         tokio::time::sleep(BETWEEN_LOOKS).await;
         let transaction = candidate.session.transaction_id.octets();
         let again = candidates(transaction, eim).await?;
@@ -386,18 +392,16 @@ async fn of_the_first(
     Ok(Err(refusal.code))
 }
 
-/// How long a call may be under way before the same message is taken for a new attempt.
-const UNDER_WAY_MS: i64 = 60_000;
-
 /// Notes that the server is asked, which it can be once. `false` when it is being asked already: a device on a bad network
 /// sends again what it waits for.
 async fn begin(candidate: &Candidate, digest: &[u8], eim: &Eim) -> Result<bool, EsipaError> {
     let begun = std::sync::atomic::AtomicBool::new(false);
+    let under_way_ms = i64::try_from(under_way(eim).as_millis()).unwrap_or(i64::MAX);
     change(candidate, eim, |work| {
         let now = work.now();
         let session = work.state.sessions.iter_mut().find(|session| session.seq == candidate.session.seq);
         let Some(session) = session else { return };
-        let asked = session.facts.authenticate_digest.is_some() && now - session.touched_at < UNDER_WAY_MS;
+        let asked = session.facts.authenticate_digest.is_some() && now - session.touched_at < under_way_ms;
         let begins = session.phase == Phase::Initiated && !asked;
         begun.store(begins, std::sync::atomic::Ordering::Relaxed);
         if begins {

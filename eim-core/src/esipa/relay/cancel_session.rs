@@ -1,6 +1,6 @@
 //! cancelSession: the device gives a session up, and the server learns why (SGP.32 v1.2 6.4.1.8, 3.2.3.3; SGP.22 5.6.5).
 
-use super::{Candidate, Consequence, call, candidates, change, is_current, is_stranger};
+use super::{Candidate, Consequence, SESSION_LOST, call, candidates, change, is_current, is_stranger};
 use crate::Eim;
 use crate::asn1::code::cancel_session_error as code;
 use crate::asn1::{
@@ -12,6 +12,7 @@ use crate::esipa::{Caller, EsipaAnswer, EsipaError};
 use crate::pki;
 use crate::ports::RspFunction;
 use crate::rsp;
+use serde_json::json;
 
 const FUNCTION: RspFunction = RspFunction::CancelSession;
 /// undefinedReason.
@@ -63,14 +64,21 @@ async fn cancel(
     if interrupted && cancellation.verified && cancellation.reason == UNDEFINED_REASON {
         // The device cancels because a call of ours did not come through. The server would take the order for used up; left
         // alone, its session ends by itself and the order can be downloaded once the server is reached again.
-        change(candidate, eim, |work| download::end_session(work, session.seq)).await?;
+        change(candidate, eim, |work| {
+            work.event(
+                "downloadCancelled",
+                json!({ "operation": session.operation, "reason": "undefinedReason", "verified": true, "forwarded": false }),
+            );
+            download::end_session(work, session.seq);
+        })
+        .await?;
         return Ok(Ok(()));
     }
     let body = rsp::cancel_session::body(&request.transaction_id, &cancellation.octets);
     let answered = call(FUNCTION, candidate.kind(), &session.address, body, rsp::cancel_session::read, eim).await;
-    // The server's session ends by itself in time; ours ends unless the device may try again.
-    let may_come_again =
-        matches!(&answered, Err(refusal) if matches!(refusal.consequence, Consequence::Interrupted { .. }));
+    // Ours ends unless the device may try again; a session that the server has lost is over on both sides.
+    let may_come_again = matches!(&answered, Err(refusal)
+        if matches!(refusal.consequence, Consequence::Interrupted { .. }) && !refusal.lacks(SESSION_LOST));
     change(candidate, eim, |work| {
         if is_current(work, session) {
             let (reason, verified) = (cancellation.reason, cancellation.verified);

@@ -8,6 +8,7 @@ use crate::asn1::{
     InitiateAuthenticationOkEs9, InitiateAuthenticationOkEsipa, InitiateAuthenticationRequestEsipa,
     InitiateAuthenticationResponseEsipa, OctetString,
 };
+use crate::domain::download::SECRET_UNREADABLE;
 use crate::domain::operation::{Kind, Purpose};
 use crate::domain::order::{SMDS_DEPTH_MAX, Source};
 use crate::domain::poll::download_data;
@@ -15,7 +16,7 @@ use crate::domain::{
     Capabilities, Der, DownloadOrder, DownloadSession, Operation, OperationError, Phase, Secrets, SessionFacts,
     Snapshot, download,
 };
-use crate::esipa::download_trigger::secrets;
+use crate::esipa::download_trigger::{SECRET_UNREADABLE_TEXT, secrets};
 use crate::esipa::{Caller, EsipaAnswer, EsipaError};
 use crate::ids::{Eid, EimTransactionId, RspAddress, TransactionId};
 use crate::pki::{self, Oid, ServerExpectation, ServerRole, TrustError, VerifiedServer};
@@ -286,8 +287,8 @@ impl<'a> Task<'a> {
     fn of_order(&self, eim: &Eim) -> Result<(Option<String>, Option<CtxParams1>), Refusal> {
         let capabilities = Capabilities(self.snapshot.euicc.capabilities.as_ref());
         let Some(secrets) = secrets(self.operation, eim) else {
-            let message = "The stored activation code can't be read with the key in secrets.key.";
-            return Err(Refusal::ended(UNDEFINED_ERROR, OperationError::named("secretUnreadable", message)));
+            tracing::error!(operation = %self.operation.id, "the activation code of a download can't be read");
+            return Err(Refusal::passing(SECRET_UNREADABLE, SECRET_UNREADABLE_TEXT));
         };
         let matching_id = secrets.activation_code().map(|code| code.matching_id().to_owned());
         let ctx_params1 = ctx_params1(&secrets, capabilities);

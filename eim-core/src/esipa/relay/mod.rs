@@ -29,6 +29,9 @@ use serde_json::json;
 /// undefinedError in every error of the relay functions.
 const UNDEFINED_ERROR: i64 = 127;
 
+/// The name of the interruption that ends a session.
+const SESSION_LOST: &str = "sessionLost";
+
 /// Why a function is answered with an error.
 #[derive(Debug)]
 struct Refusal {
@@ -40,7 +43,7 @@ struct Refusal {
 
 #[derive(Debug)]
 enum Consequence {
-    /// Nothing: somebody asked for what is not theirs.
+    /// None for the download: the message may be anybody's. What was found wrong in it is noted.
     None,
     /// It may pass: the download stays open.
     Interrupted { name: &'static str, message: String },
@@ -118,7 +121,7 @@ async fn call<T>(
             }
             // The server has lost the session, or has ended it before its answer came: the device begins again.
             RspError::Refused(status) if error.name(function, kind) == "invalidTransactionId" => {
-                let consequence = Consequence::Interrupted { name: "sessionLost", message };
+                let consequence = Consequence::Interrupted { name: SESSION_LOST, message };
                 Refusal { code: status.code(function, kind), consequence }
             }
             RspError::Refused(status) => {
@@ -242,8 +245,8 @@ fn found_wrong(function: RspFunction, code: i64) -> Option<OperationError> {
         _ => return None,
     };
     let name = asn1::code_name(table, code).filter(|name| *name != "invalidTransactionId")?;
-    let message = "The eIM could not verify what the eUICC sent for this download, so nothing of it went to the server. \
-                   Check that the CI of the eUICC is among the trusted ones and that its certificates are those registered.";
+    let message = "The eIM could not verify what was sent for this download in the eUICC's name, so nothing of it went to the \
+                   server. Check that the CI of the eUICC is among the trusted ones and that its certificates are those registered.";
     Some(OperationError { code: Some(code), name: name.to_owned(), message: message.to_owned() })
 }
 

@@ -48,6 +48,10 @@ impl Published {
 }
 
 impl RspTransport for Published {
+    fn longest_call(&self) -> Duration {
+        self.inner.call_timeout
+    }
+
     fn call(&self, call: RspCall) -> PortFuture<'_, Result<RspReply, RspFailure>> {
         Box::pin(async move {
             if !self.is_front || self.stop.is_raised() {
