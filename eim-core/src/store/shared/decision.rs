@@ -3,6 +3,7 @@
 use super::Connection;
 use super::download::put_sessions;
 use super::notification::insert_notification;
+use super::switch::put_switch;
 use crate::domain::{Changes, Event, NewOperation, Received, ReceivedKind, ReceivedStatus};
 use crate::ids::{Eid, TenantId};
 use crate::store::rows::{
@@ -58,6 +59,9 @@ pub(in crate::store) fn save_decision(
     put_sessions(conn, eid, &changes.sessions, tenant)?;
     for notification in &changes.notifications {
         insert_notification(conn, notification, eid, tenant, now)?;
+    }
+    if let Some(switch) = &changes.switch {
+        put_switch(conn, eid, switch, tenant)?;
     }
     if changes.events.iter().any(|event| UNPROVEN_EVENTS.contains(&event.event_type)) {
         drop_oldest_unproven(conn, eid, tenant)?;

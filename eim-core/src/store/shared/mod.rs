@@ -8,6 +8,7 @@ mod job;
 mod notification;
 mod operation;
 mod snapshot;
+mod switch;
 
 pub(in crate::store) use api_key::*;
 pub(in crate::store) use decision::*;
@@ -17,5 +18,6 @@ pub(in crate::store) use job::*;
 pub(in crate::store) use notification::*;
 pub(in crate::store) use operation::*;
 pub(in crate::store) use snapshot::*;
+pub(in crate::store) use switch::*;
 
 use super::Connection;
