@@ -72,6 +72,14 @@ pub async fn create_switch(
     let now = eim.clock().now_ms();
     let key = idempotency_key.map(|key| idempotency(key, &format!("switch {eid}"), &body, eim)).transpose()?;
     let new = read(body, eim.entropy().operation_id(now), principal)?;
+    // A repeated request has its answer, whatever the guard says now.
+    if let Some(key) = &key {
+        match eim.store().earlier_request(key.clone()).await? {
+            Some(SavedOnce::Before { resource }) => return self::switch(&resource, eim).await,
+            Some(_) => return Err(key_taken()),
+            None => {}
+        }
+    }
     for _ in 0..ATTEMPTS {
         let now = eim.clock().now_ms();
         let (version, mut work) = load(eid, eim).await?;

@@ -159,6 +159,15 @@ impl NewSwitchRow {
 }
 
 impl Store {
+    /// What an idempotency key stands for already; `None` for a new one.
+    ///
+    /// # Errors
+    /// When the transaction fails.
+    pub async fn earlier_request(&self, key: IdempotencyKey) -> Result<Option<SavedOnce>, StoreError> {
+        let tenant = self.tenant;
+        on!(self.read("earlier_request"), |conn| earlier_request(conn, &key, tenant))
+    }
+
     /// Writes a decision that somebody asked for, once for an idempotency key. See [`Store::save_decision`].
     ///
     /// # Errors

@@ -442,6 +442,9 @@ pub fn saw(work: &mut Work, poll: &Poll) {
 /// Brings a switch as far as what is known allows. Runs at the end of every decision about its eUICC.
 pub fn advance(work: &mut Work) {
     let Some(mut switch) = work.state.switch.take() else { return };
+    if !switch.is_open() {
+        reverse(work, &mut switch);
+    }
     // Each step either waits or comes to another state, of which there are few.
     for _ in 0..SwitchState::ALL.len() {
         if !switch.is_open() || !step(work, &mut switch) {
@@ -452,6 +455,20 @@ pub fn advance(work: &mut Work) {
         overdue(work, &mut switch);
     }
     work.state.switch = Some(switch);
+}
+
+/// A device that went back after its switch had ended: what was proven then is not so any more.
+fn reverse(work: &mut Work, switch: &mut Switch) {
+    let stood = matches!(switch.outcome, Some(Outcome::Proven | Outcome::Unconfirmed | Outcome::LostAfterSwitch));
+    let went_back =
+        |operation: &&Operation| operation.subject == Some(switch.id) && operation.state == OperationState::RolledBack;
+    if stood && work.state.operations.iter().any(|operation| went_back(&operation)) {
+        let message = "After the switch had ended the eUICC reported that it went back to the profile before.";
+        switch.outcome = Some(Outcome::RolledBack);
+        switch.facts.reason = Some(OperationError::named("rolledBackLater", message));
+        let details = json!({ "switch": switch.id, "campaign": switch.campaign, "outcome": "rolledBack" });
+        work.event("switchReversed", details);
+    }
 }
 
 /// One step; `false` when nothing can be done now.

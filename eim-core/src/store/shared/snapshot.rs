@@ -180,6 +180,14 @@ pub(in crate::store) fn result_snapshot(
         }
     }
     snapshot.operations.sort_by_key(|operation| operation.seq);
+    if snapshot.switch.is_none() {
+        // A device may go back after its switch has ended, and then that was not its end.
+        let asked_by_switch = |operation: &&Operation| operation.origin == Origin::Switch;
+        let served = snapshot.operations.iter().rev().find(asked_by_switch).and_then(|operation| operation.subject);
+        if let Some(id) = served {
+            snapshot.switch = switch_by_id(conn, &id.to_string(), tenant)?.map(|(_, switch)| switch);
+        }
+    }
     snapshot.profiles = euicc_profiles(conn, eid, tenant)?;
     if !keys.without_held {
         snapshot.held = received_rows(conn, eid, tenant, None)?;

@@ -5,7 +5,7 @@ use super::decision::{claim_key, free_key, save_decision};
 use crate::domain::Changes;
 use crate::domain::fleet::{OwnerPolicy, Switch};
 use crate::ids::{Eid, TenantId};
-use crate::store::schema::{campaign_devices, euiccs, owner_policies as policies, switches};
+use crate::store::schema::{campaign_devices, euiccs, idempotency, owner_policies as policies, switches};
 use crate::store::switch::{DueSwitch, NewSwitchRow, SavedOnce, StoredPolicy, StoredSwitch, SwitchFilter, SwitchRow};
 use crate::store::{Enqueued, IdempotencyKey, Saved, StoreError, rows::text_of};
 use diesel::prelude::*;
@@ -170,6 +170,24 @@ pub(in crate::store) fn insert_policy(
 pub(in crate::store) fn delete_policy(conn: &mut Connection, id: &str, tenant: TenantId) -> Result<bool, StoreError> {
     let mine = policies::table.filter(policies::tenant_id.eq(tenant.value()).and(policies::id.eq(id)));
     Ok(diesel::delete(mine).execute(conn)? == 1)
+}
+
+/// What an idempotency key stands for already.
+pub(in crate::store) fn earlier_request(
+    conn: &mut Connection,
+    key: &IdempotencyKey,
+    tenant: TenantId,
+) -> Result<Option<SavedOnce>, StoreError> {
+    let found: Option<(Vec<u8>, String)> = idempotency::table
+        .filter(idempotency::tenant_id.eq(tenant.value()).and(idempotency::key.eq(&key.key)))
+        .select((idempotency::fingerprint, idempotency::resource))
+        .first(conn)
+        .optional()?;
+    Ok(found.map(
+        |(fingerprint, resource)| {
+            if fingerprint == key.fingerprint { SavedOnce::Before { resource } } else { SavedOnce::KeyTaken }
+        },
+    ))
 }
 
 /// Writes a decision that somebody asked for under an idempotency key.
