@@ -116,6 +116,8 @@ diesel::table! {
         at -> BigInt,
         event_type -> Text,
         details -> Text,
+        subject -> Text,
+        xid -> BigInt,
     }
 }
 
