@@ -117,6 +117,8 @@ diesel::table! {
         at -> BigInt,
         event_type -> Text,
         details -> Text,
+        subject -> Text,
+        xid -> BigInt,
     }
 }
 
