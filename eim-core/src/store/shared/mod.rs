@@ -1,6 +1,7 @@
 //! The transactions, written once and compiled for each backend: the including module names its `Connection`.
 
 mod api_key;
+mod campaign;
 mod decision;
 mod download;
 mod euicc;
@@ -12,6 +13,7 @@ mod snapshot;
 mod switch;
 
 pub(in crate::store) use api_key::*;
+pub(in crate::store) use campaign::*;
 pub(in crate::store) use decision::*;
 pub(in crate::store) use download::*;
 pub(in crate::store) use euicc::*;
