@@ -9,6 +9,7 @@ mod event;
 mod job;
 mod notification;
 mod operation;
+mod pool;
 mod snapshot;
 mod switch;
 
@@ -21,6 +22,7 @@ pub(in crate::store) use event::*;
 pub(in crate::store) use job::*;
 pub(in crate::store) use notification::*;
 pub(in crate::store) use operation::*;
+pub(in crate::store) use pool::*;
 pub(in crate::store) use snapshot::*;
 pub(in crate::store) use switch::*;
 
