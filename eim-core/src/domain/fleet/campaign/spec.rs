@@ -310,7 +310,7 @@ impl Wave {
             ("successThreshold", Some(json!(self.success_threshold))),
             ("successAction", Some(json!(self.success_action.as_str()))),
             ("errorThreshold", self.error_threshold.as_ref().map(error_threshold)),
-            ("errorAction", Some(json!(self.error_action.as_str()))),
+            ("errorAction", self.error_threshold.as_ref().map(|_| json!(self.error_action.as_str()))),
         ])
     }
 }

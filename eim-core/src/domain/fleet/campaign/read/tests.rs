@@ -49,7 +49,7 @@ fn what_is_not_said_has_a_default() {
         json!({
             "name": "n", "priority": 50, "target": { "filter": { "all": true }, "mode": "SNAPSHOT" },
             "plan": { "operations": [] }, "approval": "required", "endBehavior": "STOP",
-            "waves": [{ "rest": true, "soakSeconds": 0, "successThreshold": 0, "successAction": "NEXT", "errorAction": "PAUSE" }],
+            "waves": [{ "rest": true, "soakSeconds": 0, "successThreshold": 0, "successAction": "NEXT" }],
         })
     );
     assert!(!spec.is_switch());
