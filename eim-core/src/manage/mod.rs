@@ -10,6 +10,7 @@ mod owner_policy;
 mod page;
 mod register;
 pub(crate) mod switch;
+mod tenant;
 mod update;
 mod view;
 pub mod views;
@@ -25,6 +26,7 @@ pub use operation::{
 pub use owner_policy::{create_owner_policy, delete_owner_policy, list_owner_policies};
 pub use register::{NewAssociation, NewEuicc, register_euicc};
 pub use switch::{DryRun, SwitchFilter, cancel_switch, create_switch, dry_run_switch, list_switches, switch};
+pub use tenant::{as_tenant, create_tenant};
 pub use update::update_euicc;
 pub use views::{
     ApiKeyView, AssociationView, EimView, EuiccView, EventView, NotificationView, OperationView, OwnerPolicyView, Page,

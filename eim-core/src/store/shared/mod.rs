@@ -10,6 +10,7 @@ mod notification;
 mod operation;
 mod snapshot;
 mod switch;
+mod tenant;
 
 pub(in crate::store) use api_key::*;
 pub(in crate::store) use decision::*;
@@ -21,5 +22,6 @@ pub(in crate::store) use notification::*;
 pub(in crate::store) use operation::*;
 pub(in crate::store) use snapshot::*;
 pub(in crate::store) use switch::*;
+pub(in crate::store) use tenant::*;
 
 use super::Connection;

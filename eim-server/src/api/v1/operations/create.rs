@@ -2,7 +2,7 @@
 
 use crate::api::request::{idempotency_key, json, to_the_end};
 use crate::api::schema::NewOperation;
-use crate::api::{Api, Problem};
+use crate::api::{Api, Caller, Problem};
 use actix_web::http::header;
 use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
@@ -31,11 +31,12 @@ pub async fn create(
     request: HttpRequest,
     eid: Path<String>,
     payload: Payload,
+    caller: Caller,
     api: Data<Api>,
 ) -> Result<HttpResponse, Problem> {
     let idempotency_key = idempotency_key(&request)?;
     let body = json(&request, payload, &api).await?;
-    let eim = api.eim.clone();
+    let eim = caller.eim;
     let operation =
         to_the_end(async move { manage::create_operation(&eid, body, idempotency_key.as_deref(), &eim).await }).await?;
     let location = format!("/api/v1/operations/{}", operation.id);
