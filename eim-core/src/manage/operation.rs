@@ -51,7 +51,7 @@ pub async fn create_operation(
     let key = idempotency_key.map(|key| idempotency(key, &format!("operation {eid}"), &body, eim)).transpose()?;
     let id = eim.entropy().operation_id(now);
     let (operation, overridden) = read(body, id, now, eim)?;
-    if !overridden.is_empty() && principal.role < Role::Admin {
+    if !overridden.is_empty() && !principal.role.may(Role::Admin) {
         return Err(ManageError::Forbidden("overriding a check of the guard needs the role admin".to_owned()));
     }
     // A repeated request has its answer, whatever the guard says now.

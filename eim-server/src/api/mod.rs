@@ -13,6 +13,7 @@ pub mod routes;
 pub mod schema;
 mod v1;
 
+use auth::Caller;
 pub use openapi::document;
 pub(crate) use problem::as_problems;
 pub use problem::{Problem, ProblemField};

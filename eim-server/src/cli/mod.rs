@@ -8,6 +8,7 @@ mod config_data;
 mod demo;
 mod migrate;
 mod serve;
+mod tenant;
 
 use crate::config::{self, Config};
 use crate::telemetry;
@@ -54,6 +55,15 @@ enum Command {
     /// What eUICCs know of this eIM.
     #[command(subcommand)]
     Eim(Eim),
+    /// Tenants: organisations that share the server and see nothing of each other.
+    #[command(subcommand)]
+    Tenant(Tenant),
+}
+
+#[derive(Debug, Subcommand)]
+enum Tenant {
+    /// Makes a tenant.
+    Create(tenant::Arguments),
 }
 
 #[derive(Debug, Subcommand)]
@@ -111,6 +121,7 @@ async fn execute(command: Command, common: &Common, config: Config) -> anyhow::R
         Command::Migrate => migrate::run(&config).await,
         Command::CheckConfig => check_config::run(&config),
         Command::ApiKey(ApiKey::Create(arguments)) => api_key::create(&arguments, &config).await,
+        Command::Tenant(Tenant::Create(arguments)) => tenant::create(&arguments, &config).await,
         Command::Eim(Eim::ConfigData(arguments)) => config_data::run(&arguments, &config).await,
     }
 }
@@ -149,6 +160,8 @@ mod tests {
             "migrate",
             "check-config",
             "api-key create --role admin --name ops",
+            "api-key create --role approver --name second --tenant acme",
+            "tenant create acme",
             "eim config-data --format der --out eim.der",
         ] {
             Cli::try_parse_from(std::iter::once("eim-server").chain(line.split(' '))).unwrap();

@@ -12,6 +12,7 @@ mod operation;
 mod pool;
 mod snapshot;
 mod switch;
+mod tenant;
 
 pub(in crate::store) use api_key::*;
 pub(in crate::store) use campaign::*;
@@ -25,5 +26,6 @@ pub(in crate::store) use operation::*;
 pub(in crate::store) use pool::*;
 pub(in crate::store) use snapshot::*;
 pub(in crate::store) use switch::*;
+pub(in crate::store) use tenant::*;
 
 use super::Connection;
