@@ -7,6 +7,7 @@ use crate::background::Background;
 use crate::config::{Config, Limits};
 use crate::front::{self, Front};
 use crate::identity::{DataDir, DataDirLock, Identity, TlsIdentity};
+use crate::outbound::{HttpsWebhooks, WebhookOptions};
 pub use crate::pipeline::Role;
 use crate::pipeline::{NoCalls, Pipeline};
 use crate::queue::{self, Queue};
@@ -16,7 +17,7 @@ use actix_web::web::Data;
 use actix_web::{App, HttpServer};
 use anyhow::{Context, bail};
 use eim_core::pki::{LabPolicy, TrustStore};
-use eim_core::ports::{Clock, Entropy, RspTransport, SystemClock, SystemEntropy};
+use eim_core::ports::{Clock, Entropy, RspTransport, SystemClock, SystemEntropy, WebhookTransport};
 use eim_core::store::{Store, StoreUrl};
 use eim_core::{Eim, EimParts};
 use prometheus::Registry;
@@ -150,14 +151,16 @@ impl Worker {
 /// When something of the configuration does not hold in reality, or PostgreSQL lacks migrations.
 pub async fn compose(config: &Config, ports: BootPorts) -> anyhow::Result<Composition> {
     let parts = Parts::prepare(config, ports).await?;
-    Ok(parts.compose(config, Arc::new(NoCalls)))
+    Ok(parts.compose(config, Arc::new(NoCalls), Arc::new(NoCalls)))
 }
 
 async fn compose_as(role: Role, config: &Config, ports: BootPorts) -> anyhow::Result<(Composition, Pipeline)> {
     let parts = Parts::prepare(config, ports).await?;
     let (trust, clock) = (parts.trust.clone(), Arc::clone(&parts.ports.clock));
     let pipeline = Pipeline::prepare(config, role, trust, clock, &parts.metrics).await?;
-    let composition = parts.compose(config, pipeline.transport());
+    // A front posts nothing, but judges the addresses that it is given.
+    let webhooks = HttpsWebhooks::new(WebhookOptions::of(config)?, Arc::clone(&parts.ports.clock))?;
+    let composition = parts.compose(config, pipeline.transport(), Arc::new(webhooks));
     Ok((composition, pipeline))
 }
 
@@ -186,7 +189,7 @@ impl Parts {
         Ok(Self { identity, store, trust, registry, metrics, ports })
     }
 
-    fn compose(self, config: &Config, rsp: Arc<dyn RspTransport>) -> Composition {
+    fn compose(self, config: &Config, rsp: Arc<dyn RspTransport>, webhooks: Arc<dyn WebhookTransport>) -> Composition {
         let Self { identity, store, trust, registry, metrics, ports } = self;
         let Identity { eim: identity, signer, tls, first_start, sealing } = identity;
         let eim = Eim::new(EimParts {
@@ -199,6 +202,7 @@ impl Parts {
             lab: LabPolicy::enabled_by_configuration(config.lab.enabled),
             metrics,
             rsp,
+            webhooks,
             sealing,
             smds_address_field: config.outbound.smds_address_field,
         });

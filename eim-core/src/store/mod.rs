@@ -9,7 +9,9 @@ mod quiet;
 mod rows;
 mod schema;
 mod sqlite;
+pub mod stream;
 mod url;
+pub mod webhook;
 mod workers;
 
 pub use error::StoreError;
@@ -24,6 +26,7 @@ use crate::ids::{Eid, EimTransactionId, Iccid, OperationId, RspAddress, SeqNumbe
 use quiet::Quiet;
 use serde_json::{Map, Value};
 use std::sync::Arc;
+use tokio::sync::watch;
 
 /// What a received message names, to load with the snapshot.
 #[derive(Debug, Clone, Default)]
@@ -264,6 +267,7 @@ pub enum Leased {
 pub struct Store {
     backend: Arc<Backend>,
     tenant: TenantId,
+    written: Arc<watch::Sender<u64>>,
 }
 
 enum Backend {
@@ -289,6 +293,8 @@ macro_rules! on {
     };
 }
 
+use on;
+
 impl Store {
     /// Opens the store; does not migrate it. `connections` counts for PostgreSQL.
     ///
@@ -299,7 +305,7 @@ impl Store {
             StoreUrl::Sqlite(path) => Backend::Sqlite(sqlite::Sqlite::open(path)?, Box::default()),
             StoreUrl::Postgres(url) => Backend::Postgres(postgres::Postgres::open(url, connections)?),
         };
-        Ok(Self { backend: Arc::new(backend), tenant: TenantId::DEFAULT })
+        Ok(Self { backend: Arc::new(backend), tenant: TenantId::DEFAULT, written: Arc::new(watch::Sender::new(0)) })
     }
 
     /// Runs the migrations that are missing and gives their names.
@@ -347,6 +353,7 @@ impl Store {
         let (eid, new) = (euicc.eid, euicc);
         let done = on!(self.write("insert_euicc"), |conn| insert_euicc(conn, &new, &event, key.as_ref(), tenant, now));
         self.disturb(&eid);
+        self.tell_of_events();
         done
     }
 
@@ -434,6 +441,7 @@ impl Store {
         let tenant = self.tenant;
         let saved = on!(self.write("save_decision"), |conn| save_decision(conn, &eid, version, &changes, tenant, now));
         self.disturb(&eid);
+        self.tell_of_events();
         saved
     }
 
@@ -637,6 +645,7 @@ impl Store {
         let tenant = self.tenant;
         let done = on!(self.write("enqueue"), |conn| enqueue(conn, &eid, &new, &event, key.as_ref(), tenant, now));
         self.disturb(&eid);
+        self.tell_of_events();
         done
     }
 
@@ -665,6 +674,9 @@ impl Store {
     pub async fn expire_operations(&self, now: i64) -> Result<Vec<String>, StoreError> {
         let expired = on!(self.write("expire_operations"), |conn| expire_operations(conn, now))?;
         expired.iter().for_each(|(eid, _)| self.disturb(eid));
+        if !expired.is_empty() {
+            self.tell_of_events();
+        }
         Ok(expired.into_iter().map(|(_, kind)| kind).collect())
     }
 

@@ -9,6 +9,8 @@ mod job;
 mod notification;
 mod operation;
 mod snapshot;
+mod stream;
+mod webhook;
 
 pub(in crate::store) use api_key::*;
 pub(in crate::store) use decision::*;
@@ -19,5 +21,7 @@ pub(in crate::store) use job::*;
 pub(in crate::store) use notification::*;
 pub(in crate::store) use operation::*;
 pub(in crate::store) use snapshot::*;
+pub(in crate::store) use stream::*;
+pub(in crate::store) use webhook::*;
 
-use super::Connection;
+use super::{Connection, horizon, stream_end};
