@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 const PERIOD: Duration = Duration::from_secs(2);
 
 /// For how long events are gathered before webhooks are told of them.
-const TOGETHER: Duration = Duration::from_millis(20);
+const TOGETHER: Duration = Duration::from_millis(50);
 
 /// The background task. Dropped, it ends after the round it is in.
 pub(crate) struct Background {
@@ -53,6 +53,7 @@ async fn rounds(eim: Eim, mut finished: watch::Receiver<bool>) {
             None => {
                 flush_sightings(&eim).await;
                 expire_operations(&eim).await;
+                drive_switches(&eim).await;
                 forget_idempotency_keys(&eim).await;
                 forget_old(&eim).await;
             }
@@ -81,6 +82,20 @@ async fn wake_webhooks(eim: Eim, mut finished: watch::Receiver<bool>) {
 async fn forget_idempotency_keys(eim: &Eim) {
     if let Err(error) = jobs::forget_idempotency_keys(eim).await {
         tracing::error!(%error, "old idempotency keys could not be forgotten");
+    }
+}
+
+async fn drive_switches(eim: &Eim) {
+    // Some hundreds at once, as above; what can't be decided is looked at again in the next round.
+    for _ in 0..50 {
+        match jobs::drive_switches(eim).await {
+            Ok(0) => break,
+            Ok(_) => {}
+            Err(error) => {
+                tracing::error!(%error, "switches could not be looked at");
+                break;
+            }
+        }
     }
 }
 

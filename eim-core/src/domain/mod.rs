@@ -11,6 +11,7 @@ pub mod download;
 pub mod euicc;
 pub mod event_filter;
 pub mod expand;
+pub mod fleet;
 pub mod interpret;
 pub mod operation;
 pub mod order;

@@ -1,6 +1,7 @@
 //! Background work: what happens by time alone. Each job may run on any node, any number of times.
 
 mod deliver_webhook;
+mod drive_switches;
 mod expire_operations;
 mod flush_sightings;
 mod forget_idempotency_keys;
@@ -9,6 +10,7 @@ mod forward_notifications;
 mod queued;
 
 pub use deliver_webhook::wake_webhooks;
+pub use drive_switches::drive_switches;
 pub use expire_operations::expire_operations;
 pub use flush_sightings::flush_sightings;
 pub use forget_idempotency_keys::forget_idempotency_keys;

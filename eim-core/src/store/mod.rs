@@ -3,6 +3,7 @@
 //! The only room that knows diesel. DER is an opaque column here. Whatever is decided about one eUICC is saved on the
 //! version that the decision was made for, or not at all ([`Saved::Conflict`]): two nodes never act on the same state.
 
+pub mod campaign;
 mod error;
 mod postgres;
 mod quiet;
@@ -10,6 +11,7 @@ mod rows;
 mod schema;
 mod sqlite;
 pub mod stream;
+pub mod switch;
 mod url;
 pub mod webhook;
 mod workers;
@@ -275,7 +277,7 @@ enum Backend {
     Postgres(postgres::Postgres),
 }
 
-/// Runs a shared transaction on the backend at hand. The body is compiled for each backend's connection.
+/// Runs a shared transaction on the backend at hand. Whoever uses it names `Backend`, `postgres` and `sqlite`. The body is compiled for each backend's connection.
 macro_rules! on {
     ($self:ident.$mode:ident($name:literal), |$conn:ident| $body:expr) => {
         match &*$self.backend {
@@ -353,7 +355,6 @@ impl Store {
         let (eid, new) = (euicc.eid, euicc);
         let done = on!(self.write("insert_euicc"), |conn| insert_euicc(conn, &new, &event, key.as_ref(), tenant, now));
         self.disturb(&eid);
-        self.tell_of_events();
         done
     }
 
@@ -441,7 +442,6 @@ impl Store {
         let tenant = self.tenant;
         let saved = on!(self.write("save_decision"), |conn| save_decision(conn, &eid, version, &changes, tenant, now));
         self.disturb(&eid);
-        self.tell_of_events();
         saved
     }
 
@@ -645,7 +645,6 @@ impl Store {
         let tenant = self.tenant;
         let done = on!(self.write("enqueue"), |conn| enqueue(conn, &eid, &new, &event, key.as_ref(), tenant, now));
         self.disturb(&eid);
-        self.tell_of_events();
         done
     }
 
@@ -674,9 +673,6 @@ impl Store {
     pub async fn expire_operations(&self, now: i64) -> Result<Vec<String>, StoreError> {
         let expired = on!(self.write("expire_operations"), |conn| expire_operations(conn, now))?;
         expired.iter().for_each(|(eid, _)| self.disturb(eid));
-        if !expired.is_empty() {
-            self.tell_of_events();
-        }
         Ok(expired.into_iter().map(|(_, kind)| kind).collect())
     }
 
@@ -747,9 +743,11 @@ impl Store {
         }
     }
 
+    /// To be called after a transaction that may have changed something of an eUICC.
     fn disturb(&self, eid: &Eid) {
         if let Backend::Sqlite(_, quiet) = &*self.backend {
             quiet.disturb(eid);
         }
+        self.tell_of_events();
     }
 }

@@ -13,7 +13,8 @@ const ECALL_ACTIVE: i64 = 104;
 async fn refuse_trigger(world: &World, device: &mut Device, id: &str, reason: i64) {
     device.fetch().await;
     assert_eq!(world.operation(id).await["state"], "delivered");
-    let transaction = world.operation(id).await["eimTransactionId"].as_str().map(|id| hex::decode(id).unwrap()).unwrap();
+    let transaction =
+        world.operation(id).await["eimTransactionId"].as_str().map(|id| hex::decode(id).unwrap()).unwrap();
     let error = [element(0x82, &[&transaction]), element(0x30, &[&integer(0x80, reason)])];
     device.deliver(&element(0xbf54, &[&error[0], &error[1]])).await;
 }

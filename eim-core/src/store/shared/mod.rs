@@ -1,6 +1,7 @@
 //! The transactions, written once and compiled for each backend: the including module names its `Connection`.
 
 mod api_key;
+mod campaign;
 mod decision;
 mod download;
 mod euicc;
@@ -10,9 +11,11 @@ mod notification;
 mod operation;
 mod snapshot;
 mod stream;
+mod switch;
 mod webhook;
 
 pub(in crate::store) use api_key::*;
+pub(in crate::store) use campaign::*;
 pub(in crate::store) use decision::*;
 pub(in crate::store) use download::*;
 pub(in crate::store) use euicc::*;
@@ -22,6 +25,7 @@ pub(in crate::store) use notification::*;
 pub(in crate::store) use operation::*;
 pub(in crate::store) use snapshot::*;
 pub(in crate::store) use stream::*;
+pub(in crate::store) use switch::*;
 pub(in crate::store) use webhook::*;
 
 use super::{Connection, horizon, stream_end};

@@ -4,3 +4,5 @@ pub(super) mod eim;
 pub(super) mod euiccs;
 pub(super) mod notifications;
 pub(super) mod operations;
+pub(super) mod owner_policies;
+pub(super) mod switches;
