@@ -92,7 +92,8 @@ pub async fn start_as(role: Role, config: Config, ports: BootPorts) -> anyhow::R
     let (Composition { eim, tls, first_start, registry }, pipeline) = compose_as(role, &config, ports).await?;
     let pipeline = pipeline.run(&eim).await?;
     let (esipa_addr, esipa) = listen_esipa(&config, &eim, &tls)?;
-    let (api_addr, api) = match listen_api(&config, &eim, registry) {
+    let streams = api::Streams::new(config.api.event_streams);
+    let (api_addr, api) = match listen_api(&config, &eim, registry, streams.clone()) {
         Ok(listening) => listening,
         Err(error) => {
             esipa.handle.stop(false).await;
@@ -100,7 +101,8 @@ pub async fn start_as(role: Role, config: Config, ports: BootPorts) -> anyhow::R
         }
     };
     let background = Background::start(eim.clone());
-    let running = Running { listeners: vec![esipa, api], background: Some(background), pipeline: Some(pipeline), lock };
+    let running =
+        Running { streams, listeners: vec![esipa, api], background: Some(background), pipeline: Some(pipeline), lock };
     Ok(Server { esipa_addr, api_addr, eim, esipa_trust_der: tls.trust_der(), first_start, running })
 }
 
@@ -123,8 +125,13 @@ pub async fn start_worker(config: Config, ports: BootPorts) -> anyhow::Result<Wo
     let pipeline = pipeline.run(&eim).await?;
     let (service_addr, service) = listen_service(&config, &eim, registry, queue)?;
     let background = Background::start(eim.clone());
-    let running =
-        Running { listeners: vec![service], background: Some(background), pipeline: Some(pipeline), lock: None };
+    let running = Running {
+        streams: api::Streams::new(0),
+        listeners: vec![service],
+        background: Some(background),
+        pipeline: Some(pipeline),
+        lock: None,
+    };
     Ok(Worker { service_addr, eim, running })
 }
 
@@ -228,6 +235,7 @@ impl Server {
 }
 
 struct Running {
+    streams: api::Streams,
     listeners: Vec<Listener>,
     background: Option<Background>,
     pipeline: Option<queue::Running>,
@@ -249,6 +257,7 @@ impl Running {
     }
 
     async fn stop(mut self, gracefully: bool) {
+        self.streams.end();
         let handles = self.listeners.iter().map(|listener| listener.handle.stop(gracefully));
         futures_util::future::join_all(handles).await;
         for listener in self.listeners.drain(..) {
@@ -367,13 +376,18 @@ fn listen_esipa(config: &Config, eim: &Eim, tls: &TlsIdentity) -> anyhow::Result
     Ok(run!(server))
 }
 
-fn listen_api(config: &Config, eim: &Eim, registry: Registry) -> anyhow::Result<(SocketAddr, Listener)> {
+fn listen_api(
+    config: &Config,
+    eim: &Eim,
+    registry: Registry,
+    streams: api::Streams,
+) -> anyhow::Result<(SocketAddr, Listener)> {
     if !config.api.listen.ip().is_loopback() {
         tracing::warn!(listen = %config.api.listen, "the operator API is plain HTTP and listens beyond loopback");
     }
     let limits = &config.limits;
-    let shared =
-        Data::new(Api::new(eim.clone(), registry, limits, None).context("the OpenAPI document can't be written")?);
+    let api = Api::new(eim.clone(), registry, limits, None).context("the OpenAPI document can't be written")?;
+    let shared = Data::new(api.with_streams(streams));
     let server = HttpServer::new(move || {
         App::new()
             .app_data(shared.clone())
