@@ -4,6 +4,7 @@ mod api_key;
 mod eim;
 mod error;
 mod euicc;
+pub mod event_stream;
 mod notification;
 mod operation;
 mod owner_policy;
@@ -15,6 +16,7 @@ mod tenant;
 mod update;
 mod view;
 pub mod views;
+pub mod webhook;
 
 pub use api_key::{Principal, Role, authenticate, create_api_key};
 pub use eim::{EimConfiguration, eim_configuration, eim_view};

@@ -343,4 +343,54 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    webhooks (seq) {
+        seq -> BigInt,
+        id -> Text,
+        tenant_id -> BigInt,
+        source -> Text,
+        url -> Text,
+        types -> Text,
+        eid -> Nullable<Text>,
+        tags -> Text,
+        description -> Nullable<Text>,
+        enabled -> Bool,
+        secret -> Binary,
+        old_secret -> Nullable<Binary>,
+        old_secret_until -> Nullable<BigInt>,
+        cursor_xid -> BigInt,
+        cursor_seq -> BigInt,
+        attempts -> BigInt,
+        failing_since -> Nullable<BigInt>,
+        head_failed_at -> Nullable<BigInt>,
+        next_attempt_at -> Nullable<BigInt>,
+        last_error -> Nullable<Text>,
+        last_success_at -> Nullable<BigInt>,
+        delivered -> BigInt,
+        replay_from -> Nullable<BigInt>,
+        replay_to -> Nullable<BigInt>,
+        replay_at -> Nullable<BigInt>,
+        replay_seq -> Nullable<BigInt>,
+        created_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    webhook_deliveries (seq) {
+        seq -> BigInt,
+        id -> Text,
+        tenant_id -> BigInt,
+        webhook_id -> Text,
+        event_id -> Text,
+        event_type -> Text,
+        body -> Text,
+        state -> Text,
+        attempts -> BigInt,
+        status -> Nullable<BigInt>,
+        last_error -> Nullable<Text>,
+        created_at -> BigInt,
+        ended_at -> Nullable<BigInt>,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(euiccs, euicc_tags);
