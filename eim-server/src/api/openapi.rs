@@ -1,10 +1,11 @@
 //! The OpenAPI 3.1 document, generated from the handlers, and the reference that shows it.
 
-use super::v1::{eim, euiccs, notifications, operations};
+use super::v1::{eim, euiccs, exports, imports, notifications, operations};
 use super::{Api, Problem, health, metrics, problem, schema};
 use actix_web::HttpResponse;
 use actix_web::http::header;
 use actix_web::web::Data;
+use eim_core::manage::{LineReport, SummaryLine};
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{Content, OpenApi as Document, Ref, ResponseBuilder};
@@ -57,6 +58,10 @@ pub(super) fn docs() -> SwaggerUi {
         operations::abandon::abandon,
         notifications::list::list,
         eim::show::show,
+        imports::euiccs::euiccs,
+        imports::operations::operations,
+        exports::euiccs::euiccs,
+        exports::operations::operations,
         health::healthz,
         health::readyz,
         metrics::metrics,
@@ -65,11 +70,14 @@ pub(super) fn docs() -> SwaggerUi {
         Problem,
         schema::NewOperation,
         schema::EuiccPatch,
+        LineReport,
+        SummaryLine,
     )),
     tags(
         (name = "eUICCs", description = "The inventory."),
         (name = "Operations", description = "What devices are asked to do, and what became of it."),
         (name = "Notifications", description = "What eUICCs have to tell SM-DP+ and SM-DS, on its way there."),
+        (name = "Bulk", description = "Many devices or operations in one request, and all of them in one answer."),
         (name = "eIM", description = "This eIM as eUICCs know it."),
         (name = "Service", description = "For monitoring; no key needed."),
     ),

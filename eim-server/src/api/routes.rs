@@ -1,7 +1,7 @@
 //! Every route of the operator API on one page, with the role it needs.
 
 use super::auth::admit;
-use super::v1::{eim, euiccs, notifications, operations};
+use super::v1::{eim, euiccs, exports, imports, notifications, operations};
 use super::{health, metrics, openapi, problem};
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, ServiceConfig, get, patch, post};
@@ -49,7 +49,19 @@ pub fn routes(config: &mut ServiceConfig) {
                     operations::abandon::abandon,
                 )))
                 .service(web::resource("/notifications").route(allow(Viewer, get(), notifications::list::list)))
-                .service(web::resource("/eim").route(allow(Viewer, get(), eim::show::show))),
+                .service(web::resource("/eim").route(allow(Viewer, get(), eim::show::show)))
+                .service(web::resource("/imports/euiccs").route(allow(Operator, post(), imports::euiccs::euiccs)))
+                .service(web::resource("/imports/operations").route(allow(
+                    Operator,
+                    post(),
+                    imports::operations::operations,
+                )))
+                .service(web::resource("/exports/euiccs").route(allow(Viewer, get(), exports::euiccs::euiccs)))
+                .service(web::resource("/exports/operations").route(allow(
+                    Viewer,
+                    get(),
+                    exports::operations::operations,
+                ))),
         )
         .service(web::resource("/healthz").route(get().to(health::healthz)))
         .service(web::resource("/readyz").route(get().to(health::readyz)))

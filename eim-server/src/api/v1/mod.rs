@@ -2,5 +2,7 @@
 
 pub(super) mod eim;
 pub(super) mod euiccs;
+pub(super) mod exports;
+pub(super) mod imports;
 pub(super) mod notifications;
 pub(super) mod operations;
