@@ -136,13 +136,19 @@ impl Importer {
     /// Carries out a group of lines: those of one EID one after the other, those of different ones side by side.
     pub async fn carry_out(&self, lines: Vec<ImportLine>, eim: &Eim) -> Imported {
         let mut done: Vec<Done> = lines.iter().map(Done::cut_off).collect();
-        let mut by_eid: HashMap<Option<String>, Vec<(usize, ImportLine)>> = HashMap::new();
+        // In the order of the file, which a store with one writer then keeps.
+        let mut by_eid: Vec<Vec<(usize, ImportLine)>> = Vec::new();
+        let mut places: HashMap<Option<String>, usize> = HashMap::new();
         for (index, line) in lines.into_iter().enumerate() {
             let eid = line.body.as_ref().ok().and_then(eid_of);
-            by_eid.entry(eid).or_default().push((index, line));
+            let place = *places.entry(eid).or_insert(by_eid.len());
+            match by_eid.get_mut(place) {
+                Some(group) => group.push((index, line)),
+                None => by_eid.push(vec![(index, line)]),
+            }
         }
         let mut groups = JoinSet::new();
-        for group in by_eid.into_values() {
+        for group in by_eid {
             let (importer, eim) = (self.clone(), eim.clone());
             groups.spawn(async move {
                 let mut done = Vec::with_capacity(group.len());
