@@ -224,6 +224,23 @@ impl Eim {
         Ok(())
     }
 
+    /// Saves a decision that somebody asked for, and counts what it did. See [`Store::save_once`].
+    pub(crate) async fn save_once(
+        &self,
+        eid: Eid,
+        version: i64,
+        changes: Changes,
+        once: (Option<crate::store::IdempotencyKey>, String),
+        now: i64,
+    ) -> Result<crate::store::switch::SavedOnce, StoreError> {
+        let changes = Arc::new(changes);
+        let saved = self.store().save_once(eid, version, Arc::clone(&changes), once, now).await?;
+        if saved == crate::store::switch::SavedOnce::Done {
+            self.metrics().count_changes(&changes);
+        }
+        Ok(saved)
+    }
+
     /// Saves a decision and counts what it did. See [`Store::save_decision`].
     pub(crate) async fn save(
         &self,

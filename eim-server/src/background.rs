@@ -46,6 +46,7 @@ async fn rounds(eim: Eim, mut finished: watch::Receiver<bool>) {
             None => {
                 flush_sightings(&eim).await;
                 expire_operations(&eim).await;
+                drive_switches(&eim).await;
                 forget_idempotency_keys(&eim).await;
                 forget_old(&eim).await;
             }
@@ -56,6 +57,20 @@ async fn rounds(eim: Eim, mut finished: watch::Receiver<bool>) {
 async fn forget_idempotency_keys(eim: &Eim) {
     if let Err(error) = jobs::forget_idempotency_keys(eim).await {
         tracing::error!(%error, "old idempotency keys could not be forgotten");
+    }
+}
+
+async fn drive_switches(eim: &Eim) {
+    // Some hundreds at once, as above; what can't be decided is looked at again in the next round.
+    for _ in 0..50 {
+        match jobs::drive_switches(eim).await {
+            Ok(0) => break,
+            Ok(_) => {}
+            Err(error) => {
+                tracing::error!(%error, "switches could not be looked at");
+                break;
+            }
+        }
     }
 }
 

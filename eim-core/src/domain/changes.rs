@@ -1,6 +1,7 @@
 //! What a decision starts from, and what it changes.
 
 use super::euicc::{Euicc, Profile, words};
+use super::fleet::{OwnerPolicy, Switch};
 use super::operation::{Kind, Operation, Origin, Purpose};
 use super::session::DownloadSession;
 use crate::ids::{Iccid, OperationId, RspAddress, SeqNumber};
@@ -87,6 +88,10 @@ pub struct Snapshot {
     pub sessions: Vec<DownloadSession>,
     /// The latest session of a download, where sessions were asked for.
     pub last_session: Option<i64>,
+    /// The switch that has not ended, of which there is at most one.
+    pub switch: Option<Switch>,
+    /// The profile owners' policies, where a switch is open or asked for.
+    pub policies: Vec<OwnerPolicy>,
 }
 
 impl Snapshot {
@@ -208,6 +213,8 @@ pub struct Changes {
     pub sessions: Vec<DownloadSession>,
     /// Notifications to be forwarded, in order; with each goes a job for its address.
     pub notifications: Vec<NewNotification>,
+    /// The switch: new (`seq` zero) or changed.
+    pub switch: Option<Box<Switch>>,
 }
 
 impl Changes {
@@ -222,5 +229,6 @@ impl Changes {
             && self.events.is_empty()
             && self.sessions.is_empty()
             && self.notifications.is_empty()
+            && self.switch.is_none()
     }
 }

@@ -10,6 +10,7 @@ pub mod data;
 pub mod download;
 pub mod euicc;
 pub mod expand;
+pub mod fleet;
 pub mod interpret;
 pub mod operation;
 pub mod order;

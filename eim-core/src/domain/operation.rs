@@ -34,6 +34,8 @@ words!(
         Operator = "operator",
         /// The eIM, on its own account.
         Eim = "eim",
+        /// A switch that a user of the API asked for.
+        Switch = "switch",
     }
 );
 

@@ -123,8 +123,16 @@ impl Secrets {
 /// # Errors
 /// Every value that can't be taken, with its place.
 pub fn from_api(value: &Value) -> Result<(DownloadOrder, Secrets), Vec<FieldError>> {
+    from_api_at(value, "/profileDownload")
+}
+
+/// The same for an object at another place of a request.
+///
+/// # Errors
+/// Every value that can't be taken, with its place.
+pub fn from_api_at(value: &Value, pointer: &str) -> Result<(DownloadOrder, Secrets), Vec<FieldError>> {
     let mut errors = Vec::new();
-    let read = Fields::of(value, "/profileDownload".to_owned(), &mut errors).and_then(read_api);
+    let read = Fields::of(value, pointer.to_owned(), &mut errors).and_then(read_api);
     match read {
         Some(read) if errors.is_empty() => Ok(read),
         _ => Err(errors),

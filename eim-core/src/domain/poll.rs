@@ -3,7 +3,7 @@
 use super::operation::{Kind, Operation, OperationError, OperationState, Purpose};
 use super::order::Capabilities;
 use super::work::Work;
-use super::{EuiccState, codes, download};
+use super::{EuiccState, codes, download, fleet};
 use crate::ids::{OperationId, Plmn};
 use serde_json::json;
 
@@ -50,6 +50,7 @@ pub fn decide(work: &mut Work, poll: &Poll) -> Next {
         work.event("firstSeen", json!({}));
     }
     note_state_change(work, poll);
+    fleet::switch::saw(work, poll);
     confirm_switches(work);
     give_up_data_requests(work);
     prepare_download(work);

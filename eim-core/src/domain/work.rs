@@ -4,6 +4,7 @@ use super::changes::{
     Changes, Event, NewNotification, NewOperation, ProfileChanges, Received, ReceivedStatus, Snapshot,
 };
 use super::euicc::Euicc;
+use super::fleet;
 use super::operation::{ABANDONED, Kind, Operation, OperationState, Origin, Purpose};
 use crate::ids::OperationId;
 use chrono::{DateTime, SecondsFormat};
@@ -180,9 +181,10 @@ impl Work {
         OperationId::new(self.now, random)
     }
 
-    /// What the decision changed.
+    /// What the decision changed, with what it means for the eUICC's switch.
     #[must_use]
-    pub fn finish(self) -> Changes {
+    pub fn finish(mut self) -> Changes {
+        fleet::switch::advance(&mut self);
         let Self { before, state, queue, received, events, notifications, .. } = self;
         let operations = state
             .operations
@@ -199,7 +201,8 @@ impl Work {
         let euicc = (state.euicc != before.euicc).then_some(state.euicc);
         let sessions = state.sessions.into_iter().filter(|new| !before.sessions.contains(new)).collect();
         let profiles = ProfileChanges { put, gone };
-        Changes { euicc, operations, queue, profiles, received, events, sessions, notifications }
+        let switch = state.switch.filter(|new| before.switch.as_ref() != Some(new)).map(Box::new);
+        Changes { euicc, operations, queue, profiles, received, events, sessions, notifications, switch }
     }
 }
 

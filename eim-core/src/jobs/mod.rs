@@ -1,5 +1,6 @@
 //! Background work: what happens by time alone. Each job may run on any node, any number of times.
 
+mod drive_switches;
 mod expire_operations;
 mod flush_sightings;
 mod forget_idempotency_keys;
@@ -7,6 +8,7 @@ mod forget_old;
 mod forward_notifications;
 mod queued;
 
+pub use drive_switches::drive_switches;
 pub use expire_operations::expire_operations;
 pub use flush_sightings::flush_sightings;
 pub use forget_idempotency_keys::forget_idempotency_keys;

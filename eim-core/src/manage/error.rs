@@ -1,6 +1,14 @@
 //! What can go wrong in a use case, named by culprit.
 
 pub use crate::domain::FieldError;
+use crate::domain::fleet::{Check, guard};
+
+fn refused(checks: &[Check]) -> String {
+    guard::refusal(checks).map_or_else(String::new, |check| match &check.cure {
+        Some(cure) => format!("{} {cure}", check.message),
+        None => check.message.clone(),
+    })
+}
 
 /// Why a use case was not carried out.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +29,12 @@ pub enum ManageError {
         /// Why, in a sentence.
         message: String,
     },
+    /// The never-strand guard refuses it.
+    #[error("{}", refused(.0))]
+    Guard(Vec<Check>),
+    /// The role of the caller does not reach.
+    #[error("{0}")]
+    Forbidden(String),
     /// Values of the request can't be taken.
     #[error("the request has {} value(s) that can't be taken", .0.len())]
     Invalid(Vec<FieldError>),

@@ -7,8 +7,10 @@ mod error;
 mod euicc;
 mod notification;
 mod operation;
+mod owner_policy;
 mod page;
 mod register;
+pub(crate) mod switch;
 mod update;
 mod view;
 pub mod views;
@@ -25,9 +27,11 @@ pub use notification::{NotificationFilter, list_notifications};
 pub use operation::{
     OperationFilter, abandon_operation, cancel_operation, create_operation, list_operations, operation,
 };
+pub use owner_policy::{create_owner_policy, delete_owner_policy, list_owner_policies};
 pub use register::{NewAssociation, NewEuicc, register_euicc};
+pub use switch::{DryRun, SwitchFilter, cancel_switch, create_switch, dry_run_switch, list_switches, switch};
 pub use update::update_euicc;
 pub use views::{
-    ApiKeyView, AssociationView, EimView, EuiccView, EventView, NotificationView, OperationView, Page, ProfileView,
-    ProfilesView,
+    ApiKeyView, AssociationView, EimView, EuiccView, EventView, NotificationView, OperationView, OwnerPolicyView, Page,
+    ProfileView, ProfilesView, SwitchView,
 };

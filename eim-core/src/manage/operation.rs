@@ -77,17 +77,7 @@ fn read(body: Value, id: OperationId, now: i64, eim: &Eim) -> Result<NewOperatio
     if valid_until.is_some_and(|until| until <= now.max(not_before.unwrap_or(now))) {
         errors.push(FieldError::new("/validUntil", "a time after now and after notBefore is expected"));
     }
-    let label = match body.remove("label") {
-        None | Some(Value::Null) => None,
-        Some(Value::String(label)) if label.len() <= LABEL_MAX && !label.contains('\0') => Some(label),
-        Some(_) => {
-            errors.push(FieldError::new(
-                "/label",
-                format!("a text of at most {LABEL_MAX} octets, none of them zero, is expected"),
-            ));
-            None
-        }
-    };
+    let label = label(&mut body, &mut errors);
     for name in body.keys().filter(|name| Kind::from_word(name).is_none()) {
         errors.push(FieldError::new(format!("/{name}"), "this member is not known here"));
     }
@@ -168,7 +158,21 @@ fn refuse_own_rotation(request: &Request, eim: &Eim) -> Result<(), ManageError> 
     if errors.is_empty() { Ok(()) } else { Err(ManageError::Invalid(errors)) }
 }
 
-fn time(body: &mut Map<String, Value>, name: &str, errors: &mut Vec<FieldError>) -> Option<i64> {
+pub(super) fn label(body: &mut Map<String, Value>, errors: &mut Vec<FieldError>) -> Option<String> {
+    match body.remove("label") {
+        None | Some(Value::Null) => None,
+        Some(Value::String(label)) if label.len() <= LABEL_MAX && !label.contains('\0') => Some(label),
+        Some(_) => {
+            errors.push(FieldError::new(
+                "/label",
+                format!("a text of at most {LABEL_MAX} octets, none of them zero, is expected"),
+            ));
+            None
+        }
+    }
+}
+
+pub(super) fn time(body: &mut Map<String, Value>, name: &str, errors: &mut Vec<FieldError>) -> Option<i64> {
     match body.remove(name) {
         None | Some(Value::Null) => None,
         Some(value) => {

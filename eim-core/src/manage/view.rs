@@ -1,12 +1,15 @@
 //! From what is stored to what is shown.
 
-use super::views::{AssociationView, EuiccView, OperationView, ProfileView};
+use super::views::{AssociationView, EuiccView, OperationView, OwnerPolicyView, ProfileView, SwitchView};
 use crate::Eim;
+use crate::domain::fleet::{Plan, Switch, Target, switch};
 use crate::domain::{Euicc, Operation, Profile, codes, interpret, rfc3339};
-use crate::ids::{AssociationToken, CounterValue};
+use crate::ids::{AssociationToken, CounterValue, Eid, Iccid};
 use crate::pki;
+use crate::store::switch::StoredPolicy;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
 
 pub(super) fn euicc(euicc: Euicc, held_results: i64, eim: &Eim) -> EuiccView {
     let next_poll = euicc.last_seen_at.zip(euicc.poll_interval_ms).map(|(last, interval)| rfc3339(last + interval));
@@ -86,5 +89,68 @@ pub(super) fn operation(operation: Operation) -> OperationView {
         not_before: operation.not_before.map(rfc3339),
         valid_until: operation.valid_until.map(rfc3339),
         label: operation.label,
+    }
+}
+
+/// A switch; with the eUICC also when the device is expected.
+pub(super) fn switch(eid: Eid, switch: Switch, euicc: Option<&Euicc>) -> SwitchView {
+    let iccids = |iccids: &[Iccid]| iccids.iter().map(ToString::to_string).collect();
+    let facts = switch.facts;
+    SwitchView {
+        id: switch.id.to_string(),
+        eid: eid.to_string(),
+        plan: plan(&switch.plan),
+        state: switch.state.as_str().to_owned(),
+        outcome: switch.outcome.map(|outcome| outcome.as_str().to_owned()),
+        reason: facts.reason,
+        target: facts.target.map(|iccid| iccid.to_string()),
+        previous: iccids(&facts.previous),
+        deleted: iccids(&facts.deleted),
+        r_plmn: facts.plmn,
+        operations: facts.operations.iter().map(ToString::to_string).collect(),
+        deadline: switch.deadline.map(rfc3339),
+        next_poll_expected_at: euicc.and_then(switch::next_poll_expected_at).map(rfc3339),
+        poll_interval_seconds: euicc.map(|euicc| switch::interval(euicc) / 1_000),
+        campaign: switch.campaign.map(|id| id.to_string()),
+        label: switch.label,
+        created_at: rfc3339(switch.created_at),
+        started_at: switch.started_at.map(rfc3339),
+        ended_at: switch.ended_at.map(rfc3339),
+    }
+}
+
+fn plan(plan: &Plan) -> Value {
+    match plan {
+        Plan::Switch { to, rollback, delete_old, proof, no_show_after, memory_bytes, waive, overridden } => {
+            let to = match to {
+                Target::Iccid(iccid) => json!({ "iccid": iccid, "rawIccid": iccid.raw_hex() }),
+                Target::Download(request) => request.get("profileDownload").cloned().unwrap_or_default(),
+            };
+            json!({ "switch": {
+                "to": to,
+                "rollback": rollback,
+                "deleteOld": delete_old,
+                "proof": proof,
+                "noShowAfter": no_show_after,
+                "memoryBytes": memory_bytes,
+                "waive": waive,
+                "override": overridden,
+            } })
+        }
+        Plan::Operations { requests, no_show_after } => {
+            json!({ "operations": requests, "noShowAfter": no_show_after })
+        }
+    }
+}
+
+pub(super) fn owner_policy(stored: StoredPolicy) -> OwnerPolicyView {
+    OwnerPolicyView {
+        id: stored.id,
+        service_provider: stored.policy.service_provider,
+        profile_class: stored.policy.profile_class.map(interpret::class_name),
+        disable_allowed: stored.policy.disable_allowed,
+        delete_allowed: stored.policy.delete_allowed,
+        delete_when_disabled: stored.policy.delete_when_disabled,
+        created_at: rfc3339(stored.created_at),
     }
 }

@@ -250,3 +250,82 @@ pub struct ApiKeyView {
     /// When it was made.
     pub created_at: String,
 }
+
+/// A switch as the API shows it.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SwitchView {
+    /// A UUID.
+    pub id: String,
+    /// The eUICC that it is for.
+    pub eid: String,
+    /// What it is to do: `switch` with the request as it was made, without activation code and confirmation code, or
+    /// `operations`.
+    #[schema(value_type = Object)]
+    pub plan: Value,
+    /// `waiting`, `downloading`, `enabling`, `proving`, `deleting`, `running` or `ended`.
+    pub state: String,
+    /// `proven`, `unchanged`, `unconfirmed`, `rolledBack`, `fellBack`, `lostAfterSwitch`, `downloadFailed`, `refused`,
+    /// `noShow`, `cancelled`, `superseded`; for a list of operations `succeeded` or `failed`. Absent until it has ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<String>,
+    /// Why it ended as it did, or why the old profile stayed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<OperationError>,
+    /// The profile that it enables, once known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// The profiles that were enabled before.
+    pub previous: Vec<String>,
+    /// Old profiles that it deleted.
+    pub deleted: Vec<String>,
+    /// The network that the device reported with the new profile, MCC and MNC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub r_plmn: Option<String>,
+    /// Its operations, in order.
+    pub operations: Vec<String>,
+    /// When it is decided if nothing happens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<String>,
+    /// When the device is expected to poll next, from the interval that was observed; only of one switch, not in lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_poll_expected_at: Option<String>,
+    /// The observed poll interval that deadlines count in, seconds; only of one switch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub poll_interval_seconds: Option<i64>,
+    /// The campaign that it is part of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub campaign: Option<String>,
+    /// The operator's name for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// When it was asked for.
+    pub created_at: String,
+    /// When it begins, or began.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<String>,
+    /// When it ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<String>,
+}
+
+/// An owner policy as the API shows it.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OwnerPolicyView {
+    /// A UUID.
+    pub id: String,
+    /// serviceProviderName of the profiles that it is for.
+    pub service_provider: String,
+    /// `test`, `provisioning` or `operational`; absent for every class.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub profile_class: Option<String>,
+    /// Whether a profile may be disabled, also by enabling another one.
+    pub disable_allowed: bool,
+    /// Whether a profile may be deleted.
+    pub delete_allowed: bool,
+    /// Whether a profile is deleted as soon as a proven switch has put another one in its place.
+    pub delete_when_disabled: bool,
+    /// When it was made.
+    pub created_at: String,
+}

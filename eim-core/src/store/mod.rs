@@ -9,6 +9,7 @@ mod quiet;
 mod rows;
 mod schema;
 mod sqlite;
+pub mod switch;
 mod url;
 mod workers;
 
@@ -271,7 +272,7 @@ enum Backend {
     Postgres(postgres::Postgres),
 }
 
-/// Runs a shared transaction on the backend at hand. The body is compiled for each backend's connection.
+/// Runs a shared transaction on the backend at hand. Whoever uses it names `Backend`, `postgres` and `sqlite`. The body is compiled for each backend's connection.
 macro_rules! on {
     ($self:ident.$mode:ident($name:literal), |$conn:ident| $body:expr) => {
         match &*$self.backend {
@@ -288,6 +289,8 @@ macro_rules! on {
         }
     };
 }
+
+use on;
 
 impl Store {
     /// Opens the store; does not migrate it. `connections` counts for PostgreSQL.

@@ -500,6 +500,7 @@ pub(super) struct NewEventRow {
     pub(super) at: i64,
     pub(super) event_type: &'static str,
     pub(super) details: String,
+    pub(super) subject: String,
 }
 
 #[derive(Queryable, Selectable)]

@@ -27,6 +27,7 @@ diesel::table! {
         warnings -> Text,
         created_at -> BigInt,
         rules_authorisation_table -> Nullable<Text>,
+        open_switch -> Nullable<Text>,
     }
 }
 
@@ -116,6 +117,8 @@ diesel::table! {
         at -> BigInt,
         event_type -> Text,
         details -> Text,
+        subject -> Text,
+        xid -> BigInt,
     }
 }
 
@@ -190,6 +193,69 @@ diesel::table! {
         fingerprint -> Binary,
         resource -> Text,
         created_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    switches (seq) {
+        seq -> BigInt,
+        id -> Text,
+        tenant_id -> BigInt,
+        eid -> Text,
+        campaign_id -> Nullable<Text>,
+        label -> Nullable<Text>,
+        plan -> Text,
+        state -> Text,
+        outcome -> Nullable<Text>,
+        facts -> Text,
+        deadline -> Nullable<BigInt>,
+        created_at -> BigInt,
+        started_at -> Nullable<BigInt>,
+        ended_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    owner_policies (seq) {
+        seq -> BigInt,
+        id -> Text,
+        tenant_id -> BigInt,
+        policy -> Text,
+        created_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    campaigns (seq) {
+        seq -> BigInt,
+        id -> Text,
+        tenant_id -> BigInt,
+        name -> Text,
+        priority -> BigInt,
+        state -> Text,
+        version -> BigInt,
+        spec -> Text,
+        facts -> Text,
+        look_at -> Nullable<BigInt>,
+        created_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    campaign_devices (campaign_id, eid) {
+        campaign_id -> Text,
+        eid -> Text,
+        tenant_id -> BigInt,
+        priority -> BigInt,
+        position -> BigInt,
+        wave -> BigInt,
+        state -> Text,
+        outcome -> Nullable<Text>,
+        attempts -> BigInt,
+        not_before -> BigInt,
+        switch_id -> Nullable<Text>,
+        reason -> Nullable<Text>,
+        ended_at -> Nullable<BigInt>,
     }
 }
 

@@ -1,6 +1,6 @@
 //! The OpenAPI 3.1 document, generated from the handlers, and the reference that shows it.
 
-use super::v1::{eim, euiccs, exports, imports, notifications, operations};
+use super::v1::{eim, euiccs, exports, imports, notifications, operations, owner_policies, switches};
 use super::{Api, Problem, health, metrics, problem, schema};
 use actix_web::HttpResponse;
 use actix_web::http::header;
@@ -57,6 +57,13 @@ pub(super) fn docs() -> SwaggerUi {
         operations::cancel::cancel,
         operations::abandon::abandon,
         notifications::list::list,
+        switches::create::create,
+        switches::list::list,
+        switches::show::show,
+        switches::cancel::cancel,
+        owner_policies::create::create,
+        owner_policies::list::list,
+        owner_policies::delete::delete,
         eim::show::show,
         imports::euiccs::euiccs,
         imports::operations::operations,
@@ -72,12 +79,16 @@ pub(super) fn docs() -> SwaggerUi {
         schema::EuiccPatch,
         LineReport,
         SummaryLine,
+        schema::NewSwitch,
+        schema::NewOwnerPolicy,
     )),
     tags(
         (name = "eUICCs", description = "The inventory."),
         (name = "Operations", description = "What devices are asked to do, and what became of it."),
         (name = "Notifications", description = "What eUICCs have to tell SM-DP+ and SM-DS, on its way there."),
         (name = "Bulk", description = "Many devices or operations in one request, and all of them in one answer."),
+        (name = "Switches", description = "Moving a device to another profile, with proof."),
+        (name = "Owner policies", description = "What the owner of profiles allows."),
         (name = "eIM", description = "This eIM as eUICCs know it."),
         (name = "Service", description = "For monitoring; no key needed."),
     ),

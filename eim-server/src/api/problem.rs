@@ -6,6 +6,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::{HttpResponse, ResponseError};
+use eim_core::domain::fleet::CheckResult;
 use eim_core::manage::ManageError;
 use eim_core::store::StoreError;
 use serde::Serialize;
@@ -170,8 +171,9 @@ impl ResponseError for Problem {
 /// The one place where failures of use cases become HTTP.
 impl From<ManageError> for Problem {
     fn from(error: ManageError) -> Self {
+        let detail = error.to_string();
         match error {
-            ManageError::NotFound { .. } => Self::of_status(StatusCode::NOT_FOUND, error.to_string()),
+            ManageError::NotFound { .. } => Self::of_status(StatusCode::NOT_FOUND, detail),
             ManageError::Conflict { slug, message } => {
                 Self::new(StatusCode::CONFLICT, slug, "The state does not allow it", message)
             }
@@ -184,6 +186,19 @@ impl From<ManageError> for Problem {
                     Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-value", "A value can't be taken", detail);
                 fields.into_iter().fold(problem, |problem, field| problem.at(field.pointer, field.message))
             }
+            ManageError::Guard(checks) => {
+                let title = "The guard refuses it, so that no device is stranded";
+                let problem = Self::new(StatusCode::CONFLICT, "guard-refused", title, detail);
+                let failed = checks.into_iter().filter(|check| check.result == CheckResult::Failed);
+                failed.fold(problem, |problem, check| {
+                    let message = match check.cure {
+                        Some(cure) => format!("{} {cure}", check.message),
+                        None => check.message,
+                    };
+                    problem.at(format!("/checks/{}", check.name), message)
+                })
+            }
+            ManageError::Forbidden(detail) => Self::forbidden(detail),
             ManageError::Store(error) => error.into(),
         }
     }

@@ -60,6 +60,15 @@ impl Parameters {
         self.0.remove(name).filter(|value| !value.is_empty())
     }
 
+    /// A parameter that is true or false; absent is false.
+    pub(super) fn flag(&mut self, name: &str) -> Result<bool, Problem> {
+        match self.text(name).as_deref() {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(_) => Err(Problem::malformed_parameter(name, "true or false")),
+        }
+    }
+
     /// The `limit` of a page.
     pub(super) fn limit(&mut self) -> Result<Option<u32>, Problem> {
         self.text("limit")

@@ -1,12 +1,12 @@
 //! Every route of the operator API on one page, with the role it needs.
 
 use super::auth::admit;
-use super::v1::{eim, euiccs, exports, imports, notifications, operations};
+use super::v1::{eim, euiccs, exports, imports, notifications, operations, owner_policies, switches};
 use super::{health, metrics, openapi, problem};
 use actix_web::middleware::from_fn;
-use actix_web::web::{self, ServiceConfig, get, patch, post};
+use actix_web::web::{self, ServiceConfig, delete, get, patch, post};
 use actix_web::{FromRequest, Handler, Responder, Route};
-use eim_core::manage::Role::{self, Operator, Viewer};
+use eim_core::manage::Role::{self, Admin, Operator, Viewer};
 
 /// The routes. `Data<Api>` must be in the application data, and [`super::as_problems`] around the application.
 ///
@@ -48,8 +48,6 @@ pub fn routes(config: &mut ServiceConfig) {
                     post(),
                     operations::abandon::abandon,
                 )))
-                .service(web::resource("/notifications").route(allow(Viewer, get(), notifications::list::list)))
-                .service(web::resource("/eim").route(allow(Viewer, get(), eim::show::show)))
                 .service(web::resource("/imports/euiccs").route(allow(Operator, post(), imports::euiccs::euiccs)))
                 .service(web::resource("/imports/operations").route(allow(
                     Operator,
@@ -61,7 +59,31 @@ pub fn routes(config: &mut ServiceConfig) {
                     Viewer,
                     get(),
                     exports::operations::operations,
-                ))),
+                )))
+                .service(web::resource("/notifications").route(allow(Viewer, get(), notifications::list::list)))
+                .service(web::resource("/euiccs/{eid}/switches").route(allow(
+                    Operator,
+                    post(),
+                    switches::create::create,
+                )))
+                .service(web::resource("/switches").route(allow(Viewer, get(), switches::list::list)))
+                .service(web::resource("/switches/{id}").route(allow(Viewer, get(), switches::show::show)))
+                .service(web::resource("/switches/{id}/cancel").route(allow(
+                    Operator,
+                    post(),
+                    switches::cancel::cancel,
+                )))
+                .service(
+                    web::resource("/owner-policies")
+                        .route(allow(Viewer, get(), owner_policies::list::list))
+                        .route(allow(Admin, post(), owner_policies::create::create)),
+                )
+                .service(web::resource("/owner-policies/{id}").route(allow(
+                    Admin,
+                    delete(),
+                    owner_policies::delete::delete,
+                )))
+                .service(web::resource("/eim").route(allow(Viewer, get(), eim::show::show))),
         )
         .service(web::resource("/healthz").route(get().to(health::healthz)))
         .service(web::resource("/readyz").route(get().to(health::readyz)))

@@ -279,6 +279,7 @@ impl World {
         self.clock.advance(by);
         eim_core::jobs::expire_operations(&self.server().eim).await.unwrap();
         eim_core::jobs::flush_sightings(&self.server().eim).await.unwrap();
+        eim_core::jobs::drive_switches(&self.server().eim).await.unwrap();
     }
 
     /// The time now.

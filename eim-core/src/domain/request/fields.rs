@@ -100,6 +100,47 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// A boolean with a value where it is absent.
+    pub(in crate::domain) fn flag_or(&mut self, name: &str, absent: bool) -> bool {
+        if self.member(name).is_none() { absent } else { self.flag(name) }
+    }
+
+    /// Notes that a member is wanted.
+    pub(in crate::domain) fn missing(&mut self, name: &str) {
+        if self.object.get(name).is_none_or(Value::is_null) {
+            self.wrong(name, "this member is needed");
+        }
+    }
+
+    /// One of some words, each with what it stands for.
+    pub(in crate::domain) fn one_of<T: Copy>(&mut self, name: &str, words: &[(&str, T)]) -> Option<T> {
+        let value = self.member(name)?;
+        let found = value.as_str().and_then(|text| words.iter().find(|(word, _)| *word == text));
+        if found.is_none() {
+            let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+            self.wrong(name, &format!("one of {} is expected", known.join(", ")));
+        }
+        found.map(|(_, meaning)| *meaning)
+    }
+
+    /// A list of different texts that must be readable as something; at most so many.
+    pub(in crate::domain) fn texts(
+        &mut self,
+        name: &str,
+        expected: &str,
+        at_most: usize,
+        is_good: impl Fn(&str) -> bool,
+    ) -> Option<Vec<String>> {
+        let value = self.member(name)?;
+        let list: Option<Vec<String>> = value.as_array().filter(|list| list.len() <= at_most).and_then(|list| {
+            list.iter().map(|item| item.as_str().filter(|text| is_good(text)).map(str::to_owned)).collect()
+        });
+        if list.is_none() {
+            self.wrong(name, &format!("a list of at most {at_most} of {expected} is expected"));
+        }
+        list
+    }
+
     /// A whole number in a range.
     pub(in crate::domain) fn number(&mut self, name: &str, range: std::ops::RangeInclusive<i64>) -> Option<i64> {
         let value = self.member(name)?;

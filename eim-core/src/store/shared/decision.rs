@@ -2,13 +2,13 @@
 
 use super::Connection;
 use super::download::put_sessions;
+use super::event::{drop_oldest_unproven, insert_event, is_unproven};
 use super::notification::insert_notification;
+use super::switch::put_switch;
 use crate::domain::{Changes, Event, NewOperation, Received, ReceivedKind, ReceivedStatus};
 use crate::ids::{Eid, TenantId};
-use crate::store::rows::{
-    EuiccChange, NewEventRow, NewOperationRow, NewReceivedRow, OperationChange, ProfileRow, text_of,
-};
-use crate::store::schema::{euicc_tags, euiccs, events, idempotency, operations, profiles, received};
+use crate::store::rows::{EuiccChange, NewOperationRow, NewReceivedRow, OperationChange, ProfileRow};
+use crate::store::schema::{euicc_tags, euiccs, idempotency, operations, profiles, received};
 use crate::store::{Enqueued, IdempotencyKey, Saved, StoreError};
 use diesel::prelude::*;
 
@@ -59,51 +59,13 @@ pub(in crate::store) fn save_decision(
     for notification in &changes.notifications {
         insert_notification(conn, notification, eid, tenant, now)?;
     }
-    if changes.events.iter().any(|event| UNPROVEN_EVENTS.contains(&event.event_type)) {
+    if let Some(switch) = &changes.switch {
+        put_switch(conn, eid, switch, tenant)?;
+    }
+    if changes.events.iter().any(is_unproven) {
         drop_oldest_unproven(conn, eid, tenant)?;
     }
     Ok(Saved::Done)
-}
-
-/// Anybody who knows an EID can cause these events, so only the latest are kept. Others are never dropped.
-const UNPROVEN_EVENTS: [&str; 16] = [
-    "downloadRefused",
-    "downloadInitiated",
-    "downloadCancelled",
-    "downloadInterrupted",
-    "downloadPostponed",
-    "stateChange",
-    "resultRefused",
-    "resultHeld",
-    "foreignResult",
-    "unsignedError",
-    "ipaError",
-    "certificatesRefused",
-    "notificationReceived",
-    "dataError",
-    "downloadResultReceived",
-    "associationTokenReported",
-];
-/// How many of them.
-const UNPROVEN_KEPT: i64 = 1_000;
-
-fn drop_oldest_unproven(conn: &mut Connection, eid: &Eid, tenant: TenantId) -> Result<(), StoreError> {
-    let unproven = || {
-        events::table
-            .filter(events::tenant_id.eq(tenant.value()).and(events::eid.eq(eid.to_string())))
-            .filter(events::event_type.eq_any(UNPROVEN_EVENTS))
-    };
-    let last_dropped: Option<i64> = unproven()
-        .order(events::seq.desc())
-        .select(events::seq)
-        .limit(1)
-        .offset(UNPROVEN_KEPT)
-        .first(conn)
-        .optional()?;
-    if let Some(seq) = last_dropped {
-        diesel::delete(unproven().filter(events::seq.le(seq))).execute(conn)?;
-    }
-    Ok(())
 }
 
 pub(super) fn put_tags(conn: &mut Connection, eid: &Eid, tags: &[String], tenant: TenantId) -> Result<(), StoreError> {
@@ -192,25 +154,6 @@ fn drop_oldest(conn: &mut Connection, item: &Received, eid: &str, tenant: Tenant
     if let Some(seq) = last_dropped {
         diesel::delete(mine().filter(received::seq.le(seq))).execute(conn)?;
     }
-    Ok(())
-}
-
-pub(super) fn insert_event(
-    conn: &mut Connection,
-    event: &Event,
-    eid: &Eid,
-    tenant: TenantId,
-    now: i64,
-) -> Result<(), StoreError> {
-    diesel::insert_into(events::table)
-        .values(NewEventRow {
-            tenant_id: tenant.value(),
-            eid: eid.to_string(),
-            at: now,
-            event_type: event.event_type,
-            details: text_of(&event.details),
-        })
-        .execute(conn)?;
     Ok(())
 }
 

@@ -1,12 +1,13 @@
 //! The inventory: registering, listing, sightings and timelines of eUICCs.
 
 use super::Connection;
-use super::decision::{claim_key, free_key, insert_event, put_tags};
+use super::decision::{claim_key, free_key, put_tags};
+use super::event::insert_event;
 use crate::domain::{Euicc, Event, ReceivedStatus};
 use crate::ids::{Eid, TenantId};
-use crate::store::rows::{EuiccRow, EventRow};
-use crate::store::schema::{euicc_tags, euiccs, events, received};
-use crate::store::{Enqueued, EuiccFilter, IdempotencyKey, ListedEuicc, StoreError, StoredEvent};
+use crate::store::rows::EuiccRow;
+use crate::store::schema::{euicc_tags, euiccs, received};
+use crate::store::{Enqueued, EuiccFilter, IdempotencyKey, ListedEuicc, StoreError};
 use diesel::prelude::*;
 use std::collections::HashMap;
 
@@ -122,27 +123,4 @@ pub(in crate::store) fn record_sightings(
         }
     }
     Ok(())
-}
-
-pub(in crate::store) fn event_page(
-    conn: &mut Connection,
-    eid: &Eid,
-    after: i64,
-    limit: i64,
-    tenant: TenantId,
-) -> Result<Vec<StoredEvent>, StoreError> {
-    events::table
-        .filter(events::tenant_id.eq(tenant.value()).and(events::eid.eq(eid.to_string())))
-        .filter(events::seq.gt(after))
-        .order(events::seq)
-        .limit(limit)
-        .select(EventRow::as_select())
-        .load(conn)?
-        .into_iter()
-        .map(|row| {
-            let details =
-                serde_json::from_str(&row.details).map_err(|_| StoreError::Corrupt { column: "events.details" })?;
-            Ok(StoredEvent { seq: row.seq, at: row.at, event_type: row.event_type, details })
-        })
-        .collect()
 }

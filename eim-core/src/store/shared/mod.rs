@@ -4,18 +4,22 @@ mod api_key;
 mod decision;
 mod download;
 mod euicc;
+mod event;
 mod job;
 mod notification;
 mod operation;
 mod snapshot;
+mod switch;
 
 pub(in crate::store) use api_key::*;
 pub(in crate::store) use decision::*;
 pub(in crate::store) use download::*;
 pub(in crate::store) use euicc::*;
+pub(in crate::store) use event::*;
 pub(in crate::store) use job::*;
 pub(in crate::store) use notification::*;
 pub(in crate::store) use operation::*;
 pub(in crate::store) use snapshot::*;
+pub(in crate::store) use switch::*;
 
 use super::Connection;

@@ -1,7 +1,7 @@
 //! Operations as the API and the background work see them.
 
 use super::Connection;
-use super::decision::insert_event;
+use super::event::insert_event;
 use crate::domain::{Event, Operation, OperationState};
 use crate::ids::{Eid, OperationId, TenantId};
 use crate::store::rows::OperationRow;

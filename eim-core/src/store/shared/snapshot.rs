@@ -2,8 +2,9 @@
 
 use super::Connection;
 use super::download::{last_session, sessions_named};
+use super::switch::{owner_policies, switch_by_id};
 use crate::domain::{Kind, Operation, OperationState, Origin, Profile, Received, ReceivedStatus, Snapshot};
-use crate::ids::{Eid, TenantId};
+use crate::ids::{Eid, OperationId, TenantId};
 use crate::store::rows::{EuiccRow, OperationRow, ProfileRow, ReceivedRow, digest};
 use crate::store::schema::{euiccs, operations, profiles, received};
 use crate::store::{ResultKeys, StoreError};
@@ -25,22 +26,56 @@ pub(in crate::store) fn poll_snapshot(
     // The eUICC comes first: whatever changes between the two queries makes the save of the decision fail.
     let row = euiccs::table
         .filter(euiccs::tenant_id.eq(tenant.value()).and(euiccs::eid.eq(eid.to_string())))
-        .select(EuiccRow::as_select())
-        .first(conn)
+        .select((EuiccRow::as_select(), euiccs::open_switch))
+        .first::<(EuiccRow, Option<String>)>(conn)
         .optional()?;
-    let Some(row) = row else { return Ok(None) };
+    let Some((row, open_switch)) = row else { return Ok(None) };
     let euicc = row.euicc()?;
-    let is_idle = !has_open_operations(conn, eid, tenant)?;
-    let operations = if is_idle { vec![] } else { open_operations(conn, eid, tenant, now)? };
+    let is_idle = open_switch.is_none() && !has_open_operations(conn, eid, tenant)?;
+    let mut operations = if is_idle { vec![] } else { open_operations(conn, eid, tenant, now)? };
+    let (mut switch, mut policies, mut profiles) = (None, vec![], vec![]);
+    if let Some(id) = open_switch {
+        switch = switch_by_id(conn, &id, tenant)?.map(|(_, switch)| switch);
+        policies = owner_policies(conn, tenant)?;
+        profiles = euicc_profiles(conn, eid, tenant)?;
+        let awaiting = switch.as_ref().map(|switch| switch.facts.awaiting.clone()).unwrap_or_default();
+        operations.extend(operations_named(conn, eid, &awaiting, &operations, tenant)?);
+        operations.sort_by_key(|operation| operation.seq);
+    }
     Ok(Some(Snapshot {
         euicc,
         is_idle,
         operations,
-        profiles: vec![],
+        profiles,
         held: vec![],
         sessions: vec![],
         last_session: None,
+        switch,
+        policies,
     }))
+}
+
+/// Operations of an eUICC by name, but for those that are at hand.
+fn operations_named(
+    conn: &mut Connection,
+    eid: &Eid,
+    ids: &[OperationId],
+    at_hand: &[Operation],
+    tenant: TenantId,
+) -> Result<Vec<Operation>, StoreError> {
+    let missing: Vec<String> =
+        ids.iter().filter(|id| at_hand.iter().all(|operation| operation.id != **id)).map(ToString::to_string).collect();
+    if missing.is_empty() {
+        return Ok(vec![]);
+    }
+    operations::table
+        .filter(operations::tenant_id.eq(tenant.value()).and(operations::eid.eq(eid.to_string())))
+        .filter(operations::id.eq_any(missing))
+        .select(OperationRow::as_select())
+        .load(conn)?
+        .into_iter()
+        .map(OperationRow::operation)
+        .collect()
 }
 
 /// Most polls find nothing: one look at the index tells.
@@ -145,6 +180,14 @@ pub(in crate::store) fn result_snapshot(
         }
     }
     snapshot.operations.sort_by_key(|operation| operation.seq);
+    if snapshot.switch.is_none() {
+        // A device may go back after its switch has ended, and then that was not its end.
+        let asked_by_switch = |operation: &&Operation| operation.origin == Origin::Switch;
+        let served = snapshot.operations.iter().rev().find(asked_by_switch).and_then(|operation| operation.subject);
+        if let Some(id) = served {
+            snapshot.switch = switch_by_id(conn, &id.to_string(), tenant)?.map(|(_, switch)| switch);
+        }
+    }
     snapshot.profiles = euicc_profiles(conn, eid, tenant)?;
     if !keys.without_held {
         snapshot.held = received_rows(conn, eid, tenant, None)?;

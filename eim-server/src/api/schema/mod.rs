@@ -7,6 +7,7 @@ mod eco;
 mod euicc;
 mod operation;
 mod psmo;
+mod switch;
 
 pub use eco::{Eco, EimConfiguration, EimConfigurationData, EimPublicKeyData, NamedEim, TrustedPublicKeyDataTls};
 pub use euicc::{AssociationPatch, EuiccPatch};
@@ -14,6 +15,8 @@ pub use operation::{EuiccDataRequest, NewOperation, ProfileDownload, Smds};
 pub use psmo::{
     ConfigureImmediateEnable, EnableProfile, ListProfileInfo, Profile, ProfileClass, Psmo, SetDefaultDpAddress,
 };
+
+pub use switch::{NewOwnerPolicy, NewSwitch, SwitchProof, SwitchTarget};
 
 use serde::Deserialize;
 use utoipa::ToSchema;

@@ -6,3 +6,5 @@ pub(super) mod exports;
 pub(super) mod imports;
 pub(super) mod notifications;
 pub(super) mod operations;
+pub(super) mod owner_policies;
+pub(super) mod switches;

@@ -1,0 +1,312 @@
+//! The never-strand guard: what must be so before a package is signed that could take a device off its network.
+//!
+//! Each check says what was found and what to do. A check whose facts are not known neither permits nor refuses; it says
+//! that it does not know. Nothing here replaces the checks of the eUICC.
+
+use super::policy::{self, OwnerPolicy};
+use crate::domain::euicc::words;
+use crate::domain::{Capabilities, Euicc, EuiccState, Profile, ResultPolicy};
+use crate::ids::Iccid;
+use serde::Serialize;
+
+words!(
+    /// What a check came to.
+    CheckResult {
+        /// In order.
+        Passed = "passed",
+        /// Not in order: nothing is sent.
+        Failed = "failed",
+        /// The facts are not known; the eUICC will tell.
+        Unknown = "unknown",
+        /// Not in order, and waived by name.
+        Waived = "waived",
+        /// Not in order, and overridden by an admin.
+        Overridden = "overridden",
+    }
+);
+
+impl Serialize for CheckResult {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+/// One check of the guard.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Check {
+    /// Its stable name.
+    pub name: &'static str,
+    /// What it came to.
+    pub result: CheckResult,
+    /// What was found.
+    pub message: String,
+    /// What to do, where it did not pass.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cure: Option<String>,
+}
+
+/// The eUICC can be managed by this eIM.
+pub const MANAGED: &str = "managed";
+/// Its profile list is known and verified.
+pub const PROFILE_LIST: &str = "profileList";
+/// The profile is installed or can be had.
+pub const TARGET: &str = "target";
+/// Nothing else is under way.
+pub const NOTHING_IN_FLIGHT: &str = "nothingInFlight";
+/// There is room for another profile.
+pub const MEMORY: &str = "memory";
+/// No policy of a profile's owner speaks against it.
+pub const OWNER_POLICY: &str = "ownerPolicy";
+/// A Fallback Profile is there should the new network fail.
+pub const FALLBACK: &str = "fallback";
+/// What is disabled or deleted is not the only profile that the device can use.
+pub const NOT_THE_ONLY_PROFILE: &str = "notTheOnlyProfile";
+
+/// Every name of a check.
+pub const NAMES: [&str; 8] =
+    [MANAGED, PROFILE_LIST, TARGET, NOTHING_IN_FLIGHT, MEMORY, OWNER_POLICY, FALLBACK, NOT_THE_ONLY_PROFILE];
+/// Those that an operator may waive by name; the others can be overridden by an admin only, and some by nobody.
+pub const WAIVABLE: [&str; 2] = [FALLBACK, MEMORY];
+/// Those that nobody can override: without them there is nothing to sign, or an answer could not be told from another.
+pub const ABSOLUTE: [&str; 3] = [MANAGED, TARGET, NOTHING_IN_FLIGHT];
+
+/// What is to be done to an eUICC, as far as the guard cares.
+#[derive(Debug, Clone, Copy)]
+pub enum Subject<'a> {
+    /// An installed profile is enabled.
+    Enable(Iccid),
+    /// A profile is downloaded and enabled; its memory need in octets.
+    DownloadAndEnable {
+        /// Least free non-volatile memory, octets.
+        memory_bytes: i64,
+    },
+    /// Profiles are disabled or deleted one after the other.
+    Remove {
+        /// Profiles that are disabled.
+        disabled: &'a [Iccid],
+        /// Profiles that are deleted.
+        deleted: &'a [Iccid],
+    },
+}
+
+/// What the guard looks at.
+#[derive(Debug, Clone, Copy)]
+pub struct Known<'a> {
+    /// The eUICC.
+    pub euicc: &'a Euicc,
+    /// Its profiles.
+    pub profiles: &'a [Profile],
+    /// What else is under way there, in words.
+    pub busy_with: Option<&'a str>,
+    /// The owners' policies.
+    pub policies: &'a [OwnerPolicy],
+}
+
+/// Every check, in the order in which an operator would look. `waived` and `overridden` hold names.
+#[must_use]
+pub fn checks(subject: Subject<'_>, known: Known<'_>, waived: &[String], overridden: &[String]) -> Vec<Check> {
+    let mut checks = vec![managed(known), profile_list(known), nothing_in_flight(known)];
+    match subject {
+        Subject::Enable(iccid) => {
+            checks.insert(2, installed(iccid, known));
+            checks.push(owners_let_go(&enabled_but(Some(iccid), known), &[], known));
+            checks.push(fallback(Some(iccid), known));
+        }
+        Subject::DownloadAndEnable { memory_bytes } => {
+            checks.push(memory(memory_bytes, known));
+            checks.push(owners_let_go(&enabled_but(None, known), &[], known));
+            checks.push(fallback(None, known));
+        }
+        Subject::Remove { disabled, deleted } => {
+            let disabled: Vec<&Profile> = find(disabled, known);
+            let deleted: Vec<&Profile> = find(deleted, known);
+            checks.push(owners_let_go(&disabled, &deleted, known));
+            checks.push(not_the_only(&disabled, &deleted, known));
+        }
+    }
+    for check in checks.iter_mut().filter(|check| check.result == CheckResult::Failed) {
+        let named = |names: &[String]| names.iter().any(|name| name == check.name);
+        if WAIVABLE.contains(&check.name) && named(waived) {
+            check.result = CheckResult::Waived;
+        } else if !ABSOLUTE.contains(&check.name) && named(overridden) {
+            check.result = CheckResult::Overridden;
+        }
+    }
+    checks
+}
+
+/// Whether all is well enough.
+#[must_use]
+pub fn allows(checks: &[Check]) -> bool {
+    checks.iter().all(|check| check.result != CheckResult::Failed)
+}
+
+/// The first check that refuses.
+#[must_use]
+pub fn refusal(checks: &[Check]) -> Option<&Check> {
+    checks.iter().find(|check| check.result == CheckResult::Failed)
+}
+
+fn check(name: &'static str, result: CheckResult, message: impl Into<String>, cure: &str) -> Check {
+    let cure = (result != CheckResult::Passed).then(|| cure.to_owned());
+    Check { name, result, message: message.into(), cure }
+}
+
+fn passed(name: &'static str, message: impl Into<String>) -> Check {
+    Check { name, result: CheckResult::Passed, message: message.into(), cure: None }
+}
+
+fn managed(known: Known<'_>) -> Check {
+    let (message, cure) = match known.euicc.state {
+        EuiccState::Registered | EuiccState::Active => {
+            return passed(MANAGED, "This eIM may send signed packages to the eUICC.");
+        }
+        EuiccState::CounterLost => {
+            ("The eUICC has seen a higher counter than this eIM.", "Set the counter of the association.")
+        }
+        EuiccState::CounterExhausted => ("The counter of the association is used up.", "Make a new association."),
+        EuiccState::Unmanaged => ("This eIM was deleted from the eUICC.", "Associate the eUICC with this eIM again."),
+    };
+    check(MANAGED, CheckResult::Failed, message, cure)
+}
+
+fn profile_list(known: Known<'_>) -> Check {
+    let cure = "Ask for the profile list (psmo listProfileInfo) and wait for its result.";
+    let lab = known.euicc.result_policy == ResultPolicy::Lab;
+    let verified = known.euicc.profiles_verified && known.profiles.iter().all(|profile| profile.verified);
+    if known.euicc.profiles_listed_at.is_none() {
+        return check(PROFILE_LIST, CheckResult::Failed, "The profile list was never reported.", cure);
+    }
+    if !verified && !lab {
+        return check(PROFILE_LIST, CheckResult::Failed, "The profile list is not verified.", cure);
+    }
+    if known.euicc.profiles_stale {
+        let message = "The profile list may be out of date; it is asked for again at the next poll.";
+        return check(PROFILE_LIST, CheckResult::Unknown, message, cure);
+    }
+    passed(PROFILE_LIST, "The profile list is known.")
+}
+
+fn nothing_in_flight(known: Known<'_>) -> Check {
+    match known.busy_with {
+        None => passed(NOTHING_IN_FLIGHT, "Nothing else is under way."),
+        Some(what) => {
+            let message = format!("Something else is under way at this eUICC: {what}.");
+            check(NOTHING_IN_FLIGHT, CheckResult::Failed, message, "Wait for it, or cancel it.")
+        }
+    }
+}
+
+fn installed(iccid: Iccid, known: Known<'_>) -> Check {
+    match known.profiles.iter().find(|profile| profile.iccid == iccid) {
+        Some(_) => passed(TARGET, "The profile is installed."),
+        None => check(
+            TARGET,
+            CheckResult::Failed,
+            "The profile is not on the profile list of this eUICC.",
+            "Name a profile that is installed, or say where it can be downloaded.",
+        ),
+    }
+}
+
+/// The profiles that lose their place when another one is enabled.
+fn enabled_but<'a>(target: Option<Iccid>, known: Known<'a>) -> Vec<&'a Profile> {
+    let loses = |profile: &&Profile| profile.enabled == Some(true) && Some(profile.iccid) != target;
+    known.profiles.iter().filter(loses).collect()
+}
+
+fn find<'a>(iccids: &[Iccid], known: Known<'a>) -> Vec<&'a Profile> {
+    known.profiles.iter().filter(|profile| iccids.contains(&profile.iccid)).collect()
+}
+
+fn memory(needed: i64, known: Known<'_>) -> Check {
+    match free_memory(known.euicc) {
+        None => check(
+            MEMORY,
+            CheckResult::Unknown,
+            "How much memory is free was not reported.",
+            "Ask for EUICCInfo2 (euiccData with the tag BF22).",
+        ),
+        Some(free) if free < needed => check(
+            MEMORY,
+            CheckResult::Failed,
+            format!("{free} octets are free on the eUICC, and {needed} are wanted."),
+            "Delete a profile that is not needed, or name another memoryBytes.",
+        ),
+        Some(free) => passed(MEMORY, format!("{free} octets are free on the eUICC.")),
+    }
+}
+
+/// freeNonVolatileMemory of extCardResource as the IPA reported it, unsigned (ETSI TS 102 226 8.2.1.7.2: tag 82).
+#[must_use]
+pub fn free_memory(euicc: &Euicc) -> Option<i64> {
+    let info = Capabilities(euicc.capabilities.as_ref()).0?.get("euiccInfo2")?;
+    let octets = hex::decode(info.get("extCardResource")?.as_str()?).ok()?;
+    let mut rest = octets.as_slice();
+    while let [tag, length, tail @ ..] = rest {
+        let (value, after) = tail.split_at_checked(usize::from(*length))?;
+        if *tag == 0x82 && value.len() <= 7 {
+            return Some(value.iter().fold(0, |sum, octet| sum << 8 | i64::from(*octet)));
+        }
+        rest = after;
+    }
+    None
+}
+
+fn owners_let_go(disabled: &[&Profile], deleted: &[&Profile], known: Known<'_>) -> Check {
+    let refused = |what: &str, profile: &Profile, policy: &OwnerPolicy| {
+        check(
+            OWNER_POLICY,
+            CheckResult::Failed,
+            format!(
+                "The owner policy of {} does not allow to {what} the profile {}.",
+                policy.service_provider, profile.iccid
+            ),
+            "Ask the profile's owner, or let an admin override it.",
+        )
+    };
+    for profile in disabled {
+        if let Some(policy) = policy::forbids_disable(known.policies, profile) {
+            return refused("disable", profile, policy);
+        }
+    }
+    for profile in deleted {
+        if let Some(policy) = policy::forbids_delete(known.policies, profile) {
+            return refused("delete", profile, policy);
+        }
+    }
+    passed(OWNER_POLICY, "No owner policy speaks against it.")
+}
+
+fn fallback(target: Option<Iccid>, known: Known<'_>) -> Check {
+    if known.profiles.iter().any(|profile| profile.fallback && Some(profile.iccid) != target) {
+        return passed(FALLBACK, "Another profile has the fallback attribute.");
+    }
+    check(
+        FALLBACK,
+        CheckResult::Failed,
+        "No other profile has the fallback attribute: a device without network would stay there.",
+        "Set it (psmo setFallbackAttribute), or waive this check by name: \"waive\": [\"fallback\"].",
+    )
+}
+
+/// A profile is usable when it is operational and would remain.
+fn not_the_only(disabled: &[&Profile], deleted: &[&Profile], known: Known<'_>) -> Check {
+    let gone = |profile: &Profile| deleted.iter().any(|gone| gone.iccid == profile.iccid);
+    let off = |profile: &Profile| gone(profile) || disabled.iter().any(|off| off.iccid == profile.iccid);
+    let counts = |profile: &&Profile| profile.profile_class.unwrap_or(2) != 0;
+    let stays_on = known.profiles.iter().filter(counts).any(|profile| profile.enabled == Some(true) && !off(profile));
+    let was_on = known.profiles.iter().filter(counts).any(|profile| profile.enabled == Some(true));
+    let comes_back =
+        known.profiles.iter().filter(counts).any(|profile| profile.fallback && !gone(profile) && !off(profile));
+    if !was_on || stays_on || comes_back {
+        return passed(NOT_THE_ONLY_PROFILE, "The device keeps a profile that it can use.");
+    }
+    check(
+        NOT_THE_ONLY_PROFILE,
+        CheckResult::Failed,
+        "No enabled profile and no Fallback Profile would be left: the device could not be reached again.",
+        "Enable another profile instead, which disables this one; or set a Fallback Profile first.",
+    )
+}

@@ -1,0 +1,153 @@
+//! Reads what a switch is to do from a request of the API.
+
+use super::guard;
+use super::switch::{DeleteOld, Plan, Proof, Target};
+use crate::domain::order;
+use crate::domain::request::fields::Fields;
+use crate::domain::request::{FieldError, Request};
+use crate::domain::{Kind, Secrets};
+use crate::ids::{Iccid, Plmn};
+use serde_json::Value;
+
+/// How many intervals a device has to be seen again, and to come at all, when nobody says.
+const SEEN_AGAIN_WITHIN: i64 = 3;
+const NO_SHOW_AFTER: i64 = 10;
+/// The most intervals that anything may take.
+const INTERVALS_MAX: i64 = 1_000;
+/// What a download needs when nobody says, octets.
+const MEMORY_BYTES: i64 = 65_536;
+const MEMORY_BYTES_MAX: i64 = 1 << 32;
+const PLMNS_MAX: usize = 256;
+/// The most operations of a plan.
+const OPERATIONS_MAX: usize = 16;
+
+/// Members of a switch that say what it is to do.
+pub const MEMBERS: [&str; 8] =
+    ["to", "rollback", "deleteOld", "proof", "noShowAfter", "memoryBytes", "waive", "override"];
+
+/// A plan with the secrets of its download.
+#[derive(Debug, Clone)]
+pub struct Planned {
+    /// What is to be done.
+    pub plan: Plan,
+    /// Activation code and confirmation code.
+    pub secrets: Secrets,
+    /// Whether checks are overridden, which only an admin may.
+    pub overrides: bool,
+}
+
+/// Reads the plan of a switch: the members of [`MEMBERS`] in this object. Others are not looked at.
+///
+/// # Errors
+/// Every value that can't be taken, with its place below `pointer`.
+pub fn switch(value: &Value, pointer: &str) -> Result<Planned, Vec<FieldError>> {
+    let mut errors = Vec::new();
+    let mut secrets = Secrets::default();
+    let Value::Object(members) = value else {
+        return Err(vec![FieldError::new(pointer, "an object is expected")]);
+    };
+    let known: serde_json::Map<String, Value> = members
+        .iter()
+        .filter(|(name, _)| MEMBERS.contains(&name.as_str()))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    let to = match known.get("to") {
+        None | Some(Value::Null) => {
+            errors.push(FieldError::new(
+                format!("{pointer}/to"),
+                "where to switch is expected: iccid, activationCode, defaultSmdp or smds",
+            ));
+            None
+        }
+        Some(to) => target(to, &format!("{pointer}/to"), &mut secrets, &mut errors),
+    };
+    let known = Value::Object(known);
+    let plan = Fields::of(&known, pointer.to_owned(), &mut errors).and_then(|mut fields| {
+        fields.member("to");
+        let rollback = fields.flag_or("rollback", true);
+        let delete_old = fields
+            .one_of("deleteOld", &[("never", DeleteOld::Never), ("afterProof", DeleteOld::AfterProof)])
+            .unwrap_or(DeleteOld::Never);
+        let mut proof = Proof { seen_again_within: SEEN_AGAIN_WITHIN, expected_plmns: vec![] };
+        if let Some(mut asked) = fields.object("proof") {
+            let within = asked.number("seenAgainWithin", 1..=INTERVALS_MAX);
+            proof.seen_again_within = within.unwrap_or(SEEN_AGAIN_WITHIN);
+            let is_plmn = |text: &str| text.parse::<Plmn>().is_ok();
+            let plmns = asked.texts("expectedPlmns", "networks (MCC and MNC, five or six digits)", PLMNS_MAX, is_plmn);
+            proof.expected_plmns = plmns.unwrap_or_default();
+            asked.finish();
+        }
+        let no_show_after = fields.number("noShowAfter", 1..=INTERVALS_MAX).unwrap_or(NO_SHOW_AFTER);
+        let memory_bytes = fields.number("memoryBytes", 0..=MEMORY_BYTES_MAX).unwrap_or(MEMORY_BYTES);
+        let named = |names: &'static [&'static str]| move |text: &str| names.contains(&text);
+        let waivable = "names of checks that can be waived (fallback, memory)";
+        let waive = fields.texts("waive", waivable, guard::NAMES.len(), named(&guard::WAIVABLE)).unwrap_or_default();
+        let overridable = |text: &str| guard::NAMES.contains(&text) && !guard::ABSOLUTE.contains(&text);
+        let overridden = fields
+            .texts("override", "names of checks that an admin can override", guard::NAMES.len(), overridable)
+            .unwrap_or_default();
+        fields.finish();
+        let to = to?;
+        Some(Plan::Switch { to, rollback, delete_old, proof, no_show_after, memory_bytes, waive, overridden })
+    });
+    match plan {
+        Some(plan) if errors.is_empty() => {
+            let overrides = matches!(&plan, Plan::Switch { overridden, .. } if !overridden.is_empty());
+            Ok(Planned { plan, secrets, overrides })
+        }
+        _ => Err(errors),
+    }
+}
+
+fn target(to: &Value, pointer: &str, secrets: &mut Secrets, errors: &mut Vec<FieldError>) -> Option<Target> {
+    let names_profile = ["iccid", "rawIccid"].iter().any(|name| to.get(name).is_some_and(|value| !value.is_null()));
+    if !names_profile {
+        return match order::from_api_at(to, pointer) {
+            Ok((order, found)) => {
+                *secrets = found;
+                Some(Target::Download(order.to_request()))
+            }
+            Err(wrong) => {
+                errors.extend(wrong);
+                None
+            }
+        };
+    }
+    let mut fields = Fields::of(to, pointer.to_owned(), errors)?;
+    let iccid = fields.iccid();
+    fields.finish();
+    Iccid::from_octets(&iccid?).ok().map(Target::Iccid)
+}
+
+/// Reads a list of operations: requests as they are taken for one eUICC, downloads excepted.
+///
+/// # Errors
+/// Every value that can't be taken, with its place below `pointer`.
+pub fn operations(value: &Value, no_show_after: Option<i64>, pointer: &str) -> Result<Plan, Vec<FieldError>> {
+    let Some(list) = value.as_array().filter(|list| (1..=OPERATIONS_MAX).contains(&list.len())) else {
+        let message = format!("a list of 1 to {OPERATIONS_MAX} operations is expected");
+        return Err(vec![FieldError::new(pointer, message)]);
+    };
+    let mut errors = Vec::new();
+    for (index, request) in list.iter().enumerate() {
+        let place = format!("{pointer}/{index}");
+        let Some(members) = request.as_object() else {
+            errors.push(FieldError::new(place, "an object is expected"));
+            continue;
+        };
+        if members.contains_key(Kind::ProfileDownload.as_str()) {
+            errors.push(FieldError::new(place, "a download is asked for by the plan of a switch"));
+            continue;
+        }
+        if let Err(wrong) = Request::parse(members) {
+            let below = |error: FieldError| FieldError::new(format!("{place}{}", error.pointer), error.message);
+            errors.extend(wrong.into_iter().map(below));
+        }
+    }
+    if errors.is_empty() {
+        let no_show_after = no_show_after.unwrap_or(NO_SHOW_AFTER);
+        Ok(Plan::Operations { requests: list.clone(), no_show_after })
+    } else {
+        Err(errors)
+    }
+}

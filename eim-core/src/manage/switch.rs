@@ -1,0 +1,308 @@
+//! Switches: moving a device to another profile as one durable job with proof.
+
+use super::euicc::eid_of;
+use super::operation::{label, time};
+use super::register::{idempotency, key_taken};
+use super::views::{Page, SwitchView};
+use super::{FieldError, ManageError, Principal, Role, page, view};
+use crate::Eim;
+use crate::domain::fleet::plan::{self, Planned};
+use crate::domain::fleet::{Check, Outcome, Plan, Switch, SwitchFacts, SwitchState, Target, guard, switch};
+use crate::domain::{DownloadOrder, Euicc, Kind, NewOperation, Origin, Secrets, Work};
+use crate::ids::{Eid, OperationId};
+use crate::store::switch::{SavedOnce, StoredSwitch, SwitchFilter as Filter};
+use crate::store::{ResultKeys, Saved};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
+
+const ATTEMPTS: usize = 8;
+
+/// Which switches to list.
+#[derive(Debug, Clone, Default)]
+pub struct SwitchFilter {
+    /// Only those of this eUICC.
+    pub eid: Option<String>,
+    /// Only those in this state.
+    pub state: Option<String>,
+    /// Only those that ended so.
+    pub outcome: Option<String>,
+    /// Only those of this campaign.
+    pub campaign: Option<String>,
+    /// The `nextCursor` of the page before.
+    pub cursor: Option<String>,
+    /// At most so many.
+    pub limit: Option<u32>,
+}
+
+/// What the guard says about something that was not done.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DryRun {
+    /// Whether it would be done.
+    pub allowed: bool,
+    /// Every check: `name`, `result` (`passed`, `failed`, `unknown`, `waived`, `overridden`), `message` and, where it did
+    /// not pass, `cure`.
+    #[schema(value_type = Vec<Object>)]
+    pub checks: Vec<Check>,
+}
+
+/// What a switch that is asked for is made of.
+#[derive(Debug, Clone)]
+pub(crate) struct NewSwitch {
+    pub(crate) id: OperationId,
+    pub(crate) planned: Planned,
+    pub(crate) label: Option<String>,
+    pub(crate) not_before: Option<i64>,
+    pub(crate) campaign: Option<OperationId>,
+}
+
+/// Asks for a switch. It begins when the device polls.
+///
+/// # Errors
+/// What can't be taken; `Guard` when the guard refuses; `Forbidden` when a check is overridden by anyone but an admin.
+pub async fn create_switch(
+    eid: &str,
+    body: Value,
+    idempotency_key: Option<&str>,
+    principal: &Principal,
+    eim: &Eim,
+) -> Result<SwitchView, ManageError> {
+    let eid = eid_of(eid)?;
+    let now = eim.clock().now_ms();
+    let key = idempotency_key.map(|key| idempotency(key, &format!("switch {eid}"), &body, eim)).transpose()?;
+    let new = read(body, eim.entropy().operation_id(now), principal)?;
+    // A repeated request has its answer, whatever the guard says now.
+    if let Some(key) = &key {
+        match eim.store().earlier_request(key.clone()).await? {
+            Some(SavedOnce::Before { resource }) => return self::switch(&resource, eim).await,
+            Some(_) => return Err(key_taken()),
+            None => {}
+        }
+    }
+    for _ in 0..ATTEMPTS {
+        let now = eim.clock().now_ms();
+        let (version, mut work) = load(eid, eim).await?;
+        begin(&mut work, &new, Some(principal), eim)?;
+        let once = (key.clone(), new.id.to_string());
+        match eim.save_once(eid, version, work.finish(), once, now).await? {
+            SavedOnce::Done => return switch_view(new.id, eim).await,
+            SavedOnce::Before { resource } => return self::switch(&resource, eim).await,
+            SavedOnce::KeyTaken => return Err(key_taken()),
+            SavedOnce::Conflict => {}
+        }
+    }
+    Err(busy())
+}
+
+/// Says what the guard would say to a switch, and does nothing.
+///
+/// # Errors
+/// What can't be taken.
+pub async fn dry_run_switch(eid: &str, body: Value, principal: &Principal, eim: &Eim) -> Result<DryRun, ManageError> {
+    let eid = eid_of(eid)?;
+    let new = read(body, eim.entropy().operation_id(eim.clock().now_ms()), principal)?;
+    let (_, work) = load(eid, eim).await?;
+    let checks = switch::checks(&new.planned.plan, &work, switch::busy_with(&work).as_deref());
+    Ok(DryRun { allowed: guard::allows(&checks), checks })
+}
+
+/// The eUICC with what a switch is decided on.
+pub(crate) async fn load(eid: Eid, eim: &Eim) -> Result<(i64, Work), ManageError> {
+    eim.flush_sightings().await?;
+    let now = eim.clock().now_ms();
+    let keys = ResultKeys { without_held: true, ..ResultKeys::default() };
+    let Some((mut snapshot, _)) = eim.store().result_snapshot(eid, keys, now).await? else {
+        return Err(ManageError::NotFound { what: "eUICC", id: eid.to_string() });
+    };
+    snapshot.policies = eim.store().owner_policies().await?;
+    let version = snapshot.euicc.version;
+    Ok((version, Work::new(snapshot, now, eim.entropy().octets()).of_eim(&eim.identity().eim_id)))
+}
+
+/// Puts a switch into a decision, if the guard lets it through.
+///
+/// # Errors
+/// `Guard` with every check.
+pub(crate) fn begin(
+    work: &mut Work,
+    new: &NewSwitch,
+    principal: Option<&Principal>,
+    eim: &Eim,
+) -> Result<(), ManageError> {
+    let plan = &new.planned.plan;
+    let checks = switch::checks(plan, work, switch::busy_with(work).as_deref());
+    if !guard::allows(&checks) {
+        return Err(ManageError::Guard(checks));
+    }
+    let set_aside =
+        |check: &&Check| matches!(check.result, guard::CheckResult::Waived | guard::CheckResult::Overridden);
+    for check in checks.iter().filter(set_aside) {
+        let who = principal.map(|principal| json!({ "key": principal.key_id, "name": principal.name }));
+        let details =
+            json!({ "switch": new.id, "check": check.name, "result": check.result, "found": check.message, "by": who });
+        work.event("guardSetAside", details);
+    }
+    let now = work.now();
+    let download = download_of(work, new, eim)?;
+    let switch = Switch {
+        seq: 0,
+        id: new.id,
+        campaign: new.campaign,
+        label: new.label.clone(),
+        plan: plan.clone(),
+        state: SwitchState::Waiting,
+        outcome: None,
+        facts: SwitchFacts::default(),
+        deadline: None,
+        created_at: now,
+        started_at: new.not_before.filter(|at| *at > now),
+        ended_at: None,
+    };
+    switch::begin(work, switch, download);
+    Ok(())
+}
+
+/// The download that a switch begins with, its secrets sealed for it.
+fn download_of(work: &mut Work, new: &NewSwitch, eim: &Eim) -> Result<Option<NewOperation>, ManageError> {
+    let Plan::Switch { to: Target::Download(request), .. } = &new.planned.plan else { return Ok(None) };
+    let unreadable = || ManageError::invalid("/to", "the download can't be read");
+    let order =
+        request.get(Kind::ProfileDownload.as_str()).and_then(DownloadOrder::from_stored).ok_or_else(unreadable)?;
+    let id = work.fresh_id();
+    let secrets: &Secrets = &new.planned.secrets;
+    let secret = (!secrets.is_empty()).then(|| {
+        let context = id.to_string();
+        eim.sealing().seal(&secrets.to_octets(), context.as_bytes(), eim.entropy().octets())
+    });
+    Ok(Some(NewOperation {
+        id,
+        kind: Kind::ProfileDownload,
+        origin: Origin::Switch,
+        purpose: None,
+        subject: Some(new.id),
+        request: order.to_request(),
+        label: new.label.clone(),
+        not_before: new.not_before.filter(|at| *at > work.now()),
+        valid_until: None,
+        secret,
+    }))
+}
+
+fn read(body: Value, id: OperationId, principal: &Principal) -> Result<NewSwitch, ManageError> {
+    let Value::Object(mut members) = body else { return Err(ManageError::invalid("", "an object is expected")) };
+    let mut errors: Vec<FieldError> = Vec::new();
+    let not_before = time(&mut members, "notBefore", &mut errors);
+    let label = label(&mut members, &mut errors);
+    let unknown = |members: &Map<String, Value>| -> Vec<FieldError> {
+        let known = |name: &&String| !plan::MEMBERS.contains(&name.as_str());
+        let refuse = |name: &String| FieldError::new(format!("/{name}"), "this member is not known here");
+        members.keys().filter(known).map(refuse).collect()
+    };
+    errors.extend(unknown(&members));
+    let planned = match plan::switch(&Value::Object(members), "") {
+        Ok(planned) if errors.is_empty() => planned,
+        Ok(_) => return Err(ManageError::Invalid(errors)),
+        Err(wrong) => {
+            errors.extend(wrong);
+            return Err(ManageError::Invalid(errors));
+        }
+    };
+    if planned.overrides && principal.role < Role::Admin {
+        return Err(ManageError::Forbidden("overriding a check of the guard needs the role admin".to_owned()));
+    }
+    Ok(NewSwitch { id, planned, label, not_before, campaign: None })
+}
+
+/// Shows one switch.
+///
+/// # Errors
+/// When it is not known.
+pub async fn switch(id: &str, eim: &Eim) -> Result<SwitchView, ManageError> {
+    switch_view(parse(id)?, eim).await
+}
+
+fn parse(id: &str) -> Result<OperationId, ManageError> {
+    id.parse().map_err(|_| ManageError::NotFound { what: "switch", id: id.chars().take(64).collect() })
+}
+
+async fn stored(id: OperationId, eim: &Eim) -> Result<StoredSwitch, ManageError> {
+    let found = eim.store().switch(id).await?;
+    found.ok_or_else(|| ManageError::NotFound { what: "switch", id: id.to_string() })
+}
+
+async fn switch_view(id: OperationId, eim: &Eim) -> Result<SwitchView, ManageError> {
+    eim.flush_sightings().await?;
+    let StoredSwitch { eid, switch } = stored(id, eim).await?;
+    let euicc: Option<Euicc> = eim.store().euicc(eid).await?.map(|(euicc, _)| euicc);
+    Ok(view::switch(eid, switch, euicc.as_ref()))
+}
+
+/// Lists switches, oldest first.
+///
+/// # Errors
+/// When a filter can't be taken.
+pub async fn list_switches(filter: SwitchFilter, eim: &Eim) -> Result<Page<SwitchView>, ManageError> {
+    fn word<T: Copy>(name: &str, text: Option<&str>, words: &[(&str, T)]) -> Result<Option<T>, ManageError> {
+        let Some(text) = text else { return Ok(None) };
+        words.iter().find(|(word, _)| *word == text).map(|(_, value)| Some(*value)).ok_or_else(|| {
+            let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+            ManageError::invalid(format!("/{name}"), format!("one of {} is expected", words.join(", ")))
+        })
+    }
+    let (after, limit) = page::bounds(filter.cursor.as_deref(), filter.limit)?;
+    let states: Vec<_> = SwitchState::ALL.iter().map(|state| (state.as_str(), *state)).collect();
+    let outcomes: Vec<_> = Outcome::ALL.iter().map(|outcome| (outcome.as_str(), *outcome)).collect();
+    let eid = filter.eid.as_deref().map(str::parse::<Eid>).transpose();
+    let campaign = filter.campaign.as_deref().map(str::parse::<OperationId>).transpose();
+    let filter = Filter {
+        eid: eid.map_err(|error| ManageError::invalid("/eid", error.to_string()))?,
+        state: word("state", filter.state.as_deref(), &states)?,
+        outcome: word("outcome", filter.outcome.as_deref(), &outcomes)?,
+        campaign: campaign.map_err(|error| ManageError::invalid("/campaign", error.to_string()))?,
+        after,
+        limit: limit + 1,
+    };
+    let mut found = eim.store().switches(filter).await?;
+    let next_cursor = page::cut(&mut found, limit, |stored| stored.switch.seq);
+    let items = found.into_iter().map(|stored| view::switch(stored.eid, stored.switch, None)).collect();
+    Ok(Page { items, next_cursor })
+}
+
+/// Withdraws a switch of which nothing was delivered yet.
+///
+/// # Errors
+/// `Conflict` when a package is out already or it has ended.
+pub async fn cancel_switch(id: &str, eim: &Eim) -> Result<SwitchView, ManageError> {
+    let id = parse(id)?;
+    for _ in 0..ATTEMPTS {
+        let StoredSwitch { eid, switch } = stored(id, eim).await?;
+        if let Some(outcome) = switch.outcome {
+            let message = format!("The switch has ended: {}.", outcome.as_str());
+            return Err(ManageError::Conflict { slug: "switch-ended", message });
+        }
+        let now = eim.clock().now_ms();
+        let (version, mut work) = load(eid, eim).await?;
+        if work.state.switch.as_ref().is_none_or(|open| open.id != id) {
+            continue;
+        }
+        if !switch::cancel(&mut work) {
+            let message =
+                "A package of the switch was delivered: the device may have carried it out already, so it can't be \
+                           called back. Wait for its outcome."
+                    .to_owned();
+            return Err(ManageError::Conflict { slug: "switch-delivered", message });
+        }
+        if eim.save(eid, version, work.finish(), now).await? == Saved::Done {
+            return switch_view(id, eim).await;
+        }
+    }
+    Err(busy())
+}
+
+fn busy() -> ManageError {
+    ManageError::Conflict {
+        slug: "euicc-busy",
+        message: "the eUICC was changed by others meanwhile; try again".to_owned(),
+    }
+}

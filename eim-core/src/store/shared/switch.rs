@@ -1,0 +1,220 @@
+//! Switches and owner policies.
+
+use super::Connection;
+use super::decision::{claim_key, free_key, save_decision};
+use crate::domain::Changes;
+use crate::domain::fleet::{OwnerPolicy, Switch};
+use crate::ids::{Eid, TenantId};
+use crate::store::schema::{campaign_devices, euiccs, idempotency, owner_policies as policies, switches};
+use crate::store::switch::{DueSwitch, NewSwitchRow, SavedOnce, StoredPolicy, StoredSwitch, SwitchFilter, SwitchRow};
+use crate::store::{Enqueued, IdempotencyKey, Saved, StoreError, rows::text_of};
+use diesel::prelude::*;
+
+/// How many policies one tenant may have.
+pub(in crate::store) const POLICIES_MAX: i64 = 1_000;
+
+/// Writes a switch, and whether its eUICC has one open. Called within the decision about the eUICC.
+pub(super) fn put_switch(
+    conn: &mut Connection,
+    eid: &Eid,
+    switch: &Switch,
+    tenant: TenantId,
+) -> Result<(), StoreError> {
+    if switch.seq == 0 {
+        diesel::insert_into(switches::table).values(NewSwitchRow::new(switch, eid, tenant)).execute(conn)?;
+    } else {
+        diesel::update(switches::table.filter(switches::seq.eq(switch.seq)))
+            .set((
+                switches::state.eq(switch.state.as_str()),
+                switches::outcome.eq(switch.outcome.map(|outcome| outcome.as_str())),
+                switches::facts.eq(text_of(&switch.facts)),
+                switches::deadline.eq(switch.deadline),
+                switches::started_at.eq(switch.started_at),
+                switches::ended_at.eq(switch.ended_at),
+            ))
+            .execute(conn)?;
+    }
+    let open = switch.is_open().then(|| switch.id.to_string());
+    diesel::update(euiccs::table.filter(euiccs::tenant_id.eq(tenant.value()).and(euiccs::eid.eq(eid.to_string()))))
+        .set(euiccs::open_switch.eq(open))
+        .execute(conn)?;
+    if let (Some(campaign), Some(outcome)) = (switch.campaign, switch.outcome) {
+        let part = campaign_devices::table
+            .filter(campaign_devices::campaign_id.eq(campaign.to_string()))
+            .filter(campaign_devices::eid.eq(eid.to_string()))
+            .filter(campaign_devices::switch_id.eq(switch.id.to_string()));
+        diesel::update(part)
+            .set((
+                campaign_devices::state.eq("ended"),
+                campaign_devices::outcome.eq(outcome.as_str()),
+                campaign_devices::reason.eq(switch.facts.reason.as_ref().map(|reason| reason.name.clone())),
+                campaign_devices::ended_at.eq(switch.ended_at),
+            ))
+            .execute(conn)?;
+    }
+    Ok(())
+}
+
+pub(in crate::store) fn switch_by_id(
+    conn: &mut Connection,
+    id: &str,
+    tenant: TenantId,
+) -> Result<Option<(Eid, Switch)>, StoreError> {
+    switches::table
+        .filter(switches::tenant_id.eq(tenant.value()).and(switches::id.eq(id)))
+        .select(SwitchRow::as_select())
+        .first(conn)
+        .optional()?
+        .map(SwitchRow::switch)
+        .transpose()
+}
+
+pub(in crate::store) fn switch_page(
+    conn: &mut Connection,
+    filter: &SwitchFilter,
+    tenant: TenantId,
+) -> Result<Vec<StoredSwitch>, StoreError> {
+    let mut query = switches::table
+        .filter(switches::tenant_id.eq(tenant.value()))
+        .filter(switches::seq.gt(filter.after))
+        .order(switches::seq)
+        .limit(filter.limit)
+        .select(SwitchRow::as_select())
+        .into_boxed();
+    if let Some(eid) = &filter.eid {
+        query = query.filter(switches::eid.eq(eid.to_string()));
+    }
+    if let Some(state) = filter.state {
+        query = query.filter(switches::state.eq(state.as_str()));
+    }
+    if let Some(outcome) = filter.outcome {
+        query = query.filter(switches::outcome.eq(outcome.as_str()));
+    }
+    if let Some(campaign) = filter.campaign {
+        query = query.filter(switches::campaign_id.eq(campaign.to_string()));
+    }
+    let rows: Vec<SwitchRow> = query.load(conn)?;
+    rows.into_iter().map(|row| row.switch().map(|(eid, switch)| StoredSwitch { eid, switch })).collect()
+}
+
+pub(in crate::store) fn due_switches(
+    conn: &mut Connection,
+    now: i64,
+    limit: i64,
+) -> Result<Vec<DueSwitch>, StoreError> {
+    let rows: Vec<(i64, String)> = switches::table
+        .filter(switches::deadline.le(now))
+        .order(switches::deadline)
+        .limit(limit)
+        .select((switches::tenant_id, switches::eid))
+        .load(conn)?;
+    rows.into_iter()
+        .map(|(tenant, eid)| {
+            let eid = eid.parse().map_err(|_| StoreError::Corrupt { column: "switches.eid" })?;
+            Ok(DueSwitch { tenant: TenantId::from_value(tenant), eid })
+        })
+        .collect()
+}
+
+pub(in crate::store) fn owner_policies(
+    conn: &mut Connection,
+    tenant: TenantId,
+) -> Result<Vec<OwnerPolicy>, StoreError> {
+    Ok(policy_page(conn, 0, POLICIES_MAX, tenant)?.into_iter().map(|stored| stored.policy).collect())
+}
+
+pub(in crate::store) fn policy_page(
+    conn: &mut Connection,
+    after: i64,
+    limit: i64,
+    tenant: TenantId,
+) -> Result<Vec<StoredPolicy>, StoreError> {
+    let rows: Vec<(i64, String, String, i64)> = policies::table
+        .filter(policies::tenant_id.eq(tenant.value()).and(policies::seq.gt(after)))
+        .order(policies::seq)
+        .limit(limit)
+        .select((policies::seq, policies::id, policies::policy, policies::created_at))
+        .load(conn)?;
+    rows.into_iter()
+        .map(|(seq, id, policy, created_at)| {
+            let policy =
+                serde_json::from_str(&policy).map_err(|_| StoreError::Corrupt { column: "owner_policies.policy" })?;
+            Ok(StoredPolicy { seq, id, policy, created_at })
+        })
+        .collect()
+}
+
+/// `false` when there are too many.
+pub(in crate::store) fn insert_policy(
+    conn: &mut Connection,
+    id: &str,
+    policy: &OwnerPolicy,
+    tenant: TenantId,
+    now: i64,
+) -> Result<bool, StoreError> {
+    let known: i64 = policies::table.filter(policies::tenant_id.eq(tenant.value())).count().get_result(conn)?;
+    if known >= POLICIES_MAX {
+        return Ok(false);
+    }
+    diesel::insert_into(policies::table)
+        .values((
+            policies::id.eq(id),
+            policies::tenant_id.eq(tenant.value()),
+            policies::policy.eq(text_of(policy)),
+            policies::created_at.eq(now),
+        ))
+        .execute(conn)?;
+    Ok(true)
+}
+
+pub(in crate::store) fn delete_policy(conn: &mut Connection, id: &str, tenant: TenantId) -> Result<bool, StoreError> {
+    let mine = policies::table.filter(policies::tenant_id.eq(tenant.value()).and(policies::id.eq(id)));
+    Ok(diesel::delete(mine).execute(conn)? == 1)
+}
+
+/// What an idempotency key stands for already.
+pub(in crate::store) fn earlier_request(
+    conn: &mut Connection,
+    key: &IdempotencyKey,
+    tenant: TenantId,
+) -> Result<Option<SavedOnce>, StoreError> {
+    let found: Option<(Vec<u8>, String)> = idempotency::table
+        .filter(idempotency::tenant_id.eq(tenant.value()).and(idempotency::key.eq(&key.key)))
+        .select((idempotency::fingerprint, idempotency::resource))
+        .first(conn)
+        .optional()?;
+    Ok(found.map(
+        |(fingerprint, resource)| {
+            if fingerprint == key.fingerprint { SavedOnce::Before { resource } } else { SavedOnce::KeyTaken }
+        },
+    ))
+}
+
+/// Writes a decision that somebody asked for under an idempotency key.
+#[allow(clippy::too_many_arguments, reason = "a decision and the name of what it makes")]
+pub(in crate::store) fn save_once(
+    conn: &mut Connection,
+    eid: &Eid,
+    version: i64,
+    changes: &Changes,
+    key: Option<&IdempotencyKey>,
+    resource: &str,
+    tenant: TenantId,
+    now: i64,
+) -> Result<SavedOnce, StoreError> {
+    if let Some(key) = key
+        && let Some(earlier) = claim_key(conn, key, resource, tenant, now)?
+    {
+        return Ok(match earlier {
+            Enqueued::Before { resource } => SavedOnce::Before { resource },
+            _ => SavedOnce::KeyTaken,
+        });
+    }
+    if save_decision(conn, eid, version, changes, tenant, now)? == Saved::Done {
+        return Ok(SavedOnce::Done);
+    }
+    if let Some(key) = key {
+        free_key(conn, key, tenant)?;
+    }
+    Ok(SavedOnce::Conflict)
+}

@@ -1,0 +1,21 @@
+//! GET /api/v1/switches/{id}
+
+use crate::api::{Api, Problem};
+use actix_web::HttpResponse;
+use actix_web::web::{Data, Path};
+use eim_core::manage;
+use eim_core::manage::views::SwitchView;
+
+/// One switch.
+#[utoipa::path(
+    get, path = "/api/v1/switches/{id}", tag = "Switches", operation_id = "showSwitch",
+    params(("id" = String, Path, description = "The switch.")),
+    responses(
+        (status = 200, description = "The switch as it stands.", body = SwitchView),
+        (status = 404, description = "There is none.", body = Problem, content_type = "application/problem+json"),
+    ),
+    security(("apiKey" = ["viewer"])),
+)]
+pub async fn show(id: Path<String>, api: Data<Api>) -> Result<HttpResponse, Problem> {
+    Ok(HttpResponse::Ok().json(manage::switch(&id, &api.eim).await?))
+}

@@ -1,0 +1,3 @@
+ALTER TABLE events ADD COLUMN subject TEXT NOT NULL DEFAULT '';
+ALTER TABLE events ADD COLUMN xid BIGINT NOT NULL DEFAULT 0;
+CREATE INDEX events_stream ON events (tenant_id, xid, seq);

@@ -1,0 +1,480 @@
+//! Switches through the front door: the guard before, the proof after, every outcome, on both databases and bindings.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "tests fail by panicking")]
+
+use chrono::TimeDelta;
+use eim_conformance::{Device, Role, World, code_of, each_store, matrix, modes, new_iccid, order};
+use eim_simulator::euicc::{DeviceDescription, Euicc, Profile};
+use eim_simulator::ipa::{DownloadMode, PollOptions};
+use eim_simulator::rsp::{Refuse, RspFunction, SmdpFaults};
+use serde_json::{Value, json};
+
+const FALLBACK_CAUSE: i64 = 1;
+
+/// A device whose list is known, and that polls once an hour.
+async fn hourly(world: &World, index: u32) -> Device {
+    let mut device = world.listed_device(index).await;
+    for _ in 0..2 {
+        world.advance(TimeDelta::hours(1)).await;
+        device.session().await;
+    }
+    world.advance(TimeDelta::minutes(1)).await;
+    device
+}
+
+async fn ask(world: &World, eid: &str, body: Value) -> Value {
+    let reply = world.post(&format!("/api/v1/euiccs/{eid}/switches"), body).await;
+    assert_eq!(reply.status, 202, "{}", reply.text());
+    let switch = reply.json();
+    assert_eq!(reply.header("location"), Some(format!("/api/v1/switches/{}", switch["id"].as_str().unwrap()).as_str()));
+    switch
+}
+
+fn to(device: &Device, number: u8, more: Value) -> Value {
+    let mut body = json!({ "to": { "iccid": device.iccid(number) }, "waive": ["fallback"] });
+    for (name, value) in more.as_object().into_iter().flatten() {
+        body[name] = value.clone();
+    }
+    body
+}
+
+async fn show(world: &World, switch: &Value) -> Value {
+    world.get(&format!("/api/v1/switches/{}", switch["id"].as_str().unwrap())).await
+}
+
+fn outcome(switch: &Value) -> &str {
+    switch["outcome"].as_str().unwrap_or_default()
+}
+
+#[test]
+fn a_switch_is_proven_when_the_device_is_seen_again_with_the_new_profile() {
+    matrix(async |world: &mut World| {
+        let mut device = hourly(world, 1).await;
+        let switch = ask(world, &device.eid(), to(&device, 2, json!({ "label": "to two" }))).await;
+        assert_eq!(
+            (&switch["state"], &switch["previous"]),
+            (&json!("enabling"), &json!([device.iccid(1)])),
+            "{switch}"
+        );
+        assert!(switch["nextPollExpectedAt"].is_string() && switch["deadline"].is_string(), "{switch}");
+        device.poll().await;
+        let proving = show(world, &switch).await;
+        assert_eq!((&proving["state"], outcome(&proving)), (&json!("proving"), ""), "{proving}");
+        device.session().await;
+        let proven = show(world, &switch).await;
+        assert_eq!((outcome(&proven), &proven["state"]), ("proven", &json!("ended")), "{proven}");
+        assert_eq!(world.enabled(&device.eid()).await, [device.iccid(2)]);
+        let operation = world.operation(proven["operations"][0].as_str().unwrap()).await;
+        assert_eq!((&operation["origin"], &operation["label"]), (&json!("switch"), &json!("to two")), "{operation}");
+        assert_eq!(world.events_of(&device.eid(), "switchEnded").await.len(), 1);
+    });
+}
+
+#[test]
+fn the_old_profile_is_deleted_after_the_proof_and_not_before() {
+    matrix(async |world: &mut World| {
+        let mut device = hourly(world, 1).await;
+        let eid = device.eid();
+        let switch = ask(world, &eid, to(&device, 2, json!({ "deleteOld": "afterProof" }))).await;
+        device.poll().await;
+        assert_eq!(world.profiles(&eid).await.len(), 3, "nothing is deleted yet");
+        device.session().await;
+        let ended = show(world, &switch).await;
+        assert_eq!((outcome(&ended), &ended["deleted"]), ("proven", &json!([device.iccid(1)])), "{ended}");
+        let left: Vec<String> = world.profiles(&eid).await.into_iter().map(|(iccid, _)| iccid).collect();
+        assert!(!left.contains(&device.iccid(1)), "{left:?}");
+        assert_eq!(device.euicc.profiles().len(), 2);
+    });
+}
+
+#[test]
+fn a_device_that_rolls_back_is_shown_as_such_also_when_it_does_so_later() {
+    matrix(async |world: &mut World| {
+        let mut device = hourly(world, 1).await;
+        device.ipa.behaviour.connectivity_lost = true;
+        let switch = ask(world, &device.eid(), to(&device, 2, json!({}))).await;
+        device.poll().await;
+        assert_eq!(outcome(&show(world, &switch).await), "rolledBack");
+        assert_eq!(world.enabled(&device.eid()).await, [device.iccid(1)]);
+
+        let mut later = hourly(world, 2).await;
+        later.ipa.behaviour.lose_acknowledgement = true;
+        let switch = ask(world, &later.eid(), to(&later, 2, json!({}))).await;
+        later.poll().await;
+        later.poll().await;
+        assert_eq!(outcome(&show(world, &switch).await), "proven");
+        let rollback = Euicc::rollback_result(&later.euicc.profile_rollback().unwrap()).unwrap();
+        later.ipa.behaviour.lose_acknowledgement = false;
+        later.deliver(&rollback).await;
+        let reversed = show(world, &switch).await;
+        assert_eq!(
+            (outcome(&reversed), &reversed["reason"]["name"]),
+            ("rolledBack", &json!("rolledBackLater")),
+            "{reversed}"
+        );
+        assert_eq!(world.events_of(&later.eid(), "switchReversed").await.len(), 1);
+    });
+}
+
+#[test]
+fn a_device_on_its_fallback_profile_is_not_proven() {
+    matrix(async |world: &mut World| {
+        for (index, tells) in [(1, true), (2, false)] {
+            let mut device = hourly(world, index).await;
+            let eid = device.eid();
+            let set = json!({ "psmo": [{ "setFallbackAttribute": { "iccid": device.iccid(3) } }] });
+            let id = world.queue(&eid, set).await;
+            device.session().await;
+            assert_eq!(world.operation(&id).await["state"], "succeeded");
+            world.advance(TimeDelta::hours(1)).await;
+            let switch = ask(world, &eid, json!({ "to": { "iccid": device.iccid(2) } })).await;
+            device.poll().await;
+            assert_eq!(show(world, &switch).await["state"], "proving");
+            assert_eq!(device.euicc.execute_fallback(), 0);
+            let cause = if tells { PollOptions::state_change(FALLBACK_CAUSE) } else { PollOptions::state_change(127) };
+            device.poll_with(&cause).await;
+            device.session().await;
+            let ended = show(world, &switch).await;
+            assert_eq!(outcome(&ended), "fellBack", "{ended}");
+            assert_eq!(world.enabled(&eid).await, [device.iccid(3)]);
+        }
+    });
+}
+
+#[test]
+fn deadlines_count_in_the_devices_own_poll_interval() {
+    each_store(async |world: &mut World| {
+        // Seen once an hour: after three hours without it the switch is lost, not before.
+        let mut device = hourly(world, 1).await;
+        let switch = ask(world, &device.eid(), to(&device, 2, json!({}))).await;
+        device.poll().await;
+        world.advance(TimeDelta::hours(2)).await;
+        assert_eq!(show(world, &switch).await["state"], "proving");
+        world.advance(TimeDelta::hours(2)).await;
+        let lost = show(world, &switch).await;
+        assert_eq!((outcome(&lost), &lost["reason"]["name"]), ("lostAfterSwitch", &json!("notSeenAgain")), "{lost}");
+
+        // Seen once a day: the same hours mean nothing.
+        let mut daily = world.listed_device(2).await;
+        for _ in 0..3 {
+            world.advance(TimeDelta::days(1)).await;
+            daily.session().await;
+        }
+        world.advance(TimeDelta::minutes(1)).await;
+        let switch = ask(world, &daily.eid(), to(&daily, 2, json!({ "proof": { "seenAgainWithin": 2 } }))).await;
+        daily.poll().await;
+        world.advance(TimeDelta::hours(30)).await;
+        assert_eq!(show(world, &switch).await["state"], "proving");
+        daily.session().await;
+        assert_eq!(outcome(&show(world, &switch).await), "proven");
+    });
+}
+
+#[test]
+fn a_device_that_does_not_come_is_a_no_show_and_gets_nothing_afterwards() {
+    each_store(async |world: &mut World| {
+        let mut device = hourly(world, 1).await;
+        let switch = ask(world, &device.eid(), to(&device, 2, json!({ "noShowAfter": 5 }))).await;
+        world.advance(TimeDelta::hours(4)).await;
+        assert_eq!(show(world, &switch).await["state"], "enabling");
+        world.advance(TimeDelta::hours(3)).await;
+        let ended = show(world, &switch).await;
+        assert_eq!((outcome(&ended), &ended["reason"]["name"]), ("noShow", &json!("noShow")), "{ended}");
+        let operation = world.operation(ended["operations"][0].as_str().unwrap()).await;
+        assert_eq!(operation["state"], "cancelled", "{operation}");
+        device.session().await;
+        assert_eq!(world.enabled(&device.eid()).await, [device.iccid(1)], "it is too late");
+    });
+}
+
+#[test]
+fn a_reported_network_must_be_one_of_those_expected() {
+    each_store(async |world: &mut World| {
+        let reports = |plmn: &str| PollOptions { r_plmn: Some(plmn.parse().unwrap()), ..PollOptions::default() };
+        let expecting = json!({ "proof": { "seenAgainWithin": 3, "expectedPlmns": ["26201", "26202"] } });
+        for (index, plmn, expected) in [(1, "26202", "proven"), (2, "90101", "unconfirmed")] {
+            let mut device = hourly(world, index).await;
+            let switch = ask(world, &device.eid(), to(&device, 2, expecting.clone())).await;
+            device.poll_with(&reports("90199")).await;
+            device.poll_with(&reports(plmn)).await;
+            world.advance(TimeDelta::hours(4)).await;
+            let ended = show(world, &switch).await;
+            assert_eq!((outcome(&ended), &ended["rPlmn"]), (expected, &json!(plmn)), "{ended}");
+        }
+        // Another network first, the right one in time.
+        let mut device = hourly(world, 3).await;
+        let switch = ask(world, &device.eid(), to(&device, 2, expecting.clone())).await;
+        device.poll().await;
+        device.poll_with(&reports("90101")).await;
+        assert_eq!(show(world, &switch).await["state"], "proving");
+        device.poll_with(&reports("26201")).await;
+        assert_eq!(outcome(&show(world, &switch).await), "proven");
+    });
+}
+
+#[test]
+fn what_the_euicc_refuses_is_refused_with_its_reason() {
+    matrix(async |world: &mut World| {
+        let mut device = hourly(world, 1).await;
+        device.euicc.faults.signed_error = Some(15);
+        let switch = ask(world, &device.eid(), to(&device, 2, json!({}))).await;
+        device.poll().await;
+        let ended = show(world, &switch).await;
+        assert_eq!(outcome(&ended), "refused", "{ended}");
+        assert!(ended["reason"]["message"].as_str().is_some_and(|message| !message.is_empty()), "{ended}");
+    });
+}
+
+#[test]
+fn a_switch_that_downloads_first_goes_all_the_way() {
+    modes(async |world: &mut World| {
+        let smdp = world.smdp().await;
+        smdp.add_order(order(&smdp, "NEW", 1));
+        let features = [DeviceDescription::DIRECT_RSP_SERVER_COMMUNICATION];
+        let mut device = world.downloading_device(1, DownloadMode::Direct, &features).await;
+        world.list(&mut device).await;
+        let code = code_of(&smdp, "NEW");
+        let body = json!({ "to": { "activationCode": code }, "waive": ["fallback"], "deleteOld": "afterProof" });
+        let switch = ask(world, &device.eid(), body).await;
+        assert_eq!(switch["state"], "downloading");
+        assert!(!switch.to_string().contains("NEW"), "the matchingId is a secret: {switch}");
+        for _ in 0..3 {
+            device.session().await;
+        }
+        let ended = show(world, &switch).await;
+        let iccid = new_iccid(1).digits().unwrap();
+        assert_eq!((outcome(&ended), &ended["target"]), ("proven", &json!(iccid)), "{ended}");
+        assert_eq!(ended["operations"].as_array().unwrap().len(), 3, "download, enable, delete: {ended}");
+        assert_eq!(world.enabled(&device.eid()).await, [iccid]);
+
+        // And one that the server refuses ends with the server's reason.
+        let refuse = Refuse::new(RspFunction::AuthenticateClient, "8.2.6", "3.8");
+        smdp.set_faults(SmdpFaults { refuse: vec![refuse], ..SmdpFaults::none() });
+        let mut device = world.downloading_device(2, DownloadMode::Indirect, &eim_conformance::THIN_IPA).await;
+        world.list(&mut device).await;
+        let body = json!({ "to": { "activationCode": code_of(&smdp, "GONE") }, "waive": ["fallback"] });
+        let switch = ask(world, &device.eid(), body).await;
+        for _ in 0..3 {
+            device.session().await;
+        }
+        let ended = show(world, &switch).await;
+        assert_eq!(
+            (outcome(&ended), &ended["reason"]["name"]),
+            ("downloadFailed", &json!("matchingIdRefused")),
+            "{ended}"
+        );
+        smdp.stop().await;
+    });
+}
+
+#[test]
+fn the_guard_names_what_speaks_against_a_switch_and_the_cure() {
+    each_store(async |world: &mut World| {
+        let checks = async |device: &Device, body: Value| {
+            let path = format!("/api/v1/euiccs/{}/switches?dryRun=true", device.eid());
+            let reply = world.post(&path, body).await;
+            assert_eq!(reply.status, 200, "{}", reply.text());
+            reply.json()
+        };
+        let result = |answer: &Value, name: &str| {
+            let list = answer["checks"].as_array().unwrap();
+            list.iter().find(|check| check["name"] == name).map(|check| check["result"].as_str().unwrap().to_owned())
+        };
+        let refused = async |device: &Device, body: Value, name: &str| {
+            let reply = world.post(&format!("/api/v1/euiccs/{}/switches", device.eid()), body).await;
+            assert_eq!(reply.pointers(409), [format!("/checks/{name}")]);
+            let problem = reply.json();
+            assert_eq!(problem["type"], "urn:eim:problem:guard-refused");
+        };
+        let unlisted = world.device(1).await;
+        let answer = checks(&unlisted, to(&unlisted, 2, json!({}))).await;
+        assert_eq!(result(&answer, "profileList").as_deref(), Some("failed"), "{answer}");
+        assert_eq!(answer["allowed"], false);
+
+        let device = hourly(world, 2).await;
+        let plain = json!({ "to": { "iccid": device.iccid(2) } });
+        let answer = checks(&device, plain.clone()).await;
+        assert_eq!(result(&answer, "fallback").as_deref(), Some("failed"), "{answer}");
+        assert!(
+            answer["checks"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .all(|check| check["result"] == "passed" || check["cure"].is_string())
+        );
+        refused(&device, plain.clone(), "fallback").await;
+        let answer = checks(&device, to(&device, 2, json!({}))).await;
+        assert_eq!(
+            (result(&answer, "fallback").as_deref(), &answer["allowed"]),
+            (Some("waived"), &json!(true)),
+            "{answer}"
+        );
+        refused(&device, json!({ "to": { "iccid": new_iccid(77).digits() }, "waive": ["fallback"] }), "target").await;
+
+        // Nothing was made of all that; one switch at a time.
+        assert!(world.get("/api/v1/switches").await["items"].as_array().unwrap().is_empty());
+        ask(world, &device.eid(), to(&device, 2, json!({}))).await;
+        refused(&device, to(&device, 3, json!({})), "nothingInFlight").await;
+
+        // A list that nobody verified can be overridden by an admin only, and that is on the record.
+        let path = format!("/api/v1/euiccs/{}/switches", unlisted.eid());
+        let overriding = to(
+            &unlisted,
+            2,
+            json!({ "override": ["profileList", "ownerPolicy"], "to": { "activationCode": "1$smdp.example$X" } }),
+        );
+        assert_eq!(world.post(&path, overriding.clone()).await.status, 403);
+        let reply = world.send(Role::Admin, "POST", &path, &[], overriding.to_string()).await;
+        assert_eq!(reply.status, 202, "{}", reply.text());
+        let events = world.events_of(&unlisted.eid(), "guardSetAside").await;
+        assert!(
+            events.iter().any(|event| event["check"] == "profileList" && event["by"]["name"] == "test"),
+            "{events:?}"
+        );
+        let absolute = to(&device, 2, json!({ "override": ["target"] }));
+        assert_eq!(world.post(&path, absolute).await.pointers(422), ["/override"]);
+    });
+}
+
+#[test]
+fn owner_policies_are_checked_before_anything_is_signed() {
+    each_store(async |world: &mut World| {
+        let mut device = world.device(1).await;
+        let locked = Profile::operational(new_iccid(50), "Locked");
+        device.euicc = device.euicc.clone().with_profile(locked);
+        world.list(&mut device).await;
+        let shown = world.get(&format!("/api/v1/euiccs/{}/profiles", device.eid())).await;
+        let provider = shown["items"][0]["serviceProvider"].as_str().unwrap().to_owned();
+        let admin = async |method: &str, path: &str, body: Value| {
+            let text = if body.is_null() { String::new() } else { body.to_string() };
+            world.send(Role::Admin, method, path, &[], text).await
+        };
+        let policy = json!({ "serviceProvider": provider.to_uppercase(), "disableAllowed": false });
+        assert_eq!(world.post("/api/v1/owner-policies", policy.clone()).await.status, 403);
+        let reply = admin("POST", "/api/v1/owner-policies", policy).await;
+        assert_eq!(reply.status, 201, "{}", reply.text());
+        let id = reply.json()["id"].as_str().unwrap().to_owned();
+        let path = format!("/api/v1/euiccs/{}/switches", device.eid());
+        let reply = world.post(&path, to(&device, 2, json!({}))).await;
+        assert_eq!(reply.pointers(409), ["/checks/ownerPolicy"]);
+        assert!(reply.text().contains("does not allow to disable"), "{}", reply.text());
+        let delete = format!("/api/v1/owner-policies/{id}");
+        assert_eq!(admin("DELETE", &delete, Value::Null).await.status, 204);
+        assert_eq!(admin("DELETE", &delete, Value::Null).await.status, 404);
+
+        // deleteWhenDisabled deletes the old profile after the proof, without being asked.
+        let policy = json!({ "serviceProvider": provider, "profileClass": "operational", "deleteWhenDisabled": true });
+        assert_eq!(admin("POST", "/api/v1/owner-policies", policy).await.status, 201);
+        let switch = ask(world, &device.eid(), to(&device, 2, json!({}))).await;
+        device.session().await;
+        device.session().await;
+        let ended = show(world, &switch).await;
+        assert_eq!((outcome(&ended), &ended["deleted"]), ("proven", &json!([device.iccid(1)])), "{ended}");
+        let bad = json!({ "serviceProvider": "X", "deleteAllowed": false, "deleteWhenDisabled": true, "colour": 1, "profileClass": "big" });
+        let mut pointers = admin("POST", "/api/v1/owner-policies", bad).await.pointers(422);
+        pointers.sort();
+        assert_eq!(pointers, ["/colour", "/deleteWhenDisabled", "/profileClass"]);
+    });
+}
+
+#[test]
+fn a_switch_can_be_withdrawn_until_it_is_delivered() {
+    each_store(async |world: &mut World| {
+        let mut device = hourly(world, 1).await;
+        let switch = ask(world, &device.eid(), to(&device, 2, json!({}))).await;
+        let cancel = format!("/api/v1/switches/{}/cancel", switch["id"].as_str().unwrap());
+        let reply = world.post(&cancel, Value::Null).await;
+        assert_eq!((reply.status, outcome(&reply.json())), (200, "cancelled"), "{}", reply.text());
+        assert_eq!(world.post(&cancel, Value::Null).await.status, 409);
+        device.session().await;
+        assert_eq!(world.enabled(&device.eid()).await, [device.iccid(1)]);
+
+        let switch = ask(world, &device.eid(), to(&device, 2, json!({}))).await;
+        device.fetch().await;
+        let cancel = format!("/api/v1/switches/{}/cancel", switch["id"].as_str().unwrap());
+        let problem = world.post(&cancel, Value::Null).await.problem(409);
+        assert_eq!(problem["type"], "urn:eim:problem:switch-delivered");
+    });
+}
+
+#[test]
+fn a_switch_to_the_profile_that_is_enabled_changes_nothing() {
+    each_store(async |world: &mut World| {
+        let device = hourly(world, 1).await;
+        let switch = ask(world, &device.eid(), to(&device, 1, json!({}))).await;
+        assert_eq!((outcome(&switch), &switch["operations"]), ("unchanged", &json!([])), "{switch}");
+    });
+}
+
+#[test]
+fn a_switch_waits_for_its_time_and_survives_a_crash() {
+    each_store(async |world: &mut World| {
+        let mut device = hourly(world, 1).await;
+        let begins = (world.now() + TimeDelta::hours(3)).to_rfc3339();
+        let switch = ask(world, &device.eid(), to(&device, 2, json!({ "notBefore": begins }))).await;
+        assert_eq!(switch["state"], "waiting", "{switch}");
+        device.session().await;
+        assert_eq!(world.enabled(&device.eid()).await, [device.iccid(1)]);
+        world.crash_and_restart().await;
+        world.reconnect(&mut device);
+        world.advance(TimeDelta::hours(4)).await;
+        assert_eq!(show(world, &switch).await["state"], "enabling");
+        device.poll().await;
+        world.crash_and_restart().await;
+        world.reconnect(&mut device);
+        device.session().await;
+        assert_eq!(outcome(&show(world, &switch).await), "proven");
+    });
+}
+
+#[test]
+fn a_repeated_request_makes_one_switch() {
+    each_store(async |world: &mut World| {
+        let device = hourly(world, 1).await;
+        let path = format!("/api/v1/euiccs/{}/switches", device.eid());
+        let body = to(&device, 2, json!({})).to_string();
+        let send =
+            async |body: String| world.send(Role::Operator, "POST", &path, &[("idempotency-key", "k1")], body).await;
+        let first = send(body.clone()).await;
+        let again = send(body).await;
+        assert_eq!((first.status, again.status), (202, 202), "{}", again.text());
+        assert_eq!(first.json()["id"], again.json()["id"]);
+        assert_eq!(send(to(&device, 3, json!({})).to_string()).await.status, 409);
+        assert_eq!(world.get("/api/v1/switches").await["items"].as_array().unwrap().len(), 1);
+    });
+}
+
+#[test]
+fn bad_switches_are_refused_with_their_place() {
+    each_store(async |world: &mut World| {
+        let device = world.device(1).await;
+        let path = format!("/api/v1/euiccs/{}/switches", device.eid());
+        for (body, pointer) in [
+            (json!({}), "/to"),
+            (json!({ "to": {} }), "/to/activationCode"),
+            (json!({ "to": { "iccid": "12" } }), "/to/iccid"),
+            (json!({ "to": { "iccid": device.iccid(2), "rawIccid": "98" } }), "/to/iccid"),
+            (json!({ "to": { "activationCode": "nonsense" } }), "/to/activationCode"),
+            (json!({ "to": { "defaultSmdp": false } }), "/to/defaultSmdp"),
+            (json!({ "to": { "defaultSmdp": true }, "proof": { "seenAgainWithin": 0 } }), "/proof/seenAgainWithin"),
+            (json!({ "to": { "defaultSmdp": true }, "proof": { "expectedPlmns": ["1"] } }), "/proof/expectedPlmns"),
+            (json!({ "to": { "defaultSmdp": true }, "deleteOld": "now" }), "/deleteOld"),
+            (json!({ "to": { "defaultSmdp": true }, "waive": ["managed"] }), "/waive"),
+            (json!({ "to": { "defaultSmdp": true }, "rollback": "yes" }), "/rollback"),
+            (json!({ "to": { "defaultSmdp": true }, "noShowAfter": 100_000 }), "/noShowAfter"),
+            (json!({ "to": { "defaultSmdp": true }, "memoryBytes": -1 }), "/memoryBytes"),
+            (json!({ "to": { "defaultSmdp": true }, "colour": "red" }), "/colour"),
+            (json!({ "to": { "defaultSmdp": true }, "notBefore": "soon" }), "/notBefore"),
+        ] {
+            let reply = world.post(&path, body.clone()).await;
+            assert_eq!(reply.pointers(422), [pointer], "{body}");
+        }
+        let body = json!({ "to": { "defaultSmdp": true } });
+        let unknown = "/api/v1/euiccs/89049032000000000000000000000099/switches";
+        assert_eq!(world.post(unknown, body.clone()).await.status, 404);
+        assert_eq!(world.post(&format!("{path}?dryRun=perhaps"), body).await.status, 400);
+        assert_eq!(
+            world.send(Role::Viewer, "GET", "/api/v1/switches?outcome=great", &[], "").await.pointers(422),
+            ["/outcome"]
+        );
+    });
+}
