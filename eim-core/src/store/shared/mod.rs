@@ -1,6 +1,7 @@
 //! The transactions, written once and compiled for each backend: the including module names its `Connection`.
 
 mod api_key;
+mod campaign;
 mod decision;
 mod download;
 mod euicc;
@@ -8,10 +9,12 @@ mod event;
 mod job;
 mod notification;
 mod operation;
+mod pool;
 mod snapshot;
 mod switch;
 
 pub(in crate::store) use api_key::*;
+pub(in crate::store) use campaign::*;
 pub(in crate::store) use decision::*;
 pub(in crate::store) use download::*;
 pub(in crate::store) use euicc::*;
@@ -19,6 +22,7 @@ pub(in crate::store) use event::*;
 pub(in crate::store) use job::*;
 pub(in crate::store) use notification::*;
 pub(in crate::store) use operation::*;
+pub(in crate::store) use pool::*;
 pub(in crate::store) use snapshot::*;
 pub(in crate::store) use switch::*;
 

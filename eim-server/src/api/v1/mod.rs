@@ -7,4 +7,5 @@ pub(super) mod imports;
 pub(super) mod notifications;
 pub(super) mod operations;
 pub(super) mod owner_policies;
+pub(super) mod pools;
 pub(super) mod switches;
