@@ -30,7 +30,7 @@ pub(super) enum Format {
 }
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Import {
+pub(super) struct ImportFile {
     /// The file; `-` is standard input.
     file: PathBuf,
     /// Its notation; by default what the name of the file says, and csv.
@@ -42,7 +42,7 @@ pub(super) struct Import {
 }
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Export {
+pub(super) struct ExportTo {
     /// In which notation.
     #[arg(long, value_enum, default_value_t = Format::Csv)]
     format: Format,
@@ -53,7 +53,7 @@ pub(super) struct Export {
 
 pub(super) async fn import(
     path: &[&str],
-    arguments: Import,
+    arguments: ImportFile,
     key: Option<&str>,
     context: &mut Context<'_>,
 ) -> Result<(), Failure> {
@@ -193,7 +193,7 @@ fn send(mut file: Box<dyn Read + Send>) -> Upload {
 pub(super) async fn export(
     path: &[&str],
     query: &[(&str, &str)],
-    arguments: Export,
+    arguments: ExportTo,
     context: &mut Context<'_>,
 ) -> Result<(), Failure> {
     let mut query = query.to_vec();

@@ -1,6 +1,6 @@
 //! `ctl devices`
 
-use super::bulk::{self, Export, Import};
+use super::bulk::{self, ExportTo, ImportFile};
 use super::console::Column;
 use super::resource::{self, Amount, query};
 use super::{Context, Failure, input};
@@ -64,7 +64,7 @@ pub(super) enum Command {
         members: Members,
     },
     /// Registers many devices, with a report on each line.
-    Import(Import),
+    Import(ImportFile),
     /// Writes devices as an import takes them.
     Export {
         /// Only those with this tag.
@@ -74,7 +74,7 @@ pub(super) enum Command {
         #[arg(long)]
         state: Option<String>,
         #[command(flatten)]
-        export: Export,
+        export: ExportTo,
     },
     /// Shows the profiles of a device as last reported.
     Profiles {

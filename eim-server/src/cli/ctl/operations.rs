@@ -1,6 +1,6 @@
 //! `ctl operations`
 
-use super::bulk::{self, Export, Import};
+use super::bulk::{self, ExportTo, ImportFile};
 use super::console::Column;
 use super::resource::{self, Amount, id_of, query};
 use super::wait::{Patience, judge, until_ended};
@@ -75,7 +75,7 @@ pub(super) enum Command {
     /// Queues many operations, with a report on each line.
     Import {
         #[command(flatten)]
-        import: Import,
+        import: ImportFile,
         /// Makes the whole import safe to repeat.
         #[arg(long, value_name = "KEY")]
         idempotency_key: Option<String>,
@@ -89,7 +89,7 @@ pub(super) enum Command {
         #[arg(long)]
         state: Option<String>,
         #[command(flatten)]
-        export: Export,
+        export: ExportTo,
     },
 }
 
