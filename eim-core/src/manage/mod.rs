@@ -1,6 +1,7 @@
 //! The use cases behind the operator API and the command line.
 
 mod api_key;
+mod bulk;
 mod eim;
 mod error;
 mod euicc;
@@ -19,6 +20,10 @@ pub mod views;
 pub mod webhook;
 
 pub use api_key::{Principal, Role, authenticate, create_api_key};
+pub use bulk::{
+    BulkFormat, Export, ImportLine, ImportOf, ImportReader, ImportSummary, Imported, Importer, LineError, LineOutcome,
+    LineReport, Stopped, SummaryLine, export_euiccs, export_operations,
+};
 pub use eim::{EimConfiguration, eim_configuration, eim_view};
 pub use error::{FieldError, ManageError};
 pub use euicc::{EuiccFilter, euicc, events, list_euiccs, profiles};

@@ -1,12 +1,14 @@
 //! The OpenAPI 3.1 document, generated from the handlers, and the reference that shows it.
 
 use super::v1::{
-    eim, euiccs, events, notifications, operations, owner_policies, pools, switches, webhook_deliveries, webhooks,
+    eim, euiccs, events, exports, imports, notifications, operations, owner_policies, pools, switches,
+    webhook_deliveries, webhooks,
 };
 use super::{Api, Problem, health, metrics, problem, schema};
 use actix_web::HttpResponse;
 use actix_web::http::header;
 use actix_web::web::Data;
+use eim_core::manage::{LineReport, SummaryLine};
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{Content, OpenApi as Document, Ref, ResponseBuilder};
@@ -84,6 +86,10 @@ pub(super) fn docs() -> SwaggerUi {
         webhook_deliveries::show::show,
         webhook_deliveries::retry::retry,
         eim::show::show,
+        imports::euiccs::euiccs,
+        imports::operations::operations,
+        exports::euiccs::euiccs,
+        exports::operations::operations,
         health::healthz,
         health::readyz,
         metrics::metrics,
@@ -95,6 +101,8 @@ pub(super) fn docs() -> SwaggerUi {
         schema::WebhookSettings,
         schema::NewReplay,
         schema::SecretRotation,
+        LineReport,
+        SummaryLine,
         schema::NewSwitch,
         schema::NewOwnerPolicy,
         schema::NewPool,
@@ -104,6 +112,7 @@ pub(super) fn docs() -> SwaggerUi {
         (name = "eUICCs", description = "The inventory."),
         (name = "Operations", description = "What devices are asked to do, and what became of it."),
         (name = "Notifications", description = "What eUICCs have to tell SM-DP+ and SM-DS, on its way there."),
+        (name = "Bulk", description = "Many devices or operations in one request, and all of them in one answer."),
         (name = "Switches", description = "Moving a device to another profile, with proof."),
         (name = "Pools", description = "Activation codes to hand out, one for each device."),
         (name = "Owner policies", description = "What the owner of profiles allows."),

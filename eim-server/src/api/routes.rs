@@ -2,7 +2,8 @@
 
 use super::auth::admit;
 use super::v1::{
-    eim, euiccs, events, notifications, operations, owner_policies, pools, switches, webhook_deliveries, webhooks,
+    eim, euiccs, events, exports, imports, notifications, operations, owner_policies, pools, switches,
+    webhook_deliveries, webhooks,
 };
 use super::{health, metrics, openapi, problem};
 use actix_web::middleware::from_fn;
@@ -49,6 +50,18 @@ pub fn routes(config: &mut ServiceConfig) {
                     Operator,
                     post(),
                     operations::abandon::abandon,
+                )))
+                .service(web::resource("/imports/euiccs").route(allow(Operator, post(), imports::euiccs::euiccs)))
+                .service(web::resource("/imports/operations").route(allow(
+                    Operator,
+                    post(),
+                    imports::operations::operations,
+                )))
+                .service(web::resource("/exports/euiccs").route(allow(Viewer, get(), exports::euiccs::euiccs)))
+                .service(web::resource("/exports/operations").route(allow(
+                    Viewer,
+                    get(),
+                    exports::operations::operations,
                 )))
                 .service(web::resource("/notifications").route(allow(Viewer, get(), notifications::list::list)))
                 .service(web::resource("/euiccs/{eid}/switches").route(allow(

@@ -3,6 +3,8 @@
 pub(super) mod eim;
 pub(super) mod euiccs;
 pub(super) mod events;
+pub(super) mod exports;
+pub(super) mod imports;
 pub(super) mod notifications;
 pub(super) mod operations;
 pub(super) mod owner_policies;
