@@ -54,6 +54,7 @@ async fn rounds(eim: Eim, mut finished: watch::Receiver<bool>) {
                 flush_sightings(&eim).await;
                 expire_operations(&eim).await;
                 drive_switches(&eim).await;
+                drive_campaigns(&eim).await;
                 forget_idempotency_keys(&eim).await;
                 forget_old(&eim).await;
             }
@@ -96,6 +97,12 @@ async fn drive_switches(eim: &Eim) {
                 break;
             }
         }
+    }
+}
+
+async fn drive_campaigns(eim: &Eim) {
+    if let Err(error) = jobs::drive_campaigns(eim).await {
+        tracing::error!(%error, "campaigns could not be looked at");
     }
 }
 

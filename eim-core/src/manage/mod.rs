@@ -2,6 +2,7 @@
 
 mod api_key;
 mod bulk;
+pub(crate) mod campaign;
 mod eim;
 mod error;
 mod euicc;
@@ -23,6 +24,10 @@ pub use api_key::{Principal, Role, authenticate, create_api_key};
 pub use bulk::{
     BulkFormat, Export, ImportLine, ImportOf, ImportReader, ImportSummary, Imported, Importer, LineError, LineOutcome,
     LineReport, Stopped, SummaryLine, export_euiccs, export_operations,
+};
+pub use campaign::{
+    CampaignDeviceFilter, act_on_campaign, campaign, clone_campaign, create_campaign, list_campaign_devices,
+    list_campaigns, preview_campaign,
 };
 pub use eim::{EimConfiguration, eim_configuration, eim_view};
 pub use error::{FieldError, ManageError};

@@ -387,3 +387,131 @@ pub struct CodesImported {
     /// How many are free in the pool now.
     pub free: i64,
 }
+
+/// A campaign as the API shows it.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CampaignView {
+    /// A UUID.
+    pub id: String,
+    /// The name given to it.
+    pub name: String,
+    /// `draft`, `submitted`, `approved`, `denied`, `running`, `paused`, `aborting`, `aborted`, `reverting`, `reverted`,
+    /// `completed` or `expired`.
+    pub state: String,
+    /// Which of two campaigns goes first with a device: the higher.
+    pub priority: i64,
+    /// Why it is paused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pause: Option<OperationError>,
+    /// The wave that is under way, from 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wave: Option<usize>,
+    /// Until when the wave soaks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub soak_until: Option<String>,
+    /// Its waves with the counts of their devices.
+    pub waves: Vec<CampaignWaveView>,
+    /// The same over all waves.
+    pub totals: CampaignWaveView,
+    /// How many devices wait to be moved back, and are being.
+    #[schema(value_type = Object)]
+    pub reverts: Value,
+    /// What was asked for, without activation code and confirmation code.
+    #[schema(value_type = Object)]
+    pub specification: Value,
+    /// Who created, submitted and approved or denied it, and when.
+    #[schema(value_type = Object)]
+    pub history: Value,
+    /// When it was made.
+    pub created_at: String,
+    /// When it started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<String>,
+    /// When it ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<String>,
+}
+
+/// Where the devices of a wave stand.
+#[derive(Debug, Clone, Default, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CampaignWaveView {
+    /// Its index, from 0; absent for all waves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub index: Option<usize>,
+    /// Its name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// How many devices it has.
+    pub devices: u64,
+    /// How many were not begun.
+    pub pending: u64,
+    /// How many are under way.
+    pub running: u64,
+    /// How many have ended.
+    pub ended: u64,
+    /// How they ended, by outcome.
+    pub outcomes: std::collections::BTreeMap<String, u64>,
+}
+
+/// What a campaign would be.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CampaignPreview {
+    /// How many devices it would have.
+    pub devices: u64,
+    /// Its waves.
+    pub waves: Vec<PreviewedWave>,
+    /// How many match and are more than `maxDevices`.
+    pub over_max: u64,
+    /// How many match and no wave takes.
+    pub in_no_wave: u64,
+}
+
+/// A wave of a campaign that is not made yet.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PreviewedWave {
+    /// Its index, from 0.
+    pub index: usize,
+    /// Its name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// How many devices it would have.
+    pub devices: u64,
+    /// Some of their EIDs.
+    pub sample: Vec<String>,
+}
+
+/// A device's part in a campaign.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CampaignDeviceView {
+    /// The eUICC.
+    pub eid: String,
+    /// Its wave, from 0.
+    pub wave: i64,
+    /// `pending`, `running` or `ended`.
+    pub state: String,
+    /// How it ended; of a device that is tried again, how it ended before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<String>,
+    /// Why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// How often it was begun.
+    pub attempts: i64,
+    /// Not begun before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<String>,
+    /// The last switch made for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub switch: Option<String>,
+    /// When it ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<String>,
+    /// What became of moving it back: `pending`, `running`, or an outcome.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revert: Option<String>,
+}

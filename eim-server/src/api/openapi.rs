@@ -1,7 +1,7 @@
 //! The OpenAPI 3.1 document, generated from the handlers, and the reference that shows it.
 
 use super::v1::{
-    eim, euiccs, events, exports, imports, notifications, operations, owner_policies, pools, switches,
+    campaigns, eim, euiccs, events, exports, imports, notifications, operations, owner_policies, pools, switches,
     webhook_deliveries, webhooks,
 };
 use super::{Api, Problem, health, metrics, problem, schema};
@@ -64,6 +64,22 @@ pub(super) fn docs() -> SwaggerUi {
         switches::list::list,
         switches::show::show,
         switches::cancel::cancel,
+        campaigns::create::create,
+        campaigns::preview::preview,
+        campaigns::list::list,
+        campaigns::show::show,
+        campaigns::devices::devices,
+        campaigns::act::submit,
+        campaigns::act::approve,
+        campaigns::act::deny,
+        campaigns::act::start,
+        campaigns::act::pause,
+        campaigns::act::resume,
+        campaigns::act::next_wave,
+        campaigns::act::abort,
+        campaigns::act::revert,
+        campaigns::act::retry_failed,
+        campaigns::act::clone,
         pools::create::create,
         pools::list::list,
         pools::show::show,
@@ -106,6 +122,8 @@ pub(super) fn docs() -> SwaggerUi {
         schema::NewSwitch,
         schema::NewOwnerPolicy,
         schema::NewPool,
+        schema::NewCampaign,
+        schema::CampaignMessage,
         schema::NewCodes,
     )),
     tags(
@@ -114,6 +132,7 @@ pub(super) fn docs() -> SwaggerUi {
         (name = "Notifications", description = "What eUICCs have to tell SM-DP+ and SM-DS, on its way there."),
         (name = "Bulk", description = "Many devices or operations in one request, and all of them in one answer."),
         (name = "Switches", description = "Moving a device to another profile, with proof."),
+        (name = "Campaigns", description = "A plan for many devices: in waves, at a pace, approved by a second person."),
         (name = "Pools", description = "Activation codes to hand out, one for each device."),
         (name = "Owner policies", description = "What the owner of profiles allows."),
         (name = "Events", description = "Everything that happened, in one stream."),

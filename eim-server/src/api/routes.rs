@@ -2,14 +2,14 @@
 
 use super::auth::admit;
 use super::v1::{
-    eim, euiccs, events, exports, imports, notifications, operations, owner_policies, pools, switches,
+    campaigns, eim, euiccs, events, exports, imports, notifications, operations, owner_policies, pools, switches,
     webhook_deliveries, webhooks,
 };
 use super::{health, metrics, openapi, problem};
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, ServiceConfig, delete, get, patch, post};
 use actix_web::{FromRequest, Handler, Responder, Route};
-use eim_core::manage::Role::{self, Admin, Operator, Viewer};
+use eim_core::manage::Role::{self, Admin, Approver, Operator, Viewer};
 
 /// The routes. `Data<Api>` must be in the application data, and [`super::as_problems`] around the application.
 ///
@@ -138,6 +138,45 @@ pub fn routes(config: &mut ServiceConfig) {
                     post(),
                     webhook_deliveries::retry::retry,
                 )))
+                .service(web::resource("/campaigns").route(allow(Viewer, get(), campaigns::list::list)).route(allow(
+                    Operator,
+                    post(),
+                    campaigns::create::create,
+                )))
+                .service(web::resource("/campaigns/preview").route(allow(
+                    Operator,
+                    post(),
+                    campaigns::preview::preview,
+                )))
+                .service(web::resource("/campaigns/{id}").route(allow(Viewer, get(), campaigns::show::show)))
+                .service(web::resource("/campaigns/{id}/devices").route(allow(
+                    Viewer,
+                    get(),
+                    campaigns::devices::devices,
+                )))
+                .service(web::resource("/campaigns/{id}/submit").route(allow(Operator, post(), campaigns::act::submit)))
+                .service(web::resource("/campaigns/{id}/approve").route(allow(
+                    Approver,
+                    post(),
+                    campaigns::act::approve,
+                )))
+                .service(web::resource("/campaigns/{id}/deny").route(allow(Approver, post(), campaigns::act::deny)))
+                .service(web::resource("/campaigns/{id}/start").route(allow(Operator, post(), campaigns::act::start)))
+                .service(web::resource("/campaigns/{id}/pause").route(allow(Operator, post(), campaigns::act::pause)))
+                .service(web::resource("/campaigns/{id}/resume").route(allow(Operator, post(), campaigns::act::resume)))
+                .service(web::resource("/campaigns/{id}/nextWave").route(allow(
+                    Operator,
+                    post(),
+                    campaigns::act::next_wave,
+                )))
+                .service(web::resource("/campaigns/{id}/abort").route(allow(Operator, post(), campaigns::act::abort)))
+                .service(web::resource("/campaigns/{id}/revert").route(allow(Operator, post(), campaigns::act::revert)))
+                .service(web::resource("/campaigns/{id}/retryFailed").route(allow(
+                    Operator,
+                    post(),
+                    campaigns::act::retry_failed,
+                )))
+                .service(web::resource("/campaigns/{id}/clone").route(allow(Operator, post(), campaigns::act::clone)))
                 .service(web::resource("/eim").route(allow(Viewer, get(), eim::show::show))),
         )
         .service(web::resource("/healthz").route(get().to(health::healthz)))

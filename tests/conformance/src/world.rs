@@ -298,6 +298,7 @@ impl World {
         eim_core::jobs::expire_operations(&self.server().eim).await.unwrap();
         eim_core::jobs::flush_sightings(&self.server().eim).await.unwrap();
         eim_core::jobs::drive_switches(&self.server().eim).await.unwrap();
+        eim_core::jobs::drive_campaigns(&self.server().eim).await.unwrap();
     }
 
     /// The time now.

@@ -1,5 +1,6 @@
 //! Version 1 of the API: one folder for each noun, one file for each verb.
 
+pub(super) mod campaigns;
 pub(super) mod eim;
 pub(super) mod euiccs;
 pub(super) mod events;
