@@ -4,19 +4,35 @@ use super::ManageError;
 use super::views::ApiKeyView;
 use crate::Eim;
 use crate::domain::rfc3339;
+use crate::ids::TenantId;
 use crate::store::StoredApiKey;
 use std::fmt;
 use std::str::FromStr;
 
-/// What a key is good for; each role includes those before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// What a key is good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// May look.
     Viewer,
-    /// May ask devices for something.
+    /// May look, and ask devices for something.
     Operator,
+    /// May look, and approve or deny what others ask for; a second person, so it may not ask itself.
+    Approver,
     /// May do everything.
     Admin,
+}
+
+impl Role {
+    /// Whether a key of this role may do what `needed` is needed for.
+    #[must_use]
+    pub const fn may(self, needed: Self) -> bool {
+        match needed {
+            Self::Viewer => true,
+            Self::Operator => matches!(self, Self::Operator | Self::Admin),
+            Self::Approver => matches!(self, Self::Approver | Self::Admin),
+            Self::Admin => matches!(self, Self::Admin),
+        }
+    }
 }
 
 impl fmt::Display for Role {
@@ -24,6 +40,7 @@ impl fmt::Display for Role {
         f.write_str(match self {
             Self::Viewer => "viewer",
             Self::Operator => "operator",
+            Self::Approver => "approver",
             Self::Admin => "admin",
         })
     }
@@ -36,8 +53,9 @@ impl FromStr for Role {
         match text {
             "viewer" => Ok(Self::Viewer),
             "operator" => Ok(Self::Operator),
+            "approver" => Ok(Self::Approver),
             "admin" => Ok(Self::Admin),
-            _ => Err("viewer, operator or admin is expected"),
+            _ => Err("viewer, operator, approver or admin is expected"),
         }
     }
 }
@@ -51,13 +69,15 @@ pub struct Principal {
     pub name: String,
     /// What it is good for.
     pub role: Role,
+    /// Whose rows it opens.
+    pub tenant: TenantId,
 }
 
 /// What every key starts with, so that one that leaked is found by a search.
 const PREFIX: &str = "eimk_";
 const NAME_MAX: usize = 128;
 
-/// Makes a key. The second value is the key itself; it can't be had again.
+/// Makes a key of the tenant that `eim` is of. The second value is the key itself; it can't be had again.
 ///
 /// # Errors
 /// When the name can't be taken, or the store fails.
@@ -72,6 +92,7 @@ pub async fn create_api_key(name: &str, role: Role, eim: &Eim) -> Result<(ApiKey
         id: hex::encode(id),
         name: name.to_owned(),
         role: role.to_string(),
+        tenant: eim.store().tenant(),
         created_at: eim.clock().now_ms(),
     };
     let view = ApiKeyView {
@@ -95,7 +116,7 @@ pub async fn authenticate(key: &str, eim: &Eim) -> Result<Option<Principal>, Man
     // The key is found by its digest, so the time that takes tells nothing about a key that exists.
     let Some(stored) = eim.store().api_key(digest(key)).await? else { return Ok(None) };
     let Ok(role) = stored.role.parse() else { return Ok(None) };
-    Ok(Some(Principal { key_id: stored.id, name: stored.name, role }))
+    Ok(Some(Principal { key_id: stored.id, name: stored.name, role, tenant: stored.tenant }))
 }
 
 /// A fast digest is enough: the key has 256 random bits.

@@ -5,6 +5,7 @@ mod bulk;
 mod eim;
 mod error;
 mod euicc;
+pub mod event_stream;
 mod notification;
 mod operation;
 mod owner_policy;
@@ -12,9 +13,11 @@ mod page;
 mod pool;
 mod register;
 pub(crate) mod switch;
+mod tenant;
 mod update;
 mod view;
 pub mod views;
+pub mod webhook;
 
 pub use api_key::{Principal, Role, authenticate, create_api_key};
 pub use bulk::{
@@ -32,6 +35,7 @@ pub use owner_policy::{create_owner_policy, delete_owner_policy, list_owner_poli
 pub use pool::{create_pool, import_codes, list_codes, list_pools, pool, release_code};
 pub use register::{NewAssociation, NewEuicc, register_euicc};
 pub use switch::{DryRun, SwitchFilter, cancel_switch, create_switch, dry_run_switch, list_switches, switch};
+pub use tenant::{as_tenant, create_tenant};
 pub use update::update_euicc;
 pub use views::{
     ApiKeyView, AssociationView, EimView, EuiccView, EventView, NotificationView, OperationView, OwnerPolicyView, Page,

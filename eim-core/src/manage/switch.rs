@@ -245,7 +245,7 @@ fn read(body: Value, id: OperationId, principal: &Principal) -> Result<NewSwitch
             return Err(ManageError::Invalid(errors));
         }
     };
-    if planned.overrides && principal.role < Role::Admin {
+    if planned.overrides && !principal.role.may(Role::Admin) {
         return Err(ManageError::Forbidden("overriding a check of the guard needs the role admin".to_owned()));
     }
     Ok(NewSwitch { id, planned, label, not_before, campaign: None })

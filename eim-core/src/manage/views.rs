@@ -245,8 +245,18 @@ pub struct ApiKeyView {
     pub id: String,
     /// The name given to it.
     pub name: String,
-    /// `admin`, `operator` or `viewer`.
+    /// `admin`, `approver`, `operator` or `viewer`.
     pub role: String,
+    /// When it was made.
+    pub created_at: String,
+}
+
+/// A tenant.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TenantView {
+    /// Its name.
+    pub name: String,
     /// When it was made.
     pub created_at: String,
 }

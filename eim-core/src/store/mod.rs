@@ -11,8 +11,11 @@ mod quiet;
 mod rows;
 mod schema;
 mod sqlite;
+pub mod stream;
 pub mod switch;
+pub mod tenant;
 mod url;
+pub mod webhook;
 mod workers;
 
 pub use error::StoreError;
@@ -27,6 +30,8 @@ use crate::ids::{Eid, EimTransactionId, Iccid, OperationId, RspAddress, SeqNumbe
 use quiet::Quiet;
 use serde_json::{Map, Value};
 use std::sync::Arc;
+use tenant::Homes;
+use tokio::sync::watch;
 
 /// What a received message names, to load with the snapshot.
 #[derive(Debug, Clone, Default)]
@@ -142,6 +147,8 @@ pub struct StoredApiKey {
     pub name: String,
     /// Its role.
     pub role: String,
+    /// Whose it is.
+    pub tenant: TenantId,
     /// When it was made, milliseconds since 1970.
     pub created_at: i64,
 }
@@ -210,6 +217,8 @@ pub struct NotificationFilter {
 pub struct DueJob {
     /// Its row.
     pub seq: i64,
+    /// Whose it is.
+    pub tenant: TenantId,
     /// Its version when it was found due; whatever became due since is not meant.
     pub version: i64,
     /// What kind of job.
@@ -267,6 +276,8 @@ pub enum Leased {
 pub struct Store {
     backend: Arc<Backend>,
     tenant: TenantId,
+    homes: Arc<Homes>,
+    written: Arc<watch::Sender<u64>>,
 }
 
 enum Backend {
@@ -304,7 +315,12 @@ impl Store {
             StoreUrl::Sqlite(path) => Backend::Sqlite(sqlite::Sqlite::open(path)?, Box::default()),
             StoreUrl::Postgres(url) => Backend::Postgres(postgres::Postgres::open(url, connections)?),
         };
-        Ok(Self { backend: Arc::new(backend), tenant: TenantId::DEFAULT })
+        Ok(Self {
+            backend: Arc::new(backend),
+            tenant: TenantId::DEFAULT,
+            homes: Arc::default(),
+            written: Arc::new(watch::Sender::new(0)),
+        })
     }
 
     /// Runs the migrations that are missing and gives their names.
@@ -415,14 +431,13 @@ impl Store {
         on!(self.read("result_snapshot"), |conn| result_snapshot(conn, &eid, &keys, tenant, now))
     }
 
-    /// The one eUICC with an operation of this transaction.
+    /// The one eUICC with an operation of this transaction, whosever it is.
     ///
     /// # Errors
     /// When the transaction fails.
     pub async fn eid_of_transaction(&self, transaction: &EimTransactionId) -> Result<Option<Eid>, StoreError> {
-        let tenant = self.tenant;
         let transaction = transaction.to_string();
-        on!(self.read("eid_of_transaction"), |conn| eid_of_transaction(conn, &transaction, tenant))
+        on!(self.read("eid_of_transaction"), |conn| eid_of_transaction(conn, &transaction))
     }
 
     /// Writes a decision made on this version of the eUICC. What is done is on disk.
@@ -442,23 +457,21 @@ impl Store {
         saved
     }
 
-    /// The eUICCs that have a session of this transactionId.
+    /// The eUICCs that have a session of this transactionId, whosever they are.
     ///
     /// # Errors
     /// When the transaction fails.
     pub async fn eids_of_session(&self, transaction: &TransactionId) -> Result<Vec<Eid>, StoreError> {
-        let tenant = self.tenant;
         let transaction = transaction.to_string();
-        on!(self.read("eids_of_session"), |conn| eids_of_session(conn, &transaction, tenant))
+        on!(self.read("eids_of_session"), |conn| eids_of_session(conn, &transaction))
     }
 
-    /// The eUICCs with a download under way, at most two: more than one can't be told apart.
+    /// The eUICCs of all tenants with a download under way, at most two: more than one can't be told apart.
     ///
     /// # Errors
     /// When the transaction fails.
     pub async fn eids_of_downloads(&self) -> Result<Vec<Eid>, StoreError> {
-        let tenant = self.tenant;
-        on!(self.read("eids_of_downloads"), |conn| eids_of_downloads(conn, tenant))
+        on!(self.read("eids_of_downloads"), |conn| eids_of_downloads(conn))
     }
 
     /// Forgets sessions that did not move since this time, some hundreds at once.
@@ -689,22 +702,20 @@ impl Store {
         on!(self.read("queue_depths"), |conn| queue_depths(conn))
     }
 
-    /// Records when devices were last seen. Not part of any decision.
+    /// Records when devices were last seen, whosever they are. Not part of any decision.
     ///
     /// # Errors
     /// When the transaction fails.
     pub async fn record_sightings(&self, sightings: Vec<(Eid, i64)>) -> Result<(), StoreError> {
-        let tenant = self.tenant;
-        on!(self.write("record_sightings"), |conn| record_sightings(conn, &sightings, tenant))
+        on!(self.write("record_sightings"), |conn| record_sightings(conn, &sightings))
     }
 
-    /// Keeps an API key by its digest.
+    /// Keeps an API key by its digest, for the tenant that it names.
     ///
     /// # Errors
     /// When the transaction fails.
     pub async fn insert_api_key(&self, key: StoredApiKey, digest: Vec<u8>) -> Result<(), StoreError> {
-        let tenant = self.tenant;
-        on!(self.write("insert_api_key"), |conn| insert_api_key(conn, &key, &digest, tenant))
+        on!(self.write("insert_api_key"), |conn| insert_api_key(conn, &key, &digest))
     }
 
     /// The API key with this digest.
@@ -740,9 +751,11 @@ impl Store {
         }
     }
 
+    /// To be called after a transaction that may have changed something of an eUICC.
     fn disturb(&self, eid: &Eid) {
         if let Backend::Sqlite(_, quiet) = &*self.backend {
             quiet.disturb(eid);
         }
+        self.tell_of_events();
     }
 }

@@ -176,13 +176,20 @@ diesel::table! {
 }
 
 diesel::table! {
-    api_keys (id) {
+    api_keys (seq) {
+        seq -> BigInt,
         id -> Text,
         tenant_id -> BigInt,
         name -> Text,
         role -> Text,
         key_digest -> Binary,
         created_at -> BigInt,
+        scopes -> Text,
+        expires_at -> Nullable<BigInt>,
+        revoked_at -> Nullable<BigInt>,
+        last_used_at -> Nullable<BigInt>,
+        previous_digest -> Nullable<Binary>,
+        previous_until -> Nullable<BigInt>,
     }
 }
 
@@ -284,6 +291,105 @@ diesel::table! {
         eid -> Nullable<Text>,
         switch_id -> Nullable<Text>,
         changed_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    tenants (id) {
+        id -> BigInt,
+        name -> Text,
+        created_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    profile_owners (seq) {
+        seq -> BigInt,
+        id -> Text,
+        tenant_id -> BigInt,
+        name -> Text,
+        claims -> Text,
+        confirmed_at -> Nullable<BigInt>,
+        created_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    grants (seq) {
+        seq -> BigInt,
+        id -> Text,
+        tenant_id -> BigInt,
+        grantee_id -> BigInt,
+        owner_id -> Text,
+        profile_class -> Nullable<Text>,
+        actions -> Text,
+        created_at -> BigInt,
+        revoked_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    decisions (seq) {
+        seq -> BigInt,
+        tenant_id -> BigInt,
+        at -> BigInt,
+        key_id -> Text,
+        key_name -> Text,
+        action -> Text,
+        subject -> Text,
+        authority -> Text,
+        outcome -> Text,
+        reason -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    webhooks (seq) {
+        seq -> BigInt,
+        id -> Text,
+        tenant_id -> BigInt,
+        source -> Text,
+        url -> Text,
+        types -> Text,
+        eid -> Nullable<Text>,
+        tags -> Text,
+        description -> Nullable<Text>,
+        enabled -> Bool,
+        secret -> Binary,
+        old_secret -> Nullable<Binary>,
+        old_secret_until -> Nullable<BigInt>,
+        cursor_xid -> BigInt,
+        cursor_seq -> BigInt,
+        attempts -> BigInt,
+        failing_since -> Nullable<BigInt>,
+        head_failed_at -> Nullable<BigInt>,
+        next_attempt_at -> Nullable<BigInt>,
+        last_error -> Nullable<Text>,
+        last_success_at -> Nullable<BigInt>,
+        delivered -> BigInt,
+        replay_from -> Nullable<BigInt>,
+        replay_to -> Nullable<BigInt>,
+        replay_at -> Nullable<BigInt>,
+        replay_seq -> Nullable<BigInt>,
+        created_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    webhook_deliveries (seq) {
+        seq -> BigInt,
+        id -> Text,
+        tenant_id -> BigInt,
+        webhook_id -> Text,
+        event_id -> Text,
+        event_type -> Text,
+        body -> Text,
+        state -> Text,
+        attempts -> BigInt,
+        status -> Nullable<BigInt>,
+        last_error -> Nullable<Text>,
+        created_at -> BigInt,
+        ended_at -> Nullable<BigInt>,
     }
 }
 

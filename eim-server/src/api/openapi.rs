@@ -1,6 +1,8 @@
 //! The OpenAPI 3.1 document, generated from the handlers, and the reference that shows it.
 
-use super::v1::{eim, euiccs, notifications, operations, owner_policies, pools, switches};
+use super::v1::{
+    eim, euiccs, events, notifications, operations, owner_policies, pools, switches, webhook_deliveries, webhooks,
+};
 use super::v1::{exports, imports};
 use super::{Api, Problem, health, metrics, problem, schema};
 use actix_web::HttpResponse;
@@ -71,6 +73,18 @@ pub(super) fn docs() -> SwaggerUi {
         owner_policies::create::create,
         owner_policies::list::list,
         owner_policies::delete::delete,
+        events::list::list,
+        webhooks::create::create,
+        webhooks::list::list,
+        webhooks::show::show,
+        webhooks::update::update,
+        webhooks::delete::delete,
+        webhooks::rotate_secret::rotate_secret,
+        webhooks::replay::replay,
+        webhooks::test::test,
+        webhooks::deliveries::deliveries,
+        webhook_deliveries::show::show,
+        webhook_deliveries::retry::retry,
         eim::show::show,
         imports::euiccs::euiccs,
         imports::operations::operations,
@@ -86,6 +100,9 @@ pub(super) fn docs() -> SwaggerUi {
         schema::EuiccPatch,
         LineReport,
         SummaryLine,
+        schema::WebhookSettings,
+        schema::NewReplay,
+        schema::SecretRotation,
         schema::NewSwitch,
         schema::NewOwnerPolicy,
         schema::NewPool,
@@ -99,6 +116,8 @@ pub(super) fn docs() -> SwaggerUi {
         (name = "Switches", description = "Moving a device to another profile, with proof."),
         (name = "Pools", description = "Activation codes to hand out, one for each device."),
         (name = "Owner policies", description = "What the owner of profiles allows."),
+        (name = "Events", description = "Everything that happened, in one stream."),
+        (name = "Webhooks", description = "Who is sent events, and what could not be delivered."),
         (name = "eIM", description = "This eIM as eUICCs know it."),
         (name = "Service", description = "For monitoring; no key needed."),
     ),
@@ -117,7 +136,8 @@ impl Modify for Security {
             .build();
         document.components.get_or_insert_default().add_security_scheme(API_KEY, SecurityScheme::Http(scheme));
         for item in document.paths.paths.values_mut() {
-            for operation in [&mut item.get, &mut item.post, &mut item.patch].into_iter().flatten() {
+            let methods = [&mut item.get, &mut item.post, &mut item.patch, &mut item.delete];
+            for operation in methods.into_iter().flatten() {
                 complete(operation);
             }
         }
@@ -174,7 +194,12 @@ mod tests {
         for (path, item) in paths.iter().filter(|(path, _)| path.starts_with("/api/v1/")) {
             for (method, operation) in item.as_object().unwrap() {
                 let role = operation["security"][0]["apiKey"][0].as_str().unwrap();
-                let expected = if method == "get" { "viewer" } else { "operator" };
+                let for_admins = ["/api/v1/owner-policies", "/api/v1/webhook"];
+                let expected = match method.as_str() {
+                    "get" => "viewer",
+                    _ if for_admins.iter().any(|start| path.starts_with(start)) => "admin",
+                    _ => "operator",
+                };
                 assert_eq!(role, expected, "{method} {path}");
                 assert!(operation["responses"]["403"].is_object());
             }

@@ -1,7 +1,9 @@
 //! Every route of the operator API on one page, with the role it needs.
 
 use super::auth::admit;
-use super::v1::{eim, euiccs, notifications, operations, owner_policies, pools, switches};
+use super::v1::{
+    eim, euiccs, events, notifications, operations, owner_policies, pools, switches, webhook_deliveries, webhooks,
+};
 use super::v1::{exports, imports};
 use super::{health, metrics, openapi, problem};
 use actix_web::middleware::from_fn;
@@ -101,6 +103,40 @@ pub fn routes(config: &mut ServiceConfig) {
                     Operator,
                     post(),
                     pools::release::release,
+                )))
+                .service(web::resource("/events").route(allow(Viewer, get(), events::list::list)))
+                .service(web::resource("/webhooks").route(allow(Viewer, get(), webhooks::list::list)).route(allow(
+                    Admin,
+                    post(),
+                    webhooks::create::create,
+                )))
+                .service(
+                    web::resource("/webhooks/{id}")
+                        .route(allow(Viewer, get(), webhooks::show::show))
+                        .route(allow(Admin, patch(), webhooks::update::update))
+                        .route(allow(Admin, delete(), webhooks::delete::delete)),
+                )
+                .service(web::resource("/webhooks/{id}/rotate-secret").route(allow(
+                    Admin,
+                    post(),
+                    webhooks::rotate_secret::rotate_secret,
+                )))
+                .service(web::resource("/webhooks/{id}/replay").route(allow(Admin, post(), webhooks::replay::replay)))
+                .service(web::resource("/webhooks/{id}/test").route(allow(Admin, post(), webhooks::test::test)))
+                .service(web::resource("/webhooks/{id}/deliveries").route(allow(
+                    Viewer,
+                    get(),
+                    webhooks::deliveries::deliveries,
+                )))
+                .service(web::resource("/webhook-deliveries/{id}").route(allow(
+                    Viewer,
+                    get(),
+                    webhook_deliveries::show::show,
+                )))
+                .service(web::resource("/webhook-deliveries/{id}/retry").route(allow(
+                    Admin,
+                    post(),
+                    webhook_deliveries::retry::retry,
                 )))
                 .service(web::resource("/eim").route(allow(Viewer, get(), eim::show::show))),
         )

@@ -9,6 +9,7 @@ pub mod ctl;
 mod demo;
 mod migrate;
 mod serve;
+mod tenant;
 
 use crate::config::{self, Config};
 use crate::telemetry;
@@ -57,6 +58,15 @@ enum Command {
     Eim(Eim),
     /// The operator API of a running server, from a shell. Takes no configuration: the key from EIM_API_KEY or --key-file.
     Ctl(Box<ctl::Arguments>),
+    /// Tenants: organisations that share the server and see nothing of each other.
+    #[command(subcommand)]
+    Tenant(Tenant),
+}
+
+#[derive(Debug, Subcommand)]
+enum Tenant {
+    /// Makes a tenant.
+    Create(tenant::Arguments),
 }
 
 #[derive(Debug, Subcommand)]
@@ -118,6 +128,7 @@ async fn execute(command: Command, common: &Common, config: Config) -> anyhow::R
         Command::Migrate => migrate::run(&config).await,
         Command::CheckConfig => check_config::run(&config),
         Command::ApiKey(ApiKey::Create(arguments)) => api_key::create(&arguments, &config).await,
+        Command::Tenant(Tenant::Create(arguments)) => tenant::create(&arguments, &config).await,
         Command::Eim(Eim::ConfigData(arguments)) => config_data::run(&arguments, &config).await,
         // Done before any configuration is read.
         Command::Ctl(_) => Ok(()),
@@ -172,6 +183,8 @@ mod tests {
             "migrate",
             "check-config",
             "api-key create --role admin --name ops",
+            "api-key create --role approver --name second --tenant acme",
+            "tenant create acme",
             "eim config-data --format der --out eim.der",
             "ctl devices list --tag meters --json",
             "ctl campaigns watch 5 --url https://eim.example --ca-file ca.pem",

@@ -30,7 +30,8 @@ pub fn effective(config: &Config) -> String {
             ("tls_key", optional_path(config.esipa.tls_key.as_ref())),
         ],
     );
-    section(&mut out, "api", &[("listen", text(config.api.listen))]);
+    let api = &config.api;
+    section(&mut out, "api", &[("listen", text(api.listen)), ("event_streams", api.event_streams.to_string())]);
     // The display of an address leaves its password out.
     section(&mut out, "store", &[("url", text(config.store_url())), ("pool_size", config.store.pool_size.to_string())]);
     let queue = &config.queue;
@@ -55,6 +56,16 @@ pub fn effective(config: &Config) -> String {
             ("breaker_failures", outbound.breaker_failures.to_string()),
             ("breaker_pause_ms", outbound.breaker_pause_ms.to_string()),
             ("smds_address_field", text(outbound.smds_address_field.as_str())),
+        ],
+    );
+    let webhooks = &config.webhooks;
+    section(
+        &mut out,
+        "webhooks",
+        &[
+            ("ca_file", optional_path(webhooks.ca_file.as_ref())),
+            ("timeout_ms", webhooks.timeout_ms.to_string()),
+            ("calls", webhooks.calls.to_string()),
         ],
     );
     let limits = &config.limits;

@@ -274,6 +274,24 @@ impl World {
             .unwrap()
     }
 
+    /// The address of its PostgreSQL schema, when it has one.
+    #[must_use]
+    pub fn postgres_url(&self) -> Option<String> {
+        self._schema.as_ref().map(Schema::url)
+    }
+
+    /// The bearer token of this role.
+    #[must_use]
+    pub fn bearer(&self, role: Role) -> Option<String> {
+        let key = match role {
+            Role::Admin => &self.keys[0],
+            Role::Operator => &self.keys[1],
+            Role::Viewer => &self.keys[2],
+            Role::Nobody => return None,
+        };
+        Some(format!("Bearer {key}"))
+    }
+
     /// Moves the clock, and does what time alone does.
     pub async fn advance(&self, by: TimeDelta) {
         self.clock.advance(by);

@@ -3,6 +3,7 @@
 use super::columns::{ImportLine, ImportOf, as_in_line};
 use super::records::BulkFormat;
 use crate::Eim;
+use crate::domain::fleet::{Check, CheckResult};
 use crate::domain::{Euicc, FieldError};
 use crate::ids::AssociationToken;
 use crate::manage::operation::queue_operation;
@@ -109,7 +110,7 @@ impl ImportSummary {
 #[derive(Debug, Clone)]
 pub struct Importer {
     of: ImportOf,
-    role: Role,
+    principal: Principal,
     key: Option<String>,
 }
 
@@ -130,7 +131,7 @@ impl Importer {
         // The key of a line has to fit wherever the key of the request does.
         let key = idempotency_key
             .map(|key| hex::encode(ring::digest::digest(&ring::digest::SHA256, key.as_bytes()).as_ref()));
-        Self { of, role: principal.role, key }
+        Self { of, principal: principal.clone(), key }
     }
 
     /// Carries out a group of lines: those of one EID one after the other, those of different ones side by side.
@@ -187,7 +188,7 @@ impl Importer {
 
     async fn euicc(&self, body: Map<String, Value>, eim: &Eim) -> Result<Made, ManageError> {
         let given = NewEuicc::from_json(Value::Object(body))?;
-        if given.result_policy.as_deref() == Some("lab") && self.role < Role::Admin {
+        if given.result_policy.as_deref() == Some("lab") && !self.principal.role.may(Role::Admin) {
             return Err(ManageError::invalid("/resultPolicy", "setting it to lab needs the role admin"));
         }
         let now = eim.clock().now_ms();
@@ -215,7 +216,7 @@ impl Importer {
             Some(Value::String(key)) => Some(key),
             Some(_) => return Err(ManageError::invalid("/idempotencyKey", "a text is expected")),
         };
-        let made = queue_operation(&eid, Value::Object(body), key.as_deref(), eim).await;
+        let made = queue_operation(&eid, Value::Object(body), key.as_deref(), &self.principal, eim).await;
         let (id, before) = made.map_err(|error| match error {
             ManageError::NotFound { .. } => ManageError::invalid("/eid", "no eUICC is registered under this EID"),
             ManageError::Conflict { slug: "idempotency-key-taken", message } => {
@@ -257,6 +258,7 @@ impl Done {
                 return Self { report, store_failed };
             }
             Err(ManageError::Invalid(errors)) => errors,
+            Err(ManageError::Guard(checks)) => refusals(&checks),
             Err(ManageError::Store(error)) => {
                 tracing::error!(%error, line, "a line of an import failed in the store");
                 store_failed = true;
@@ -278,6 +280,16 @@ impl Done {
         let report = LineReport { line: line.line, eid: None, outcome: LineOutcome::Failed, id: None, errors };
         Self { report, store_failed: false }
     }
+}
+
+/// What the guard does not let pass, with the cure.
+fn refusals(checks: &[Check]) -> Vec<FieldError> {
+    let failed = checks.iter().filter(|check| check.result == CheckResult::Failed);
+    let text = |check: &Check| match &check.cure {
+        Some(cure) => format!("{} {cure}", check.message),
+        None => check.message.clone(),
+    };
+    failed.map(|check| FieldError::new(format!("/checks/{}", check.name), text(check))).collect()
 }
 
 fn eid_of(body: &Map<String, Value>) -> Option<String> {

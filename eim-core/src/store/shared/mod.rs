@@ -11,7 +11,10 @@ mod notification;
 mod operation;
 mod pool;
 mod snapshot;
+mod stream;
 mod switch;
+mod tenant;
+mod webhook;
 
 pub(in crate::store) use api_key::*;
 pub(in crate::store) use campaign::*;
@@ -24,6 +27,9 @@ pub(in crate::store) use notification::*;
 pub(in crate::store) use operation::*;
 pub(in crate::store) use pool::*;
 pub(in crate::store) use snapshot::*;
+pub(in crate::store) use stream::*;
 pub(in crate::store) use switch::*;
+pub(in crate::store) use tenant::*;
+pub(in crate::store) use webhook::*;
 
-use super::Connection;
+use super::{Connection, horizon, stream_end};

@@ -8,6 +8,7 @@ mod euicc;
 mod operation;
 mod psmo;
 mod switch;
+mod webhook;
 
 pub use eco::{Eco, EimConfiguration, EimConfigurationData, EimPublicKeyData, NamedEim, TrustedPublicKeyDataTls};
 pub use euicc::{AssociationPatch, EuiccPatch};
@@ -17,6 +18,8 @@ pub use psmo::{
 };
 
 pub use switch::{NewCodes, NewOwnerPolicy, NewPool, NewSwitch, SwitchProof, SwitchTarget};
+
+pub use webhook::{NewReplay, SecretRotation, WebhookFilter, WebhookSettings};
 
 use serde::Deserialize;
 use utoipa::ToSchema;

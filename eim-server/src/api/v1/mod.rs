@@ -2,6 +2,7 @@
 
 pub(super) mod eim;
 pub(super) mod euiccs;
+pub(super) mod events;
 pub(super) mod exports;
 pub(super) mod imports;
 pub(super) mod notifications;
@@ -9,3 +10,5 @@ pub(super) mod operations;
 pub(super) mod owner_policies;
 pub(super) mod pools;
 pub(super) mod switches;
+pub(super) mod webhook_deliveries;
+pub(super) mod webhooks;

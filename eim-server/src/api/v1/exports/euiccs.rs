@@ -2,8 +2,7 @@
 
 use super::{answer, format};
 use crate::api::request::Parameters;
-use crate::api::{Api, Problem};
-use actix_web::web::Data;
+use crate::api::{Caller, Problem};
 use actix_web::{HttpRequest, HttpResponse};
 use eim_core::manage::{self, EuiccFilter};
 
@@ -24,10 +23,10 @@ use eim_core::manage::{self, EuiccFilter};
     ),
     security(("apiKey" = ["viewer"])),
 )]
-pub async fn euiccs(request: HttpRequest, api: Data<Api>) -> Result<HttpResponse, Problem> {
+pub async fn euiccs(request: HttpRequest, caller: Caller) -> Result<HttpResponse, Problem> {
     let mut parameters = Parameters::of(&request)?;
     let format = format(&mut parameters)?;
     let filter = EuiccFilter { tag: parameters.text("tag"), state: parameters.text("state"), ..EuiccFilter::default() };
     parameters.finish()?;
-    Ok(answer(manage::export_euiccs(filter, format)?, format, "euiccs", api.eim.clone()))
+    Ok(answer(manage::export_euiccs(filter, format)?, format, "euiccs", caller.eim))
 }

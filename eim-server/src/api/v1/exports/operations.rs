@@ -2,8 +2,7 @@
 
 use super::{answer, format};
 use crate::api::request::Parameters;
-use crate::api::{Api, Problem};
-use actix_web::web::Data;
+use crate::api::{Caller, Problem};
 use actix_web::{HttpRequest, HttpResponse};
 use eim_core::manage::{self, OperationFilter};
 
@@ -24,11 +23,11 @@ use eim_core::manage::{self, OperationFilter};
     ),
     security(("apiKey" = ["viewer"])),
 )]
-pub async fn operations(request: HttpRequest, api: Data<Api>) -> Result<HttpResponse, Problem> {
+pub async fn operations(request: HttpRequest, caller: Caller) -> Result<HttpResponse, Problem> {
     let mut parameters = Parameters::of(&request)?;
     let format = format(&mut parameters)?;
     let filter =
         OperationFilter { eid: parameters.text("eid"), state: parameters.text("state"), ..OperationFilter::default() };
     parameters.finish()?;
-    Ok(answer(manage::export_operations(filter, format)?, format, "operations", api.eim.clone()))
+    Ok(answer(manage::export_operations(filter, format)?, format, "operations", caller.eim))
 }

@@ -1,10 +1,10 @@
 //! POST /api/v1/imports/euiccs
 
 use super::stream;
-use crate::api::{Api, Problem};
-use actix_web::web::{Data, Payload, ReqData};
+use crate::api::{Api, Caller, Problem};
+use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use eim_core::manage::{ImportOf, Importer, LineReport, Principal};
+use eim_core::manage::{ImportOf, Importer, LineReport};
 
 /// Registers many eUICCs, one a line, and reports on each line while the rest is still being sent.
 ///
@@ -34,9 +34,9 @@ use eim_core::manage::{ImportOf, Importer, LineReport, Principal};
 pub async fn euiccs(
     request: HttpRequest,
     payload: Payload,
-    principal: ReqData<Principal>,
+    caller: Caller,
     api: Data<Api>,
 ) -> Result<HttpResponse, Problem> {
-    let importer = Importer::new(ImportOf::Euiccs, &principal, None);
-    stream::import(ImportOf::Euiccs, importer, &request, payload, &api, api.eim.clone()).await
+    let importer = Importer::new(ImportOf::Euiccs, &caller.principal, None);
+    stream::import(ImportOf::Euiccs, importer, &request, payload, &api, caller.eim).await
 }

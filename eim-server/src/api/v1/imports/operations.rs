@@ -2,10 +2,10 @@
 
 use super::stream;
 use crate::api::request::idempotency_key;
-use crate::api::{Api, Problem};
-use actix_web::web::{Data, Payload, ReqData};
+use crate::api::{Api, Caller, Problem};
+use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use eim_core::manage::{ImportOf, Importer, LineReport, Principal};
+use eim_core::manage::{ImportOf, Importer, LineReport};
 
 /// Queues many operations, one a line, and reports on each line while the rest is still being sent.
 ///
@@ -32,10 +32,10 @@ use eim_core::manage::{ImportOf, Importer, LineReport, Principal};
 pub async fn operations(
     request: HttpRequest,
     payload: Payload,
-    principal: ReqData<Principal>,
+    caller: Caller,
     api: Data<Api>,
 ) -> Result<HttpResponse, Problem> {
     let key = idempotency_key(&request)?;
-    let importer = Importer::new(ImportOf::Operations, &principal, key.as_deref());
-    stream::import(ImportOf::Operations, importer, &request, payload, &api, api.eim.clone()).await
+    let importer = Importer::new(ImportOf::Operations, &caller.principal, key.as_deref());
+    stream::import(ImportOf::Operations, importer, &request, payload, &api, caller.eim).await
 }
