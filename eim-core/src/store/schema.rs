@@ -244,6 +244,7 @@ diesel::table! {
         spec -> Text,
         facts -> Text,
         look_at -> Nullable<BigInt>,
+        secret -> Nullable<Binary>,
         created_at -> BigInt,
     }
 }
@@ -263,6 +264,8 @@ diesel::table! {
         switch_id -> Nullable<Text>,
         reason -> Nullable<Text>,
         ended_at -> Nullable<BigInt>,
+        revert -> Nullable<Text>,
+        revert_switch_id -> Nullable<Text>,
     }
 }
 

@@ -1,9 +1,9 @@
 //! The OpenAPI 3.1 document, generated from the handlers, and the reference that shows it.
 
 use super::v1::{
-    eim, euiccs, events, notifications, operations, owner_policies, pools, switches, webhook_deliveries, webhooks,
+    eim, euiccs, events, exports, imports, notifications, operations, owner_policies, pools, switches,
+    webhook_deliveries, webhooks,
 };
-use super::v1::{exports, imports};
 use super::{Api, Problem, health, metrics, problem, schema};
 use actix_web::HttpResponse;
 use actix_web::http::header;
@@ -98,11 +98,11 @@ pub(super) fn docs() -> SwaggerUi {
         Problem,
         schema::NewOperation,
         schema::EuiccPatch,
-        LineReport,
-        SummaryLine,
         schema::WebhookSettings,
         schema::NewReplay,
         schema::SecretRotation,
+        LineReport,
+        SummaryLine,
         schema::NewSwitch,
         schema::NewOwnerPolicy,
         schema::NewPool,

@@ -2,9 +2,9 @@
 
 use super::auth::admit;
 use super::v1::{
-    eim, euiccs, events, notifications, operations, owner_policies, pools, switches, webhook_deliveries, webhooks,
+    eim, euiccs, events, exports, imports, notifications, operations, owner_policies, pools, switches,
+    webhook_deliveries, webhooks,
 };
-use super::v1::{exports, imports};
 use super::{health, metrics, openapi, problem};
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, ServiceConfig, delete, get, patch, post};

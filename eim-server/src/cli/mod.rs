@@ -53,11 +53,11 @@ enum Command {
     /// API keys.
     #[command(subcommand)]
     ApiKey(ApiKey),
+    /// The operator API of a running server, from a shell. Takes no configuration: the key from EIM_API_KEY or --key-file.
+    Ctl(Box<ctl::Arguments>),
     /// What eUICCs know of this eIM.
     #[command(subcommand)]
     Eim(Eim),
-    /// The operator API of a running server, from a shell. Takes no configuration: the key from EIM_API_KEY or --key-file.
-    Ctl(Box<ctl::Arguments>),
     /// Tenants: organisations that share the server and see nothing of each other.
     #[command(subcommand)]
     Tenant(Tenant),
