@@ -3,7 +3,7 @@
 use super::columns::{ImportLine, ImportOf, as_in_line};
 use super::records::BulkFormat;
 use crate::Eim;
-use crate::domain::fleet::guard;
+use crate::domain::fleet::{Check, CheckResult};
 use crate::domain::{Euicc, FieldError};
 use crate::ids::AssociationToken;
 use crate::manage::operation::queue_operation;
@@ -258,10 +258,7 @@ impl Done {
                 return Self { report, store_failed };
             }
             Err(ManageError::Invalid(errors)) => errors,
-            Err(ManageError::Guard(checks)) => guard::refusal(&checks)
-                .map(|check| FieldError::new(format!("/checks/{}", check.name), check.message.clone()))
-                .into_iter()
-                .collect(),
+            Err(ManageError::Guard(checks)) => refusals(&checks),
             Err(ManageError::Store(error)) => {
                 tracing::error!(%error, line, "a line of an import failed in the store");
                 store_failed = true;
@@ -283,6 +280,16 @@ impl Done {
         let report = LineReport { line: line.line, eid: None, outcome: LineOutcome::Failed, id: None, errors };
         Self { report, store_failed: false }
     }
+}
+
+/// What the guard does not let pass, with the cure.
+fn refusals(checks: &[Check]) -> Vec<FieldError> {
+    let failed = checks.iter().filter(|check| check.result == CheckResult::Failed);
+    let text = |check: &Check| match &check.cure {
+        Some(cure) => format!("{} {cure}", check.message),
+        None => check.message.clone(),
+    };
+    failed.map(|check| FieldError::new(format!("/checks/{}", check.name), text(check))).collect()
 }
 
 fn eid_of(body: &Map<String, Value>) -> Option<String> {

@@ -28,5 +28,5 @@ pub async fn euiccs(request: HttpRequest, caller: Caller) -> Result<HttpResponse
     let format = format(&mut parameters)?;
     let filter = EuiccFilter { tag: parameters.text("tag"), state: parameters.text("state"), ..EuiccFilter::default() };
     parameters.finish()?;
-    Ok(answer(manage::export_euiccs(filter, format)?, format, "euiccs", caller.eim.clone()))
+    Ok(answer(manage::export_euiccs(filter, format)?, format, "euiccs", caller.eim))
 }

@@ -29,5 +29,5 @@ pub async fn operations(request: HttpRequest, caller: Caller) -> Result<HttpResp
     let filter =
         OperationFilter { eid: parameters.text("eid"), state: parameters.text("state"), ..OperationFilter::default() };
     parameters.finish()?;
-    Ok(answer(manage::export_operations(filter, format)?, format, "operations", caller.eim.clone()))
+    Ok(answer(manage::export_operations(filter, format)?, format, "operations", caller.eim))
 }
