@@ -333,13 +333,7 @@ impl Store {
     ///
     /// # Errors
     /// When the transaction fails.
-    pub async fn next_devices(
-        &self,
-        id: OperationId,
-        wave: i64,
-        now: i64,
-        limit: i64,
-    ) -> Result<Vec<Eid>, StoreError> {
+    pub async fn next_devices(&self, id: OperationId, wave: i64, now: i64, limit: i64) -> Result<Vec<Eid>, StoreError> {
         on!(self.read("next_devices"), |conn| next_devices(conn, id, wave, now, limit))
     }
 

@@ -5,6 +5,7 @@
 
 pub mod campaign;
 mod error;
+pub mod pool;
 mod postgres;
 mod quiet;
 mod rows;

@@ -260,6 +260,34 @@ diesel::table! {
 }
 
 diesel::table! {
+    pools (seq) {
+        seq -> BigInt,
+        id -> Text,
+        tenant_id -> BigInt,
+        name -> Text,
+        low_water -> BigInt,
+        free -> BigInt,
+        created_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    pool_codes (seq) {
+        seq -> BigInt,
+        id -> Text,
+        pool_id -> Text,
+        tenant_id -> BigInt,
+        state -> Text,
+        address -> Text,
+        digest -> Binary,
+        secret -> Binary,
+        eid -> Nullable<Text>,
+        switch_id -> Nullable<Text>,
+        changed_at -> BigInt,
+    }
+}
+
+diesel::table! {
     webhooks (seq) {
         seq -> BigInt,
         id -> Text,

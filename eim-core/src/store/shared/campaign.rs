@@ -200,7 +200,17 @@ pub(in crate::store) fn campaign_device_page(
     rows.into_iter()
         .map(|(eid, wave, state, outcome, reason, attempts, not_before, switch, ended_at)| {
             let outcome = outcome.as_deref().and_then(Outcome::from_word);
-            Ok(CampaignDevice { eid: eid_of(&eid)?, wave, state, outcome, reason, attempts, not_before, switch, ended_at })
+            Ok(CampaignDevice {
+                eid: eid_of(&eid)?,
+                wave,
+                state,
+                outcome,
+                reason,
+                attempts,
+                not_before,
+                switch,
+                ended_at,
+            })
         })
         .collect()
 }
@@ -393,11 +403,8 @@ pub(super) fn claim_device(
     let of = |campaign: String| {
         devices::table.filter(devices::campaign_id.eq(campaign).and(devices::eid.eq(eid.to_string())))
     };
-    let priority: Option<i64> = of(campaign.to_string())
-        .filter(devices::state.eq(PENDING))
-        .select(devices::priority)
-        .first(conn)
-        .optional()?;
+    let priority: Option<i64> =
+        of(campaign.to_string()).filter(devices::state.eq(PENDING)).select(devices::priority).first(conn).optional()?;
     let Some(priority) = priority else { return Ok(false) };
     diesel::update(of(campaign.to_string()).filter(devices::state.eq(PENDING)))
         .set((
@@ -411,11 +418,7 @@ pub(super) fn claim_device(
         .filter(devices::state.eq(PENDING).and(devices::priority.lt(priority)))
         .filter(devices::campaign_id.ne(campaign.to_string()));
     diesel::update(lower)
-        .set((
-            devices::state.eq(ENDED),
-            devices::outcome.eq(Outcome::Superseded.as_str()),
-            devices::ended_at.eq(now),
-        ))
+        .set((devices::state.eq(ENDED), devices::outcome.eq(Outcome::Superseded.as_str()), devices::ended_at.eq(now)))
         .execute(conn)?;
     Ok(true)
 }

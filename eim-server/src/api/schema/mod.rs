@@ -17,7 +17,7 @@ pub use psmo::{
     ConfigureImmediateEnable, EnableProfile, ListProfileInfo, Profile, ProfileClass, Psmo, SetDefaultDpAddress,
 };
 
-pub use switch::{NewOwnerPolicy, NewSwitch, SwitchProof, SwitchTarget};
+pub use switch::{NewCodes, NewOwnerPolicy, NewPool, NewSwitch, SwitchProof, SwitchTarget};
 
 pub use webhook::{NewReplay, SecretRotation, WebhookFilter, WebhookSettings};
 

@@ -6,6 +6,7 @@ pub(super) mod events;
 pub(super) mod notifications;
 pub(super) mod operations;
 pub(super) mod owner_policies;
+pub(super) mod pools;
 pub(super) mod switches;
 pub(super) mod webhook_deliveries;
 pub(super) mod webhooks;

@@ -4,12 +4,15 @@ use crate::api::request::{idempotency_key, json, to_the_end};
 use crate::api::schema::NewOperation;
 use crate::api::{Api, Problem};
 use actix_web::http::header;
-use actix_web::web::{Data, Path, Payload};
+use actix_web::web::{Data, Path, Payload, ReqData};
 use actix_web::{HttpRequest, HttpResponse};
-use eim_core::manage;
 use eim_core::manage::views::OperationView;
+use eim_core::manage::{self, Principal};
 
 /// Asks a device to do something when it polls next.
+///
+/// The guard refuses what would leave a device without a profile that it can use, as far as its profiles are known, and what an
+/// owner policy forbids.
 ///
 /// The body has exactly one of `psmo`, `eco`, `euiccData` and `profileDownload`. Several entries of one list travel in one package.
 #[utoipa::path(
@@ -22,7 +25,7 @@ use eim_core::manage::views::OperationView;
     responses(
         (status = 202, description = "Accepted; see the operation for what becomes of it.", body = OperationView, headers(("Location" = String, description = "The operation."))),
         (status = 404, description = "The eUICC is not registered.", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "The Idempotency-Key was used for another request.", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The guard refuses it (`errors` names the checks, with the cure), or the Idempotency-Key was used for another request.", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "A value can't be taken.", body = Problem, content_type = "application/problem+json"),
     ),
     security(("apiKey" = ["operator"])),
@@ -31,13 +34,16 @@ pub async fn create(
     request: HttpRequest,
     eid: Path<String>,
     payload: Payload,
+    principal: ReqData<Principal>,
     api: Data<Api>,
 ) -> Result<HttpResponse, Problem> {
     let idempotency_key = idempotency_key(&request)?;
     let body = json(&request, payload, &api).await?;
     let eim = api.eim.clone();
-    let operation =
-        to_the_end(async move { manage::create_operation(&eid, body, idempotency_key.as_deref(), &eim).await }).await?;
+    let principal = principal.into_inner();
+    let create =
+        async move { manage::create_operation(&eid, body, idempotency_key.as_deref(), &principal, &eim).await };
+    let operation = to_the_end(create).await?;
     let location = format!("/api/v1/operations/{}", operation.id);
     Ok(HttpResponse::Accepted().insert_header((header::LOCATION, location)).json(operation))
 }
