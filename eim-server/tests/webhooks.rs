@@ -101,7 +101,7 @@ async fn sends_nothing_to_a_server_that_is_not_trusted() {
         let running =
             RspServer::start(Arc::clone(&server.server), |_| Does::Answers(answer(200, "text/plain", b""))).await;
         let outcome = webhooks(running.port, roots, now).post(call()).await;
-        assert_eq!(outcome, Err(RspFailure::Tls("certificate".to_owned())));
+        assert!(matches!(outcome, Err(RspFailure::Tls(_))), "{outcome:?}");
         assert!(running.requests().is_empty());
     }
 }

@@ -453,7 +453,7 @@ fn a_campaign_is_watched_to_its_end() {
         )
         .await;
         assert_eq!((ran.code, ran.json()["state"].as_str()), (0, Some("completed")), "{}", ran.err);
-        assert_eq!(asked[0], ("POST /api/v1/campaigns/c/start".to_owned(), json!({"comment": "go"})));
+        assert_eq!(asked[0], ("POST /api/v1/campaigns/c/start".to_owned(), json!({"message": "go"})));
     });
 }
 

@@ -171,7 +171,7 @@ pub(super) async fn run(command: Command, context: &mut Context<'_>) -> Result<(
 }
 
 async fn act(name: &str, verb: Verb, context: &mut Context<'_>) -> Result<(), Failure> {
-    let body = verb.comment.map(|comment| json!({ "comment": comment }));
+    let body = verb.comment.map(|comment| json!({ "message": comment }));
     resource::send(Method::POST, &["campaigns", &verb.id, name], body.as_ref(), None, context).await.map(drop)
 }
 
@@ -180,7 +180,7 @@ async fn act_and_watch(name: &str, awaited: Awaited, context: &mut Context<'_>) 
     if !wait {
         return act(name, verb, context).await;
     }
-    let body = verb.comment.as_ref().map(|comment| json!({ "comment": comment }));
+    let body = verb.comment.as_ref().map(|comment| json!({ "message": comment }));
     context.api.call(Method::POST, &["campaigns", &verb.id, name], &[], body.as_ref(), None).await?;
     watch(&verb.id, &patience, context).await
 }
