@@ -215,6 +215,8 @@ pub struct Changes {
     pub notifications: Vec<NewNotification>,
     /// The switch: new (`seq` zero) or changed.
     pub switch: Option<Box<Switch>>,
+    /// The code of a pool that a new switch takes.
+    pub code: Option<String>,
 }
 
 impl Changes {

@@ -196,6 +196,14 @@ fn read_api(mut fields: Fields<'_>) -> Option<(DownloadOrder, Secrets)> {
     Some((DownloadOrder { source: source?, confirmation_code, mode: mode?, via: vec![] }, secrets))
 }
 
+/// The order of an activation code, to be fetched by whoever the capabilities suggest, with its secrets. `None` as in
+/// [`source_of`].
+#[must_use]
+pub fn of_code(code: &ActivationCode) -> Option<(DownloadOrder, Secrets)> {
+    let source = source_of(code)?;
+    Some((DownloadOrder { source, confirmation_code: false, mode: Mode::Auto, via: vec![] }, Secrets::of_code(code)))
+}
+
 /// Where an activation code leads; `None` when its address is no host name or its OID can't be one.
 #[must_use]
 pub fn source_of(code: &ActivationCode) -> Option<Source> {

@@ -3,10 +3,11 @@
 use super::euicc::eid_of;
 use super::register::{idempotency, key_taken};
 use super::views::{OperationView, Page};
-use super::{FieldError, ManageError, page, view};
+use super::{FieldError, ManageError, Principal, Role, page, view};
 use crate::Eim;
-use crate::asn1::Eco;
+use crate::asn1::{Eco, Psmo};
 use crate::domain::apply;
+use crate::domain::fleet::guard::{self, CheckResult, Known};
 use crate::domain::operation::{ABANDONED, Purpose};
 use crate::domain::poll::list_profiles;
 use crate::domain::{
@@ -42,14 +43,29 @@ pub async fn create_operation(
     eid: &str,
     body: Value,
     idempotency_key: Option<&str>,
+    principal: &Principal,
     eim: &Eim,
 ) -> Result<OperationView, ManageError> {
     let eid = eid_of(eid)?;
     let now = eim.clock().now_ms();
     let key = idempotency_key.map(|key| idempotency(key, &format!("operation {eid}"), &body, eim)).transpose()?;
     let id = eim.entropy().operation_id(now);
-    let operation = read(body, id, now, eim)?;
-    let event = Event::new("operationQueued", json!({ "operation": id, "kind": operation.kind.as_str() }));
+    let (operation, overridden) = read(body, id, now, eim)?;
+    if !overridden.is_empty() && !principal.role.may(Role::Admin) {
+        return Err(ManageError::Forbidden("overriding a check of the guard needs the role admin".to_owned()));
+    }
+    // A repeated request has its answer, whatever the guard says now.
+    let earlier = match &key {
+        Some(key) => eim.store().earlier_request(key.clone()).await?,
+        None => None,
+    };
+    let set_aside = if earlier.is_none() { guarded(eid, &operation, &overridden, eim).await? } else { vec![] };
+    let mut details = json!({ "operation": id, "kind": operation.kind.as_str() });
+    if !set_aside.is_empty() {
+        details["overridden"] = json!(set_aside);
+        details["by"] = json!({ "key": principal.key_id, "name": principal.name });
+    }
+    let event = Event::new("operationQueued", details);
     match eim.store().enqueue(eid, operation, event, key, now).await? {
         Enqueued::Done => self::operation(&id.to_string(), eim).await,
         Enqueued::Before { resource } => self::operation(&resource, eim).await,
@@ -58,7 +74,50 @@ pub async fn create_operation(
     }
 }
 
-fn read(body: Value, id: OperationId, now: i64, eim: &Eim) -> Result<NewOperation, ManageError> {
+/// Lets an operation through that leaves the device a profile and that the owners allow. Gives the checks that were
+/// overridden.
+///
+/// # Errors
+/// `Guard` when it does not.
+async fn guarded(
+    eid: Eid,
+    operation: &NewOperation,
+    overridden: &[String],
+    eim: &Eim,
+) -> Result<Vec<&'static str>, ManageError> {
+    let request = operation.request.as_object().and_then(|body| Request::parse(body).ok());
+    let Some(Request::Psmo(list)) = request else { return Ok(vec![]) };
+    if !list.iter().any(|psmo| matches!(psmo, Psmo::Enable(_) | Psmo::Disable(_) | Psmo::Delete(_))) {
+        return Ok(vec![]);
+    }
+    let Some((euicc, _)) = eim.store().euicc(eid).await? else { return Ok(vec![]) };
+    let profiles = eim.store().profiles(eid).await?;
+    let policies = eim.store().owner_policies().await?;
+    let known = Known { euicc: &euicc, profiles: &profiles, busy_with: None, policies: &policies };
+    let checks = guard::package_checks(&list, known, overridden);
+    if !guard::allows(&checks) {
+        return Err(ManageError::Guard(checks));
+    }
+    let set_aside = checks.iter().filter(|check| check.result == CheckResult::Overridden);
+    Ok(set_aside.map(|check| check.name).collect())
+}
+
+fn overrides(body: &mut Map<String, Value>, errors: &mut Vec<FieldError>) -> Vec<String> {
+    let names = [guard::OWNER_POLICY, guard::NOT_THE_ONLY_PROFILE];
+    let list = match body.remove("override") {
+        None | Some(Value::Null) => return vec![],
+        Some(Value::Array(list)) if list.len() <= names.len() => list,
+        Some(_) => vec![Value::Null],
+    };
+    let read: Option<Vec<String>> =
+        list.iter().map(|name| name.as_str().filter(|name| names.contains(name)).map(str::to_owned)).collect();
+    read.unwrap_or_else(|| {
+        errors.push(FieldError::new("/override", format!("a list of {} is expected", names.join(", "))));
+        vec![]
+    })
+}
+
+fn read(body: Value, id: OperationId, now: i64, eim: &Eim) -> Result<(NewOperation, Vec<String>), ManageError> {
     let Value::Object(mut body) = body else { return Err(ManageError::invalid("", "an object is expected")) };
     let mut errors = Vec::new();
     let not_before = time(&mut body, "notBefore", &mut errors);
@@ -67,6 +126,7 @@ fn read(body: Value, id: OperationId, now: i64, eim: &Eim) -> Result<NewOperatio
         errors.push(FieldError::new("/validUntil", "a time after now and after notBefore is expected"));
     }
     let label = label(&mut body, &mut errors);
+    let overridden = overrides(&mut body, &mut errors);
     for name in body.keys().filter(|name| Kind::from_word(name).is_none()) {
         errors.push(FieldError::new(format!("/{name}"), "this member is not known here"));
     }
@@ -91,7 +151,7 @@ fn read(body: Value, id: OperationId, now: i64, eim: &Eim) -> Result<NewOperatio
             (request.kind(), body, None)
         }
     };
-    Ok(NewOperation {
+    let operation = NewOperation {
         id,
         kind,
         origin: Origin::Operator,
@@ -102,7 +162,8 @@ fn read(body: Value, id: OperationId, now: i64, eim: &Eim) -> Result<NewOperatio
         not_before,
         valid_until,
         secret,
-    })
+    };
+    Ok((operation, overridden))
 }
 
 /// What a request asks for, with what is stored of it.

@@ -8,8 +8,8 @@ use super::{FieldError, ManageError, Principal, Role, page, view};
 use crate::Eim;
 use crate::domain::fleet::plan::{self, Planned};
 use crate::domain::fleet::{Check, Outcome, Plan, Switch, SwitchFacts, SwitchState, Target, guard, switch};
-use crate::domain::{DownloadOrder, Euicc, Kind, NewOperation, Origin, Secrets, Work};
-use crate::ids::{Eid, OperationId};
+use crate::domain::{Changes, DownloadOrder, Euicc, Kind, NewOperation, Origin, Secrets, Work, order};
+use crate::ids::{ActivationCode, Eid, OperationId};
 use crate::store::switch::{SavedOnce, StoredSwitch, SwitchFilter as Filter};
 use crate::store::{ResultKeys, Saved};
 use serde::Serialize;
@@ -83,9 +83,11 @@ pub async fn create_switch(
     for _ in 0..ATTEMPTS {
         let now = eim.clock().now_ms();
         let (version, mut work) = load(eid, eim).await?;
+        let (new, code) = with_code(&new, eim).await?;
         begin(&mut work, &new, Some(principal), eim)?;
         let once = (key.clone(), new.id.to_string());
-        match eim.save_once(eid, version, work.finish(), once, now).await? {
+        let changes = Changes { code, ..work.finish() };
+        match eim.save_once(eid, version, changes, once, now).await? {
             SavedOnce::Done => return switch_view(new.id, eim).await,
             SavedOnce::Before { resource } => return self::switch(&resource, eim).await,
             SavedOnce::KeyTaken => return Err(key_taken()),
@@ -93,6 +95,41 @@ pub async fn create_switch(
         }
     }
     Err(busy())
+}
+
+/// How many free codes are looked at: switches that begin at the same moment seldom want the same one.
+const CODES_SEEN: i64 = 64;
+
+/// A switch with a code of its pool, where it names one; the code is reserved in the transaction that makes the switch.
+///
+/// # Errors
+/// When there is no such pool, or no code is free.
+pub(crate) async fn with_code(new: &NewSwitch, eim: &Eim) -> Result<(NewSwitch, Option<String>), ManageError> {
+    let Plan::Switch { to: Target::Pool(name), .. } = &new.planned.plan else { return Ok((new.clone(), None)) };
+    let Some(pool) = eim.store().pool(name).await? else {
+        return Err(ManageError::invalid("/to/pool", "there is no such pool"));
+    };
+    let mut codes = eim.store().free_codes(pool.id, CODES_SEEN).await?;
+    if codes.is_empty() {
+        let message = "The pool has no free code. Import some.".to_owned();
+        return Err(ManageError::Conflict { slug: "pool-empty", message });
+    }
+    let random: [u8; 2] = eim.entropy().octets();
+    let code = codes.swap_remove(usize::from(u16::from_be_bytes(random)) % codes.len());
+    let unreadable = || ManageError::Conflict {
+        slug: "secret-unreadable",
+        message: "A code of the pool can't be read with the key in secrets.key.".to_owned(),
+    };
+    let opened = eim.sealing().open(&code.secret, code.id.as_bytes()).map_err(|_| unreadable())?;
+    let text = String::from_utf8(opened).map_err(|_| unreadable())?;
+    let parsed: ActivationCode = text.parse().map_err(|_| unreadable())?;
+    let (order, secrets) = order::of_code(&parsed).ok_or_else(unreadable)?;
+    let mut new = new.clone();
+    new.planned.secrets = secrets;
+    if let Plan::Switch { to, .. } = &mut new.planned.plan {
+        *to = Target::Download(order.to_request());
+    }
+    Ok((new, Some(code.id)))
 }
 
 /// Says what the guard would say to a switch, and does nothing.

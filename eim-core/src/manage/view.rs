@@ -1,11 +1,14 @@
 //! From what is stored to what is shown.
 
-use super::views::{AssociationView, EuiccView, OperationView, OwnerPolicyView, ProfileView, SwitchView};
+use super::views::{
+    AssociationView, CodeView, EuiccView, OperationView, OwnerPolicyView, PoolView, ProfileView, SwitchView,
+};
 use crate::Eim;
 use crate::domain::fleet::{Plan, Switch, Target, switch};
 use crate::domain::{Euicc, Operation, Profile, codes, interpret, rfc3339};
 use crate::ids::{AssociationToken, CounterValue, Eid, Iccid};
 use crate::pki;
+use crate::store::pool::{StoredCode, StoredPool};
 use crate::store::switch::StoredPolicy;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -124,6 +127,7 @@ fn plan(plan: &Plan) -> Value {
         Plan::Switch { to, rollback, delete_old, proof, no_show_after, memory_bytes, waive, overridden } => {
             let to = match to {
                 Target::Iccid(iccid) => json!({ "iccid": iccid, "rawIccid": iccid.raw_hex() }),
+                Target::Pool(pool) => json!({ "pool": pool }),
                 Target::Download(request) => request.get("profileDownload").cloned().unwrap_or_default(),
             };
             json!({ "switch": {
@@ -140,6 +144,27 @@ fn plan(plan: &Plan) -> Value {
         Plan::Operations { requests, no_show_after } => {
             json!({ "operations": requests, "noShowAfter": no_show_after })
         }
+    }
+}
+
+pub(super) fn pool(pool: StoredPool) -> PoolView {
+    PoolView {
+        id: pool.id,
+        name: pool.name,
+        low_water: pool.low_water,
+        free: pool.free,
+        created_at: rfc3339(pool.created_at),
+    }
+}
+
+pub(super) fn code(code: StoredCode) -> CodeView {
+    CodeView {
+        id: code.id,
+        state: code.state.as_str().to_owned(),
+        smdp_address: code.address,
+        eid: code.eid.map(|eid| eid.to_string()),
+        switch: code.switch,
+        changed_at: rfc3339(code.changed_at),
     }
 }
 

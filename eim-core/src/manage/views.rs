@@ -339,3 +339,51 @@ pub struct OwnerPolicyView {
     /// When it was made.
     pub created_at: String,
 }
+
+/// A pool of activation codes.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PoolView {
+    /// A UUID.
+    pub id: String,
+    /// The name given to it.
+    pub name: String,
+    /// Below so many free codes the event `poolLow` says so.
+    pub low_water: i64,
+    /// How many codes are free.
+    pub free: i64,
+    /// When it was made.
+    pub created_at: String,
+}
+
+/// A code of a pool, without the code.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CodeView {
+    /// A UUID.
+    pub id: String,
+    /// `free`, `reserved`, `used`, or `spent`: it went to a device and no profile came of it.
+    pub state: String,
+    /// The SM-DP+ that it leads to.
+    pub smdp_address: String,
+    /// The device that it went to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eid: Option<String>,
+    /// The switch that it went to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub switch: Option<String>,
+    /// When its state changed.
+    pub changed_at: String,
+}
+
+/// What became of codes that were put into a pool.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CodesImported {
+    /// How many are new.
+    pub imported: usize,
+    /// How many were known already, in this pool or another.
+    pub known_already: usize,
+    /// How many are free in the pool now.
+    pub free: i64,
+}

@@ -3,7 +3,9 @@
 //! The only room that knows diesel. DER is an opaque column here. Whatever is decided about one eUICC is saved on the
 //! version that the decision was made for, or not at all ([`Saved::Conflict`]): two nodes never act on the same state.
 
+pub mod campaign;
 mod error;
+pub mod pool;
 mod postgres;
 mod quiet;
 mod rows;

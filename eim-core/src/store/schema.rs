@@ -194,6 +194,55 @@ diesel::table! {
 }
 
 diesel::table! {
+    tenants (id) {
+        id -> BigInt,
+        name -> Text,
+        created_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    profile_owners (seq) {
+        seq -> BigInt,
+        id -> Text,
+        tenant_id -> BigInt,
+        name -> Text,
+        claims -> Text,
+        confirmed_at -> Nullable<BigInt>,
+        created_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    grants (seq) {
+        seq -> BigInt,
+        id -> Text,
+        tenant_id -> BigInt,
+        grantee_id -> BigInt,
+        owner_id -> Text,
+        profile_class -> Nullable<Text>,
+        actions -> Text,
+        created_at -> BigInt,
+        revoked_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    decisions (seq) {
+        seq -> BigInt,
+        tenant_id -> BigInt,
+        at -> BigInt,
+        key_id -> Text,
+        key_name -> Text,
+        action -> Text,
+        subject -> Text,
+        authority -> Text,
+        outcome -> Text,
+        reason -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
     idempotency (tenant_id, key) {
         tenant_id -> BigInt,
         key -> Text,
@@ -267,51 +316,30 @@ diesel::table! {
 }
 
 diesel::table! {
-    tenants (id) {
-        id -> BigInt,
-        name -> Text,
-        created_at -> BigInt,
-    }
-}
-
-diesel::table! {
-    profile_owners (seq) {
+    pools (seq) {
         seq -> BigInt,
         id -> Text,
         tenant_id -> BigInt,
         name -> Text,
-        claims -> Text,
-        confirmed_at -> Nullable<BigInt>,
+        low_water -> BigInt,
+        free -> BigInt,
         created_at -> BigInt,
     }
 }
 
 diesel::table! {
-    grants (seq) {
+    pool_codes (seq) {
         seq -> BigInt,
         id -> Text,
+        pool_id -> Text,
         tenant_id -> BigInt,
-        grantee_id -> BigInt,
-        owner_id -> Text,
-        profile_class -> Nullable<Text>,
-        actions -> Text,
-        created_at -> BigInt,
-        revoked_at -> Nullable<BigInt>,
-    }
-}
-
-diesel::table! {
-    decisions (seq) {
-        seq -> BigInt,
-        tenant_id -> BigInt,
-        at -> BigInt,
-        key_id -> Text,
-        key_name -> Text,
-        action -> Text,
-        subject -> Text,
-        authority -> Text,
-        outcome -> Text,
-        reason -> Nullable<Text>,
+        state -> Text,
+        address -> Text,
+        digest -> Binary,
+        secret -> Binary,
+        eid -> Nullable<Text>,
+        switch_id -> Nullable<Text>,
+        changed_at -> BigInt,
     }
 }
 

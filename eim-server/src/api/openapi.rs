@@ -1,6 +1,6 @@
 //! The OpenAPI 3.1 document, generated from the handlers, and the reference that shows it.
 
-use super::v1::{eim, euiccs, notifications, operations, owner_policies, switches};
+use super::v1::{eim, euiccs, notifications, operations, owner_policies, pools, switches};
 use super::{Api, Problem, health, metrics, problem, schema};
 use actix_web::HttpResponse;
 use actix_web::http::header;
@@ -60,6 +60,12 @@ pub(super) fn docs() -> SwaggerUi {
         switches::list::list,
         switches::show::show,
         switches::cancel::cancel,
+        pools::create::create,
+        pools::list::list,
+        pools::show::show,
+        pools::codes::codes,
+        pools::import::import,
+        pools::release::release,
         owner_policies::create::create,
         owner_policies::list::list,
         owner_policies::delete::delete,
@@ -74,12 +80,15 @@ pub(super) fn docs() -> SwaggerUi {
         schema::EuiccPatch,
         schema::NewSwitch,
         schema::NewOwnerPolicy,
+        schema::NewPool,
+        schema::NewCodes,
     )),
     tags(
         (name = "eUICCs", description = "The inventory."),
         (name = "Operations", description = "What devices are asked to do, and what became of it."),
         (name = "Notifications", description = "What eUICCs have to tell SM-DP+ and SM-DS, on its way there."),
         (name = "Switches", description = "Moving a device to another profile, with proof."),
+        (name = "Pools", description = "Activation codes to hand out, one for each device."),
         (name = "Owner policies", description = "What the owner of profiles allows."),
         (name = "eIM", description = "This eIM as eUICCs know it."),
         (name = "Service", description = "For monitoring; no key needed."),

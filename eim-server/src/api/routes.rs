@@ -1,7 +1,7 @@
 //! Every route of the operator API on one page, with the role it needs.
 
 use super::auth::admit;
-use super::v1::{eim, euiccs, notifications, operations, owner_policies, switches};
+use super::v1::{eim, euiccs, notifications, operations, owner_policies, pools, switches};
 use super::{health, metrics, openapi, problem};
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, ServiceConfig, delete, get, patch, post};
@@ -70,6 +70,24 @@ pub fn routes(config: &mut ServiceConfig) {
                     Admin,
                     delete(),
                     owner_policies::delete::delete,
+                )))
+                .service(web::resource("/pools").route(allow(Viewer, get(), pools::list::list)).route(allow(
+                    Operator,
+                    post(),
+                    pools::create::create,
+                )))
+                .service(web::resource("/pools/{id}").route(allow(Viewer, get(), pools::show::show)))
+                .service(
+                    web::resource("/pools/{id}/codes").route(allow(Viewer, get(), pools::codes::codes)).route(allow(
+                        Operator,
+                        post(),
+                        pools::import::import,
+                    )),
+                )
+                .service(web::resource("/pools/{id}/codes/{code}/release").route(allow(
+                    Operator,
+                    post(),
+                    pools::release::release,
                 )))
                 .service(web::resource("/eim").route(allow(Viewer, get(), eim::show::show))),
         )

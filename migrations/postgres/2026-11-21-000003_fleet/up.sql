@@ -66,3 +66,31 @@ CREATE TABLE campaign_devices (
 CREATE INDEX campaign_devices_next ON campaign_devices (campaign_id, state, wave, not_before, position);
 CREATE INDEX campaign_devices_counts ON campaign_devices (campaign_id, wave, state, outcome, attempts);
 CREATE INDEX campaign_devices_by_eid ON campaign_devices (tenant_id, eid, state);
+
+CREATE TABLE pools (
+    seq BIGSERIAL PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    tenant_id BIGINT NOT NULL,
+    name TEXT NOT NULL,
+    low_water BIGINT NOT NULL,
+    free BIGINT NOT NULL,
+    created_at BIGINT NOT NULL,
+    UNIQUE (tenant_id, name)
+);
+
+CREATE TABLE pool_codes (
+    seq BIGSERIAL PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    pool_id TEXT NOT NULL,
+    tenant_id BIGINT NOT NULL,
+    state TEXT NOT NULL,
+    address TEXT NOT NULL,
+    digest BYTEA NOT NULL,
+    secret BYTEA NOT NULL,
+    eid TEXT,
+    switch_id TEXT,
+    changed_at BIGINT NOT NULL,
+    UNIQUE (tenant_id, digest)
+);
+CREATE INDEX pool_codes_free ON pool_codes (pool_id, state, seq);
+CREATE INDEX pool_codes_of_switch ON pool_codes (switch_id);

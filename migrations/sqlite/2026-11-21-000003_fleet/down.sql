@@ -1,3 +1,5 @@
+DROP TABLE pool_codes;
+DROP TABLE pools;
 DROP TABLE campaign_devices;
 DROP TABLE campaigns;
 DROP TABLE owner_policies;

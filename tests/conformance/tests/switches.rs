@@ -478,3 +478,33 @@ fn bad_switches_are_refused_with_their_place() {
         );
     });
 }
+
+/// The guard stands before single operations, too.
+#[test]
+fn an_operation_that_would_leave_no_usable_profile_is_refused() {
+    each_store(async |world: &mut World| {
+        let device = world.listed_device(1).await;
+        let path = format!("/api/v1/euiccs/{}/operations", device.eid());
+        let (one, two) = (device.iccid(1), device.iccid(2));
+        let disable = json!({ "psmo": [{ "disable": { "iccid": one } }] });
+        let delete = json!({ "psmo": [{ "disable": { "iccid": one } }, { "delete": { "iccid": one } }] });
+        for body in [
+            disable.clone(),
+            delete,
+            json!({ "psmo": [{ "enable": { "iccid": two } }, { "disable": { "iccid": two } }] }),
+        ] {
+            assert_eq!(world.post(&path, body.clone()).await.pointers(409), ["/checks/notTheOnlyProfile"], "{body}");
+        }
+        let swap = json!({ "psmo": [{ "enable": { "iccid": two } }, { "delete": { "iccid": one } }] });
+        assert_eq!(world.post(&path, swap).await.status, 202);
+        let mut overriding = disable;
+        overriding["override"] = json!(["notTheOnlyProfile"]);
+        assert_eq!(world.post(&path, overriding.clone()).await.status, 403);
+        let reply = world.send(Role::Admin, "POST", &path, &[], overriding.to_string()).await;
+        assert_eq!(reply.status, 202, "{}", reply.text());
+        let queued = world.events_of(&device.eid(), "operationQueued").await;
+        assert!(queued.iter().any(|event| event["overridden"] == json!(["notTheOnlyProfile"])), "{queued:?}");
+        overriding["override"] = json!(["managed"]);
+        assert_eq!(world.post(&path, overriding).await.pointers(422), ["/override"]);
+    });
+}

@@ -4,6 +4,7 @@
 //! that it does not know. Nothing here replaces the checks of the eUICC.
 
 use super::policy::{self, OwnerPolicy};
+use crate::asn1::Psmo;
 use crate::domain::euicc::words;
 use crate::domain::{Capabilities, Euicc, EuiccState, Profile, ResultPolicy};
 use crate::ids::Iccid;
@@ -125,6 +126,41 @@ pub fn checks(subject: Subject<'_>, known: Known<'_>, waived: &[String], overrid
             checks.push(not_the_only(&disabled, &deleted, known));
         }
     }
+    set_aside(&mut checks, waived, overridden);
+    checks
+}
+
+/// What a list of profile state operations leaves of the profiles that are enabled now: the checks that speak against it.
+/// Only what is known of the profiles counts; an eUICC whose profiles were never listed is not guarded here.
+#[must_use]
+pub fn package_checks(operations: &[Psmo], known: Known<'_>, overridden: &[String]) -> Vec<Check> {
+    let iccid = |octets: &[u8]| Iccid::from_octets(octets).ok();
+    let before: Vec<Iccid> =
+        known.profiles.iter().filter(|profile| profile.enabled == Some(true)).map(|profile| profile.iccid).collect();
+    let mut enabled = before.clone();
+    let mut deleted: Vec<Iccid> = Vec::new();
+    for operation in operations {
+        match operation {
+            Psmo::Enable(enable) => enabled = iccid(&enable.iccid).into_iter().collect(),
+            Psmo::Disable(disable) => enabled.retain(|one| iccid(&disable.iccid) != Some(*one)),
+            Psmo::Delete(delete) => {
+                enabled.retain(|one| iccid(&delete.iccid) != Some(*one));
+                deleted.extend(iccid(&delete.iccid));
+            }
+            _ => {}
+        }
+    }
+    let disabled: Vec<Iccid> = before.iter().filter(|one| !enabled.contains(one)).copied().collect();
+    let (off, gone) = (find(&disabled, known), find(&deleted, known));
+    let mut checks = vec![owners_let_go(&off, &gone, known)];
+    if enabled.is_empty() && !before.is_empty() {
+        checks.push(not_the_only(&off, &gone, known));
+    }
+    set_aside(&mut checks, &[], overridden);
+    checks
+}
+
+fn set_aside(checks: &mut [Check], waived: &[String], overridden: &[String]) {
     for check in checks.iter_mut().filter(|check| check.result == CheckResult::Failed) {
         let named = |names: &[String]| names.iter().any(|name| name == check.name);
         if WAIVABLE.contains(&check.name) && named(waived) {
@@ -133,7 +169,6 @@ pub fn checks(subject: Subject<'_>, known: Known<'_>, waived: &[String], overrid
             check.result = CheckResult::Overridden;
         }
     }
-    checks
 }
 
 /// Whether all is well enough.

@@ -4,6 +4,8 @@
 //! All of it is decided on the [`Snapshot`](super::Snapshot) of one eUICC, in the decision that also takes the device's
 //! message: a switch never lags behind what a verified result has shown.
 
+pub mod campaign;
+pub mod filter;
 pub mod guard;
 pub mod outcome;
 pub mod plan;

@@ -55,7 +55,7 @@ pub fn switch(value: &Value, pointer: &str) -> Result<Planned, Vec<FieldError>> 
         None | Some(Value::Null) => {
             errors.push(FieldError::new(
                 format!("{pointer}/to"),
-                "where to switch is expected: iccid, activationCode, defaultSmdp or smds",
+                "where to switch is expected: iccid, activationCode, pool, defaultSmdp or smds",
             ));
             None
         }
@@ -101,6 +101,12 @@ pub fn switch(value: &Value, pointer: &str) -> Result<Planned, Vec<FieldError>> 
 
 fn target(to: &Value, pointer: &str, secrets: &mut Secrets, errors: &mut Vec<FieldError>) -> Option<Target> {
     let names_profile = ["iccid", "rawIccid"].iter().any(|name| to.get(name).is_some_and(|value| !value.is_null()));
+    if to.get("pool").is_some_and(|pool| !pool.is_null()) {
+        let mut fields = Fields::of(to, pointer.to_owned(), errors)?;
+        let pool = fields.text("pool");
+        fields.finish();
+        return pool.filter(|pool| !pool.contains('\0')).map(Target::Pool);
+    }
     if !names_profile {
         return match order::from_api_at(to, pointer) {
             Ok((order, found)) => {

@@ -47,6 +47,8 @@ pub enum Target {
     Iccid(#[serde(with = "raw_iccid")] Iccid),
     /// One that is downloaded first; the request without its secrets.
     Download(Value),
+    /// One behind a code of this pool, which is chosen when the switch begins.
+    Pool(String),
 }
 
 /// An ICCID in its raw form, since not every one has digits.
@@ -185,6 +187,8 @@ pub struct SwitchFacts {
     /// Old profiles that were deleted.
     #[serde(with = "raw_iccids")]
     pub deleted: Vec<Iccid>,
+    /// Whether the trigger with its activation code went out.
+    pub code_delivered: bool,
     /// Why it ended as it did, or why an old profile stayed.
     pub reason: Option<OperationError>,
 }
@@ -270,7 +274,7 @@ pub fn checks(plan: &Plan, work: &Work, busy_with: Option<&str>) -> Vec<Check> {
         Plan::Switch { to, memory_bytes, waive, overridden, .. } => {
             let subject = match to {
                 Target::Iccid(iccid) => Subject::Enable(*iccid),
-                Target::Download(_) => Subject::DownloadAndEnable { memory_bytes: *memory_bytes },
+                Target::Download(_) | Target::Pool(_) => Subject::DownloadAndEnable { memory_bytes: *memory_bytes },
             };
             guard::checks(subject, known, waive, overridden)
         }
@@ -549,6 +553,7 @@ fn awaited(work: &Work, switch: &Switch) -> Vec<Operation> {
 
 fn downloading(work: &mut Work, switch: &mut Switch) -> bool {
     let awaited = awaited(work, switch);
+    switch.facts.code_delivered |= awaited.iter().any(|operation| operation.delivered_at.is_some());
     // An SM-DS names the downloads that wait; they take the place of the one that asked.
     if let [asked] = awaited.as_slice()
         && asked.state == OperationState::Succeeded

@@ -1,9 +1,11 @@
 //! Writing what a decision changed: all of it in one transaction, and only on the version it was made for.
 
 use super::Connection;
+use super::campaign::{claim_device, unclaim_device};
 use super::download::put_sessions;
 use super::event::{drop_oldest_unproven, insert_event, is_unproven};
 use super::notification::insert_notification;
+use super::pool::{reserve_code, unreserve_code};
 use super::switch::put_switch;
 use crate::domain::{Changes, Event, NewOperation, Received, ReceivedKind, ReceivedStatus};
 use crate::ids::{Eid, TenantId};
@@ -27,6 +29,32 @@ pub(in crate::store) fn save_decision(
     tenant: TenantId,
     now: i64,
 ) -> Result<Saved, StoreError> {
+    // A switch of a campaign begins only where the campaign still waits for the device; nothing is written before that is
+    // known.
+    let begins =
+        changes.switch.as_ref().filter(|switch| switch.seq == 0).and_then(|switch| Some((switch.campaign?, switch.id)));
+    let current: Option<i64> = match begins {
+        None => None,
+        Some(_) => euiccs::table
+            .filter(euiccs::tenant_id.eq(tenant.value()).and(euiccs::eid.eq(eid.to_string())))
+            .select(euiccs::version)
+            .first(conn)
+            .optional()?,
+    };
+    if let Some((campaign, switch)) = begins
+        && (current != Some(version) || !claim_device(conn, campaign, eid, switch, tenant, now)?)
+    {
+        return Ok(Saved::Conflict);
+    }
+    if let Some((switch, code)) = changes.switch.as_ref().and_then(|switch| Some((switch, changes.code.as_ref()?)))
+        && !reserve_code(conn, code, switch.id, eid, tenant, now)?
+    {
+        // Somebody else has it; another one is free, or the pool is empty.
+        if let Some((campaign, _)) = begins {
+            unclaim_device(conn, campaign, eid)?;
+        }
+        return Ok(Saved::Conflict);
+    }
     let row = euiccs::table.filter(
         euiccs::tenant_id.eq(tenant.value()).and(euiccs::eid.eq(eid.to_string())).and(euiccs::version.eq(version)),
     );
@@ -35,6 +63,12 @@ pub(in crate::store) fn save_decision(
         None => diesel::update(row).set(euiccs::version.eq(version + 1)).execute(conn)?,
     };
     if written == 0 {
+        if let Some((campaign, _)) = begins {
+            unclaim_device(conn, campaign, eid)?;
+        }
+        if let Some(code) = &changes.code {
+            unreserve_code(conn, code, tenant, now)?;
+        }
         return Ok(Saved::Conflict);
     }
     if let Some(euicc) = &changes.euicc {

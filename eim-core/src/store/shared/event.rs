@@ -20,7 +20,6 @@ pub(super) fn insert_event(
 }
 
 /// Writes an event of something that is not one eUICC; the subject is its path, as `campaigns/01J...`, or empty.
-#[allow(dead_code, reason = "used by campaigns and rules, which come with the fleet")]
 pub(super) fn insert_tenant_event(
     conn: &mut Connection,
     event: &Event,

@@ -1,6 +1,7 @@
 //! The transactions, written once and compiled for each backend: the including module names its `Connection`.
 
 mod api_key;
+mod campaign;
 mod decision;
 mod download;
 mod euicc;
@@ -8,11 +9,13 @@ mod event;
 mod job;
 mod notification;
 mod operation;
+mod pool;
 mod snapshot;
 mod switch;
 mod tenant;
 
 pub(in crate::store) use api_key::*;
+pub(in crate::store) use campaign::*;
 pub(in crate::store) use decision::*;
 pub(in crate::store) use download::*;
 pub(in crate::store) use euicc::*;
@@ -20,6 +23,7 @@ pub(in crate::store) use event::*;
 pub(in crate::store) use job::*;
 pub(in crate::store) use notification::*;
 pub(in crate::store) use operation::*;
+pub(in crate::store) use pool::*;
 pub(in crate::store) use snapshot::*;
 pub(in crate::store) use switch::*;
 pub(in crate::store) use tenant::*;

@@ -2,6 +2,7 @@
 
 use super::Connection;
 use super::decision::{claim_key, free_key, save_decision};
+use super::pool::settle_code;
 use crate::domain::Changes;
 use crate::domain::fleet::{OwnerPolicy, Switch};
 use crate::ids::{Eid, TenantId};
@@ -33,6 +34,9 @@ pub(super) fn put_switch(
                 switches::ended_at.eq(switch.ended_at),
             ))
             .execute(conn)?;
+    }
+    if !switch.is_open() {
+        settle_code(conn, switch, tenant, switch.ended_at.unwrap_or_default())?;
     }
     let open = switch.is_open().then(|| switch.id.to_string());
     diesel::update(euiccs::table.filter(euiccs::tenant_id.eq(tenant.value()).and(euiccs::eid.eq(eid.to_string()))))

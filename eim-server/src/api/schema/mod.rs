@@ -16,7 +16,7 @@ pub use psmo::{
     ConfigureImmediateEnable, EnableProfile, ListProfileInfo, Profile, ProfileClass, Psmo, SetDefaultDpAddress,
 };
 
-pub use switch::{NewOwnerPolicy, NewSwitch, SwitchProof, SwitchTarget};
+pub use switch::{NewCodes, NewOwnerPolicy, NewPool, NewSwitch, SwitchProof, SwitchTarget};
 
 use serde::Deserialize;
 use utoipa::ToSchema;

@@ -27,6 +27,9 @@ pub struct NewOperation {
     pub valid_until: Option<String>,
     /// The operator's own name for it.
     pub label: Option<String>,
+    /// Checks of the guard that are overridden (`notTheOnlyProfile`, `ownerPolicy`); needs the role admin.
+    #[serde(rename = "override")]
+    pub overridden: Option<Vec<String>>,
 }
 
 /// IpaEuiccDataRequest (SGP.32 v1.2 2.11.1.2).

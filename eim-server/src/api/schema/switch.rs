@@ -33,7 +33,8 @@ pub struct NewSwitch {
     pub label: Option<String>,
 }
 
-/// The profile to switch to: exactly one of `iccid`, `rawIccid`, `activationCode`, `defaultSmdp` and `smds`.
+/// The profile to switch to: exactly one of `iccid`, `rawIccid`, `activationCode`, `pool`,
+/// `defaultSmdp` and `smds`.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SwitchTarget {
@@ -43,6 +44,8 @@ pub struct SwitchTarget {
     pub raw_iccid: Option<String>,
     /// A profile that is downloaded first.
     pub activation_code: Option<String>,
+    /// A profile behind a code of this pool, by its id or its name.
+    pub pool: Option<String>,
     /// `true`: from the default SM-DP+ of the eUICC.
     pub default_smdp: Option<bool>,
     /// From where an SM-DS says.
@@ -79,4 +82,22 @@ pub struct NewOwnerPolicy {
     pub delete_allowed: Option<bool>,
     /// Default false.
     pub delete_when_disabled: Option<bool>,
+}
+
+/// A pool of activation codes.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NewPool {
+    /// A name of 1 to 128 octets, one of a kind.
+    pub name: String,
+    /// Below so many free codes the event `poolLow` says so. Default 0: never.
+    pub low_water: Option<i64>,
+}
+
+/// Activation codes for a pool.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NewCodes {
+    /// 1 to 10,000 activation codes.
+    pub codes: Vec<String>,
 }

@@ -5,4 +5,5 @@ pub(super) mod euiccs;
 pub(super) mod notifications;
 pub(super) mod operations;
 pub(super) mod owner_policies;
+pub(super) mod pools;
 pub(super) mod switches;

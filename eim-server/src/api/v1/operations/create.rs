@@ -11,6 +11,9 @@ use eim_core::manage::views::OperationView;
 
 /// Asks a device to do something when it polls next.
 ///
+/// The guard refuses what would leave a device without a profile that it can use, as far as its profiles are known, and what an
+/// owner policy forbids.
+///
 /// The body has exactly one of `psmo`, `eco`, `euiccData` and `profileDownload`. Several entries of one list travel in one package.
 #[utoipa::path(
     post, path = "/api/v1/euiccs/{eid}/operations", tag = "Operations", operation_id = "createOperation",
@@ -22,7 +25,7 @@ use eim_core::manage::views::OperationView;
     responses(
         (status = 202, description = "Accepted; see the operation for what becomes of it.", body = OperationView, headers(("Location" = String, description = "The operation."))),
         (status = 404, description = "The eUICC is not registered.", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "The Idempotency-Key was used for another request.", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The guard refuses it (`errors` names the checks, with the cure), or the Idempotency-Key was used for another request.", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "A value can't be taken.", body = Problem, content_type = "application/problem+json"),
     ),
     security(("apiKey" = ["operator"])),
@@ -37,8 +40,10 @@ pub async fn create(
     let idempotency_key = idempotency_key(&request)?;
     let body = json(&request, payload, &api).await?;
     let eim = caller.eim;
-    let operation =
-        to_the_end(async move { manage::create_operation(&eid, body, idempotency_key.as_deref(), &eim).await }).await?;
+    let principal = caller.principal;
+    let create =
+        async move { manage::create_operation(&eid, body, idempotency_key.as_deref(), &principal, &eim).await };
+    let operation = to_the_end(create).await?;
     let location = format!("/api/v1/operations/{}", operation.id);
     Ok(HttpResponse::Accepted().insert_header((header::LOCATION, location)).json(operation))
 }

@@ -1,0 +1,438 @@
+//! Campaigns and the devices in them.
+
+use super::Connection;
+use super::decision::claim_key;
+use super::event::insert_tenant_event;
+use crate::domain::fleet::{Outcome, SwitchState};
+use crate::domain::{Euicc, Event};
+use crate::ids::{Eid, OperationId, TenantId};
+use crate::store::campaign::{
+    CampaignChange, CampaignDevice, CampaignRow, DeviceCount, DeviceFilter, DueCampaign, NewCampaignRow, NewDevice,
+    Part, StoredCampaign,
+};
+use crate::store::rows::{EuiccRow, text_of};
+use crate::store::schema::{campaign_devices as devices, campaigns, euicc_tags, euiccs, switches};
+use crate::store::switch::SavedOnce;
+use crate::store::{Enqueued, IdempotencyKey, StoreError};
+use diesel::prelude::*;
+
+/// How many devices are inserted with one statement; PostgreSQL takes 65,535 values in one.
+const INSERTED_AT_ONCE: usize = 2_000;
+
+const PENDING: &str = "pending";
+const RUNNING: &str = "running";
+const ENDED: &str = "ended";
+
+pub(in crate::store) fn scan_euiccs(
+    conn: &mut Connection,
+    tag: Option<&str>,
+    after: i64,
+    limit: i64,
+    tenant: TenantId,
+) -> Result<Vec<(i64, Euicc)>, StoreError> {
+    let mut query = euiccs::table
+        .filter(euiccs::tenant_id.eq(tenant.value()).and(euiccs::seq.gt(after)))
+        .order(euiccs::seq)
+        .limit(limit)
+        .select((euiccs::seq, EuiccRow::as_select()))
+        .into_boxed();
+    if let Some(tag) = tag {
+        let tagged = euicc_tags::table
+            .filter(euicc_tags::tenant_id.eq(tenant.value()).and(euicc_tags::tag.eq(tag.to_owned())))
+            .select(euicc_tags::eid);
+        query = query.filter(euiccs::eid.eq_any(tagged));
+    }
+    let rows: Vec<(i64, EuiccRow)> = query.load(conn)?;
+    rows.into_iter().map(|(seq, row)| Ok((seq, row.euicc()?))).collect()
+}
+
+fn subject(id: OperationId) -> String {
+    format!("campaigns/{id}")
+}
+
+pub(in crate::store) fn insert_campaign(
+    conn: &mut Connection,
+    campaign: &StoredCampaign,
+    joining: &[NewDevice],
+    event: &Event,
+    key: Option<&IdempotencyKey>,
+    tenant: TenantId,
+    now: i64,
+) -> Result<SavedOnce, StoreError> {
+    if let Some(key) = key
+        && let Some(earlier) = claim_key(conn, key, &campaign.id.to_string(), tenant, now)?
+    {
+        return Ok(match earlier {
+            Enqueued::Before { resource } => SavedOnce::Before { resource },
+            _ => SavedOnce::KeyTaken,
+        });
+    }
+    diesel::insert_into(campaigns::table).values(NewCampaignRow::new(campaign, tenant)).execute(conn)?;
+    join_campaign(conn, campaign.id, campaign.priority, joining, tenant)?;
+    insert_tenant_event(conn, event, &subject(campaign.id), tenant, now)?;
+    Ok(SavedOnce::Done)
+}
+
+pub(in crate::store) fn join_campaign(
+    conn: &mut Connection,
+    campaign: OperationId,
+    priority: i64,
+    joining: &[NewDevice],
+    tenant: TenantId,
+) -> Result<usize, StoreError> {
+    let campaign = campaign.to_string();
+    let mut joined = 0;
+    for chunk in joining.chunks(INSERTED_AT_ONCE) {
+        let rows: Vec<_> = chunk
+            .iter()
+            .map(|device| {
+                (
+                    devices::campaign_id.eq(campaign.as_str()),
+                    devices::eid.eq(device.eid.to_string()),
+                    devices::tenant_id.eq(tenant.value()),
+                    devices::priority.eq(priority),
+                    devices::position.eq(device.position),
+                    devices::wave.eq(device.wave),
+                    devices::state.eq(PENDING),
+                    devices::attempts.eq(0_i64),
+                    devices::not_before.eq(0_i64),
+                )
+            })
+            .collect();
+        joined += diesel::insert_into(devices::table).values(&rows).on_conflict_do_nothing().execute(conn)?;
+    }
+    Ok(joined)
+}
+
+pub(in crate::store) fn campaign(
+    conn: &mut Connection,
+    id: OperationId,
+    tenant: TenantId,
+) -> Result<Option<StoredCampaign>, StoreError> {
+    campaigns::table
+        .filter(campaigns::tenant_id.eq(tenant.value()).and(campaigns::id.eq(id.to_string())))
+        .select(CampaignRow::as_select())
+        .first(conn)
+        .optional()?
+        .map(CampaignRow::campaign)
+        .transpose()
+}
+
+pub(in crate::store) fn campaign_page(
+    conn: &mut Connection,
+    state: Option<&str>,
+    after: i64,
+    limit: i64,
+    tenant: TenantId,
+) -> Result<Vec<StoredCampaign>, StoreError> {
+    let mut query = campaigns::table
+        .filter(campaigns::tenant_id.eq(tenant.value()).and(campaigns::seq.gt(after)))
+        .order(campaigns::seq)
+        .limit(limit)
+        .select(CampaignRow::as_select())
+        .into_boxed();
+    if let Some(state) = state {
+        query = query.filter(campaigns::state.eq(state.to_owned()));
+    }
+    let rows: Vec<CampaignRow> = query.load(conn)?;
+    rows.into_iter().map(CampaignRow::campaign).collect()
+}
+
+fn part(state: &str, outcome: Option<&str>) -> Result<Part, StoreError> {
+    Ok(match (state, outcome.and_then(Outcome::from_word)) {
+        (PENDING, _) => Part::Pending,
+        (RUNNING, _) => Part::Running,
+        (ENDED, Some(outcome)) => Part::Ended(outcome),
+        _ => return Err(StoreError::Corrupt { column: "campaign_devices.state" }),
+    })
+}
+
+pub(in crate::store) fn campaign_counts(
+    conn: &mut Connection,
+    id: OperationId,
+) -> Result<Vec<DeviceCount>, StoreError> {
+    let group = (devices::wave, devices::state, devices::outcome, devices::attempts);
+    let rows: Vec<(i64, String, Option<String>, i64, i64)> = devices::table
+        .filter(devices::campaign_id.eq(id.to_string()))
+        .group_by(group)
+        .select((devices::wave, devices::state, devices::outcome, devices::attempts, diesel::dsl::count_star()))
+        .load(conn)?;
+    rows.into_iter()
+        .map(|(wave, state, outcome, attempts, devices)| {
+            Ok(DeviceCount { wave, part: part(&state, outcome.as_deref())?, attempts, devices })
+        })
+        .collect()
+}
+
+pub(in crate::store) fn campaign_device_page(
+    conn: &mut Connection,
+    filter: &DeviceFilter,
+    tenant: TenantId,
+) -> Result<Vec<CampaignDevice>, StoreError> {
+    type Row = (String, i64, String, Option<String>, Option<String>, i64, i64, Option<String>, Option<i64>);
+    let mut query = devices::table
+        .filter(devices::tenant_id.eq(tenant.value()).and(devices::campaign_id.eq(filter.campaign.to_string())))
+        .filter(devices::eid.gt(filter.after.clone()))
+        .order(devices::eid)
+        .limit(filter.limit)
+        .select((
+            devices::eid,
+            devices::wave,
+            devices::state,
+            devices::outcome,
+            devices::reason,
+            devices::attempts,
+            devices::not_before,
+            devices::switch_id,
+            devices::ended_at,
+        ))
+        .into_boxed();
+    if let Some(wave) = filter.wave {
+        query = query.filter(devices::wave.eq(wave));
+    }
+    if let Some(state) = &filter.state {
+        query = query.filter(devices::state.eq(state.clone()));
+    }
+    if let Some(outcome) = filter.outcome {
+        query = query.filter(devices::outcome.eq(outcome.as_str()));
+    }
+    let rows: Vec<Row> = query.load(conn)?;
+    rows.into_iter()
+        .map(|(eid, wave, state, outcome, reason, attempts, not_before, switch, ended_at)| {
+            let outcome = outcome.as_deref().and_then(Outcome::from_word);
+            Ok(CampaignDevice {
+                eid: eid_of(&eid)?,
+                wave,
+                state,
+                outcome,
+                reason,
+                attempts,
+                not_before,
+                switch,
+                ended_at,
+            })
+        })
+        .collect()
+}
+
+fn eid_of(text: &str) -> Result<Eid, StoreError> {
+    text.parse().map_err(|_| StoreError::Corrupt { column: "campaign_devices.eid" })
+}
+
+pub(in crate::store) fn due_campaigns(
+    conn: &mut Connection,
+    now: i64,
+    limit: i64,
+) -> Result<Vec<DueCampaign>, StoreError> {
+    let rows: Vec<(i64, String)> = campaigns::table
+        .filter(campaigns::look_at.le(now))
+        .order((campaigns::priority.desc(), campaigns::seq))
+        .limit(limit)
+        .select((campaigns::tenant_id, campaigns::id))
+        .load(conn)?;
+    rows.into_iter()
+        .map(|(tenant, id)| {
+            let id = id.parse().map_err(|_| StoreError::Corrupt { column: "campaigns.id" })?;
+            Ok(DueCampaign { tenant: TenantId::from_value(tenant), id })
+        })
+        .collect()
+}
+
+pub(in crate::store) fn save_campaign(
+    conn: &mut Connection,
+    id: OperationId,
+    version: i64,
+    change: &CampaignChange,
+    tenant: TenantId,
+    now: i64,
+) -> Result<bool, StoreError> {
+    let row = campaigns::table
+        .filter(campaigns::tenant_id.eq(tenant.value()).and(campaigns::id.eq(id.to_string())))
+        .filter(campaigns::version.eq(version));
+    let written = diesel::update(row)
+        .set((
+            campaigns::version.eq(version + 1),
+            campaigns::state.eq(&change.state),
+            campaigns::facts.eq(text_of(&change.facts)),
+            campaigns::look_at.eq(change.look_at),
+        ))
+        .execute(conn)?;
+    if written == 0 {
+        return Ok(false);
+    }
+    let mine = || devices::table.filter(devices::campaign_id.eq(id.to_string()));
+    for retry in &change.retry {
+        let again = mine()
+            .filter(devices::state.eq(ENDED).and(devices::outcome.eq(retry.outcome.as_str())))
+            .filter(devices::attempts.lt(retry.attempts_below));
+        diesel::update(again)
+            .set((
+                devices::state.eq(PENDING),
+                devices::outcome.eq(None::<String>),
+                devices::reason.eq(None::<String>),
+                devices::ended_at.eq(None::<i64>),
+                devices::not_before.eq(retry.not_before),
+            ))
+            .execute(conn)?;
+    }
+    if let Some(outcome) = change.end_pending {
+        diesel::update(mine().filter(devices::state.eq(PENDING)))
+            .set((devices::state.eq(ENDED), devices::outcome.eq(outcome.as_str()), devices::ended_at.eq(now)))
+            .execute(conn)?;
+    }
+    for event in &change.events {
+        insert_tenant_event(conn, event, &subject(id), tenant, now)?;
+    }
+    Ok(true)
+}
+
+pub(in crate::store) fn next_devices(
+    conn: &mut Connection,
+    id: OperationId,
+    wave: i64,
+    now: i64,
+    limit: i64,
+) -> Result<Vec<Eid>, StoreError> {
+    let eids: Vec<String> = devices::table
+        .filter(devices::campaign_id.eq(id.to_string()).and(devices::state.eq(PENDING)))
+        .filter(devices::wave.eq(wave).and(devices::not_before.le(now)))
+        .order((devices::not_before, devices::position))
+        .limit(limit)
+        .select(devices::eid)
+        .load(conn)?;
+    eids.iter().map(|eid| eid_of(eid)).collect()
+}
+
+pub(in crate::store) fn running_devices(
+    conn: &mut Connection,
+    id: OperationId,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<Eid>, StoreError> {
+    let eids: Vec<String> = devices::table
+        .filter(devices::campaign_id.eq(id.to_string()).and(devices::state.eq(RUNNING)))
+        .filter(devices::eid.gt(after))
+        .order(devices::eid)
+        .limit(limit)
+        .select(devices::eid)
+        .load(conn)?;
+    eids.iter().map(|eid| eid_of(eid)).collect()
+}
+
+pub(in crate::store) fn is_wanted_elsewhere(
+    conn: &mut Connection,
+    eid: &Eid,
+    id: OperationId,
+    priority: i64,
+    tenant: TenantId,
+) -> Result<bool, StoreError> {
+    let others: Vec<String> = devices::table
+        .filter(devices::tenant_id.eq(tenant.value()).and(devices::eid.eq(eid.to_string())))
+        .filter(devices::state.eq(PENDING).and(devices::priority.gt(priority)))
+        .filter(devices::campaign_id.ne(id.to_string()))
+        .select(devices::campaign_id)
+        .load(conn)?;
+    if others.is_empty() {
+        return Ok(false);
+    }
+    let running: i64 = campaigns::table
+        .filter(campaigns::id.eq_any(others).and(campaigns::state.eq(RUNNING)))
+        .count()
+        .get_result(conn)?;
+    Ok(running > 0)
+}
+
+pub(in crate::store) fn postpone_device(
+    conn: &mut Connection,
+    id: OperationId,
+    eid: &Eid,
+    not_before: i64,
+) -> Result<(), StoreError> {
+    let mine = devices::table
+        .filter(devices::campaign_id.eq(id.to_string()).and(devices::eid.eq(eid.to_string())))
+        .filter(devices::state.eq(PENDING));
+    diesel::update(mine).set(devices::not_before.eq(not_before)).execute(conn)?;
+    Ok(())
+}
+
+pub(in crate::store) fn end_device(
+    conn: &mut Connection,
+    id: OperationId,
+    eid: &Eid,
+    outcome: Outcome,
+    reason: &str,
+    now: i64,
+) -> Result<(), StoreError> {
+    let mine = devices::table
+        .filter(devices::campaign_id.eq(id.to_string()).and(devices::eid.eq(eid.to_string())))
+        .filter(devices::state.eq(PENDING));
+    diesel::update(mine)
+        .set((
+            devices::state.eq(ENDED),
+            devices::outcome.eq(outcome.as_str()),
+            devices::reason.eq(reason),
+            devices::attempts.eq(devices::attempts + 1),
+            devices::ended_at.eq(now),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
+pub(in crate::store) fn downloads_under_way(
+    conn: &mut Connection,
+    id: OperationId,
+    tenant: TenantId,
+) -> Result<i64, StoreError> {
+    Ok(switches::table
+        .filter(switches::tenant_id.eq(tenant.value()).and(switches::campaign_id.eq(id.to_string())))
+        .filter(switches::state.eq(SwitchState::Downloading.as_str()))
+        .count()
+        .get_result(conn)?)
+}
+
+/// Takes a device for a campaign that begins with it: `false` when it is not waiting there. Devices that wait in campaigns
+/// of lower priority are theirs no more.
+pub(super) fn claim_device(
+    conn: &mut Connection,
+    campaign: OperationId,
+    eid: &Eid,
+    switch: OperationId,
+    tenant: TenantId,
+    now: i64,
+) -> Result<bool, StoreError> {
+    let of = |campaign: String| {
+        devices::table.filter(devices::campaign_id.eq(campaign).and(devices::eid.eq(eid.to_string())))
+    };
+    let priority: Option<i64> =
+        of(campaign.to_string()).filter(devices::state.eq(PENDING)).select(devices::priority).first(conn).optional()?;
+    let Some(priority) = priority else { return Ok(false) };
+    diesel::update(of(campaign.to_string()).filter(devices::state.eq(PENDING)))
+        .set((
+            devices::state.eq(RUNNING),
+            devices::switch_id.eq(switch.to_string()),
+            devices::attempts.eq(devices::attempts + 1),
+        ))
+        .execute(conn)?;
+    let lower = devices::table
+        .filter(devices::tenant_id.eq(tenant.value()).and(devices::eid.eq(eid.to_string())))
+        .filter(devices::state.eq(PENDING).and(devices::priority.lt(priority)))
+        .filter(devices::campaign_id.ne(campaign.to_string()));
+    diesel::update(lower)
+        .set((devices::state.eq(ENDED), devices::outcome.eq(Outcome::Superseded.as_str()), devices::ended_at.eq(now)))
+        .execute(conn)?;
+    Ok(true)
+}
+
+/// Gives back what [`claim_device`] took, in the same transaction.
+pub(super) fn unclaim_device(conn: &mut Connection, campaign: OperationId, eid: &Eid) -> Result<(), StoreError> {
+    let mine =
+        devices::table.filter(devices::campaign_id.eq(campaign.to_string()).and(devices::eid.eq(eid.to_string())));
+    diesel::update(mine)
+        .set((
+            devices::state.eq(PENDING),
+            devices::switch_id.eq(None::<String>),
+            devices::attempts.eq(devices::attempts - 1),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
