@@ -3,12 +3,14 @@
 //! These types are the description only. The bodies themselves are read in `eim_core::manage`, where an error can name
 //! the member by its JSON pointer.
 
+mod authority;
 mod eco;
 mod euicc;
 mod operation;
 mod psmo;
 mod switch;
 
+pub use authority::{KeyRotation, NewApiKey, NewGrant, NewProfileOwner, NewTenant};
 pub use eco::{Eco, EimConfiguration, EimConfigurationData, EimPublicKeyData, NamedEim, TrustedPublicKeyDataTls};
 pub use euicc::{AssociationPatch, EuiccPatch};
 pub use operation::{EuiccDataRequest, NewOperation, ProfileDownload, Smds};
