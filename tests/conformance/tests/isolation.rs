@@ -120,7 +120,7 @@ async fn things(world: &World, key: &str, other: &str, device: &mut Device) -> T
             world,
             key,
             &format!("/api/v1/euiccs/{eid}/switches"),
-            json!({ "to": { "iccid": device.iccid(2) }, "notBefore": "2026-06-01T00:00:00Z" }),
+            json!({ "to": { "iccid": device.iccid(2) }, "notBefore": "2026-06-01T00:00:00Z", "waive": ["fallback"] }),
         )
         .await,
         operation: made(world, key, &format!("/api/v1/euiccs/{eid}/operations"), json!({ "euiccData": {} })).await,
