@@ -4,7 +4,7 @@ use crate::domain::Changes;
 use crate::ids::{Eid, EimId, TenantId};
 use crate::metrics::Metrics;
 use crate::pki::{LabPolicy, SealingKey, TrustStore};
-use crate::ports::{Clock, EimSigner, Entropy, RspTransport};
+use crate::ports::{Clock, EimSigner, Entropy, RspTransport, WebhookTransport};
 use crate::rsp::initiate_authentication::AddressField;
 use crate::store::{Store, StoreError};
 use serde::{Deserialize, Serialize};
@@ -98,6 +98,8 @@ pub struct EimParts {
     pub metrics: Metrics,
     /// What calls SM-DP+ and SM-DS for a device.
     pub rsp: Arc<dyn RspTransport>,
+    /// What calls webhooks.
+    pub webhooks: Arc<dyn WebhookTransport>,
     /// What keeps activation codes and confirmation codes from being read in the store.
     pub sealing: SealingKey,
     /// The name of the member that carries an SM-DS's address.
@@ -186,6 +188,12 @@ impl Eim {
     #[must_use]
     pub fn rsp(&self) -> &dyn RspTransport {
         &*self.inner.parts.rsp
+    }
+
+    /// What calls webhooks.
+    #[must_use]
+    pub fn webhooks(&self) -> &dyn WebhookTransport {
+        &*self.inner.parts.webhooks
     }
 
     /// What keeps activation codes and confirmation codes from being read in the store.

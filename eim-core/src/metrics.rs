@@ -34,6 +34,8 @@ pub struct Metrics {
     pub esipa_rejected_total: IntCounterVec,
     /// `eim_jobs_total{job,outcome}`.
     pub jobs_total: IntCounterVec,
+    /// `eim_webhook_deliveries_total{outcome}`: delivered, failed, busy or dead.
+    pub webhook_deliveries_total: IntCounterVec,
 }
 
 impl Metrics {
@@ -99,6 +101,11 @@ impl Metrics {
                 &["binding", "reason"],
             )?,
             jobs_total: counter("eim_jobs_total", "Background jobs by outcome", &["job", "outcome"])?,
+            webhook_deliveries_total: counter(
+                "eim_webhook_deliveries_total",
+                "Events sent to webhooks, by outcome",
+                &["outcome"],
+            )?,
         })
     }
 

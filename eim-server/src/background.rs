@@ -8,28 +8,35 @@ use tokio::task::JoinHandle;
 /// Fine enough for deadlines that count in hours, and little enough of `lastSeenAt` to lose in a crash.
 const PERIOD: Duration = Duration::from_secs(2);
 
+/// For how long events are gathered before webhooks are told of them.
+const TOGETHER: Duration = Duration::from_millis(50);
+
 /// The background task. Dropped, it ends after the round it is in.
 pub(crate) struct Background {
     finish: watch::Sender<bool>,
     task: JoinHandle<()>,
+    webhooks: JoinHandle<()>,
 }
 
 impl Background {
     pub(crate) fn start(eim: Eim) -> Self {
         let (finish, finished) = watch::channel(false);
-        Self { finish, task: tokio::spawn(rounds(eim, finished)) }
+        let webhooks = tokio::spawn(wake_webhooks(eim.clone(), finished.clone()));
+        Self { finish, task: tokio::spawn(rounds(eim, finished)), webhooks }
     }
 
     /// Ends between two rounds, never inside of one; with a last round when it is asked for.
     pub(crate) async fn stop(self, last_round: bool) {
-        let Self { finish, task } = self;
+        let Self { finish, task, webhooks } = self;
         if last_round {
             // A task that is gone already has no last round.
             let _ = finish.send(true);
         }
         drop(finish);
-        if let Err(error) = task.await {
-            tracing::error!(%error, "the background task was cut off");
+        for task in [task, webhooks] {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "a background task was cut off");
+            }
         }
     }
 }
@@ -50,6 +57,24 @@ async fn rounds(eim: Eim, mut finished: watch::Receiver<bool>) {
                 forget_idempotency_keys(&eim).await;
                 forget_old(&eim).await;
             }
+        }
+    }
+}
+
+/// Wakes webhooks soon after events were written here, and now and then for those that others wrote.
+async fn wake_webhooks(eim: Eim, mut finished: watch::Receiver<bool>) {
+    let mut written = eim.store().events_written();
+    loop {
+        tokio::select! {
+            _ = finished.changed() => return,
+            changed = written.changed() => if changed.is_err() { return },
+            () = tokio::time::sleep(PERIOD) => {}
+        }
+        // Many commits are looked at together.
+        tokio::time::sleep(TOGETHER).await;
+        written.mark_unchanged();
+        if let Err(error) = jobs::wake_webhooks(&eim).await {
+            tracing::error!(%error, "webhooks could not be told of events");
         }
     }
 }

@@ -7,6 +7,7 @@ use crate::background::Background;
 use crate::config::{Config, Limits};
 use crate::front::{self, Front};
 use crate::identity::{DataDir, DataDirLock, Identity, TlsIdentity};
+use crate::outbound::{HttpsWebhooks, WebhookOptions};
 pub use crate::pipeline::Role;
 use crate::pipeline::{NoCalls, Pipeline};
 use crate::queue::{self, Queue};
@@ -16,7 +17,7 @@ use actix_web::web::Data;
 use actix_web::{App, HttpServer};
 use anyhow::{Context, bail};
 use eim_core::pki::{LabPolicy, TrustStore};
-use eim_core::ports::{Clock, Entropy, RspTransport, SystemClock, SystemEntropy};
+use eim_core::ports::{Clock, Entropy, RspTransport, SystemClock, SystemEntropy, WebhookTransport};
 use eim_core::store::{Store, StoreUrl};
 use eim_core::{Eim, EimParts};
 use prometheus::Registry;
@@ -91,7 +92,8 @@ pub async fn start_as(role: Role, config: Config, ports: BootPorts) -> anyhow::R
     let (Composition { eim, tls, first_start, registry }, pipeline) = compose_as(role, &config, ports).await?;
     let pipeline = pipeline.run(&eim).await?;
     let (esipa_addr, esipa) = listen_esipa(&config, &eim, &tls)?;
-    let (api_addr, api) = match listen_api(&config, &eim, registry) {
+    let streams = api::Streams::new(config.api.event_streams);
+    let (api_addr, api) = match listen_api(&config, &eim, registry, streams.clone()) {
         Ok(listening) => listening,
         Err(error) => {
             esipa.handle.stop(false).await;
@@ -99,7 +101,8 @@ pub async fn start_as(role: Role, config: Config, ports: BootPorts) -> anyhow::R
         }
     };
     let background = Background::start(eim.clone());
-    let running = Running { listeners: vec![esipa, api], background: Some(background), pipeline: Some(pipeline), lock };
+    let running =
+        Running { streams, listeners: vec![esipa, api], background: Some(background), pipeline: Some(pipeline), lock };
     Ok(Server { esipa_addr, api_addr, eim, esipa_trust_der: tls.trust_der(), first_start, running })
 }
 
@@ -122,8 +125,13 @@ pub async fn start_worker(config: Config, ports: BootPorts) -> anyhow::Result<Wo
     let pipeline = pipeline.run(&eim).await?;
     let (service_addr, service) = listen_service(&config, &eim, registry, queue)?;
     let background = Background::start(eim.clone());
-    let running =
-        Running { listeners: vec![service], background: Some(background), pipeline: Some(pipeline), lock: None };
+    let running = Running {
+        streams: api::Streams::new(0),
+        listeners: vec![service],
+        background: Some(background),
+        pipeline: Some(pipeline),
+        lock: None,
+    };
     Ok(Worker { service_addr, eim, running })
 }
 
@@ -150,14 +158,16 @@ impl Worker {
 /// When something of the configuration does not hold in reality, or PostgreSQL lacks migrations.
 pub async fn compose(config: &Config, ports: BootPorts) -> anyhow::Result<Composition> {
     let parts = Parts::prepare(config, ports).await?;
-    Ok(parts.compose(config, Arc::new(NoCalls)))
+    Ok(parts.compose(config, Arc::new(NoCalls), Arc::new(NoCalls)))
 }
 
 async fn compose_as(role: Role, config: &Config, ports: BootPorts) -> anyhow::Result<(Composition, Pipeline)> {
     let parts = Parts::prepare(config, ports).await?;
     let (trust, clock) = (parts.trust.clone(), Arc::clone(&parts.ports.clock));
     let pipeline = Pipeline::prepare(config, role, trust, clock, &parts.metrics).await?;
-    let composition = parts.compose(config, pipeline.transport());
+    // A front posts nothing, but judges the addresses that it is given.
+    let webhooks = HttpsWebhooks::new(WebhookOptions::of(config)?, Arc::clone(&parts.ports.clock))?;
+    let composition = parts.compose(config, pipeline.transport(), Arc::new(webhooks));
     Ok((composition, pipeline))
 }
 
@@ -186,7 +196,7 @@ impl Parts {
         Ok(Self { identity, store, trust, registry, metrics, ports })
     }
 
-    fn compose(self, config: &Config, rsp: Arc<dyn RspTransport>) -> Composition {
+    fn compose(self, config: &Config, rsp: Arc<dyn RspTransport>, webhooks: Arc<dyn WebhookTransport>) -> Composition {
         let Self { identity, store, trust, registry, metrics, ports } = self;
         let Identity { eim: identity, signer, tls, first_start, sealing } = identity;
         let eim = Eim::new(EimParts {
@@ -199,6 +209,7 @@ impl Parts {
             lab: LabPolicy::enabled_by_configuration(config.lab.enabled),
             metrics,
             rsp,
+            webhooks,
             sealing,
             smds_address_field: config.outbound.smds_address_field,
         });
@@ -224,6 +235,7 @@ impl Server {
 }
 
 struct Running {
+    streams: api::Streams,
     listeners: Vec<Listener>,
     background: Option<Background>,
     pipeline: Option<queue::Running>,
@@ -245,6 +257,7 @@ impl Running {
     }
 
     async fn stop(mut self, gracefully: bool) {
+        self.streams.end();
         let handles = self.listeners.iter().map(|listener| listener.handle.stop(gracefully));
         futures_util::future::join_all(handles).await;
         for listener in self.listeners.drain(..) {
@@ -363,13 +376,18 @@ fn listen_esipa(config: &Config, eim: &Eim, tls: &TlsIdentity) -> anyhow::Result
     Ok(run!(server))
 }
 
-fn listen_api(config: &Config, eim: &Eim, registry: Registry) -> anyhow::Result<(SocketAddr, Listener)> {
+fn listen_api(
+    config: &Config,
+    eim: &Eim,
+    registry: Registry,
+    streams: api::Streams,
+) -> anyhow::Result<(SocketAddr, Listener)> {
     if !config.api.listen.ip().is_loopback() {
         tracing::warn!(listen = %config.api.listen, "the operator API is plain HTTP and listens beyond loopback");
     }
     let limits = &config.limits;
-    let shared =
-        Data::new(Api::new(eim.clone(), registry, limits, None).context("the OpenAPI document can't be written")?);
+    let api = Api::new(eim.clone(), registry, limits, None).context("the OpenAPI document can't be written")?;
+    let shared = Data::new(api.with_streams(streams));
     let server = HttpServer::new(move || {
         App::new()
             .app_data(shared.clone())

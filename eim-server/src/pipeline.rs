@@ -7,7 +7,7 @@ use anyhow::Context;
 use eim_core::ids::TenantId;
 use eim_core::metrics::Metrics;
 use eim_core::pki::TrustStore;
-use eim_core::ports::{Clock, PortFuture, RspCall, RspFailure, RspReply, RspTransport};
+use eim_core::ports::{Clock, PortFuture, RspCall, RspFailure, RspReply, RspTransport, WebhookCall, WebhookTransport};
 use eim_core::store::DueJob;
 use eim_core::{Eim, jobs};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -170,5 +170,15 @@ impl RspTransport for NoCalls {
 
     fn longest_call(&self) -> Duration {
         Duration::ZERO
+    }
+}
+
+impl WebhookTransport for NoCalls {
+    fn admit(&self, _: String) -> PortFuture<'_, Result<(), String>> {
+        Box::pin(std::future::ready(Err("this process calls nobody".to_owned())))
+    }
+
+    fn post(&self, _: WebhookCall) -> PortFuture<'_, Result<u16, RspFailure>> {
+        Box::pin(std::future::ready(Err(RspFailure::NoWorker)))
     }
 }

@@ -1,4 +1,4 @@
-//! Forgets what is over: sessions that did not move for long, notifications that ended.
+//! Forgets what is over: sessions that did not move for long, notifications and deliveries to webhooks that ended.
 
 use crate::Eim;
 use crate::store::StoreError;
@@ -6,6 +6,7 @@ use crate::store::StoreError;
 /// Long enough for an installation result that a device brings late.
 const SESSIONS_KEPT_MS: i64 = 90 * 24 * 3_600_000;
 const NOTIFICATIONS_KEPT_MS: i64 = 90 * 24 * 3_600_000;
+const DELIVERIES_KEPT_MS: i64 = 90 * 24 * 3_600_000;
 
 /// Forgets some hundreds of each at once, and gives how many.
 ///
@@ -15,7 +16,8 @@ pub async fn forget_old(eim: &Eim) -> Result<usize, StoreError> {
     let now = eim.clock().now_ms();
     let done = async {
         let sessions = eim.store().forget_sessions(now - SESSIONS_KEPT_MS).await?;
-        Ok(sessions + eim.store().forget_notifications(now - NOTIFICATIONS_KEPT_MS).await?)
+        let deliveries = eim.store().forget_deliveries(now - DELIVERIES_KEPT_MS).await?;
+        Ok(sessions + deliveries + eim.store().forget_notifications(now - NOTIFICATIONS_KEPT_MS).await?)
     };
     let done: Result<usize, StoreError> = done.await;
     super::count("forget_old", &done, eim);

@@ -1,5 +1,6 @@
 //! Background work: what happens by time alone. Each job may run on any node, any number of times.
 
+mod deliver_webhook;
 mod drive_switches;
 mod expire_operations;
 mod flush_sightings;
@@ -8,6 +9,7 @@ mod forget_old;
 mod forward_notifications;
 mod queued;
 
+pub use deliver_webhook::wake_webhooks;
 pub use drive_switches::drive_switches;
 pub use expire_operations::expire_operations;
 pub use flush_sightings::flush_sightings;

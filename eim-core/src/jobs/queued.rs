@@ -1,6 +1,6 @@
 //! Jobs that are rows: written with what causes them, handed out to whoever may run them, and run under a lease.
 
-use super::forward_notifications;
+use super::{deliver_webhook, forward_notifications};
 use crate::Eim;
 use crate::ports::RspTransport;
 use crate::store::{DueJob, JobEnd, Leased, StoreError};
@@ -14,7 +14,7 @@ const UNKNOWN_AGAIN_AFTER_MS: i64 = 600_000;
 const HANDED_OUT: i64 = 256;
 
 /// Every kind of job.
-pub const KINDS: [&str; 1] = [forward_notifications::KIND];
+pub const KINDS: [&str; 2] = [forward_notifications::KIND, deliver_webhook::KIND];
 
 /// What is left after a job was run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +67,11 @@ pub async fn run(
     grace_ms: i64,
     eim: &Eim,
 ) -> Result<JobRun, StoreError> {
+    if kind == deliver_webhook::KIND {
+        let done = deliver_webhook::run(key, owner, grace_ms, eim).await;
+        super::count("deliver_webhook", &done, eim);
+        return done;
+    }
     if kind != forward_notifications::KIND {
         tracing::warn!(kind, "a job of a kind that this version does not know is left to others");
         let now = eim.clock().now_ms();

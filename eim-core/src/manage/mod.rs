@@ -2,9 +2,11 @@
 
 mod api_key;
 mod authority;
+mod bulk;
 mod eim;
 mod error;
 mod euicc;
+pub mod event_stream;
 mod notification;
 mod operation;
 mod owner_policy;
@@ -16,6 +18,7 @@ mod tenant;
 mod update;
 mod view;
 pub mod views;
+pub mod webhook;
 
 pub use api_key::{
     GrantsUsed, Principal, Role, SCOPES, api_key, authenticate, create_api_key, list_api_keys, make_api_key,
@@ -24,6 +27,10 @@ pub use api_key::{
 pub use authority::{
     NewDecision, confirm_profile_owner, create_grant, create_profile_owner, list_decisions, list_grants,
     list_profile_owners, record_decision, revoke_grant, summary,
+};
+pub use bulk::{
+    BulkFormat, Export, ImportLine, ImportOf, ImportReader, ImportSummary, Imported, Importer, LineError, LineOutcome,
+    LineReport, Stopped, SummaryLine, export_euiccs, export_operations,
 };
 pub use eim::{EimConfiguration, eim_configuration, eim_view};
 pub use error::{FieldError, ManageError};

@@ -122,11 +122,14 @@ pub(super) fn switch(eid: Eid, switch: Switch, euicc: Option<&Euicc>) -> SwitchV
     }
 }
 
-fn plan(plan: &Plan) -> Value {
+pub(super) fn plan(plan: &Plan) -> Value {
     match plan {
         Plan::Switch { to, rollback, delete_old, proof, no_show_after, memory_bytes, waive, overridden } => {
             let to = match to {
                 Target::Iccid(iccid) => json!({ "iccid": iccid, "rawIccid": iccid.raw_hex() }),
+                Target::Matching { service_provider, profile_name } => {
+                    json!({ "profile": { "serviceProvider": service_provider, "name": profile_name } })
+                }
                 Target::Pool(pool) => json!({ "pool": pool }),
                 Target::Download(request) => request.get("profileDownload").cloned().unwrap_or_default(),
             };

@@ -1,9 +1,11 @@
-//! The few seams to the outside that have two real implementations: time, randomness, the signing key, and calls to
-//! SM-DP+ and SM-DS.
+//! The few seams to the outside that have two real implementations: time, randomness, the signing key, calls to
+//! SM-DP+ and SM-DS, and calls to webhooks.
 
 mod rsp;
+mod webhook;
 
 pub use rsp::{PortFuture, RspCall, RspFailure, RspFunction, RspReply, RspTransport};
+pub use webhook::{WebhookCall, WebhookTransport};
 
 use crate::ids::OperationId;
 use chrono::{DateTime, Utc};

@@ -12,9 +12,11 @@ mod quiet;
 mod rows;
 mod schema;
 mod sqlite;
+pub mod stream;
 pub mod switch;
 pub mod tenant;
 mod url;
+pub mod webhook;
 mod workers;
 
 pub use error::StoreError;
@@ -30,6 +32,7 @@ use quiet::Quiet;
 use serde_json::{Map, Value};
 use std::sync::Arc;
 use tenant::Homes;
+use tokio::sync::watch;
 
 /// What a received message names, to load with the snapshot.
 #[derive(Debug, Clone, Default)]
@@ -287,6 +290,7 @@ pub struct Store {
     backend: Arc<Backend>,
     tenant: TenantId,
     homes: Arc<Homes>,
+    written: Arc<watch::Sender<u64>>,
 }
 
 enum Backend {
@@ -324,7 +328,12 @@ impl Store {
             StoreUrl::Sqlite(path) => Backend::Sqlite(sqlite::Sqlite::open(path)?, Box::default()),
             StoreUrl::Postgres(url) => Backend::Postgres(postgres::Postgres::open(url, connections)?),
         };
-        Ok(Self { backend: Arc::new(backend), tenant: TenantId::DEFAULT, homes: Arc::default() })
+        Ok(Self {
+            backend: Arc::new(backend),
+            tenant: TenantId::DEFAULT,
+            homes: Arc::default(),
+            written: Arc::new(watch::Sender::new(0)),
+        })
     }
 
     /// Runs the migrations that are missing and gives their names.
@@ -755,9 +764,11 @@ impl Store {
         }
     }
 
+    /// To be called after a transaction that may have changed something of an eUICC.
     fn disturb(&self, eid: &Eid) {
         if let Backend::Sqlite(_, quiet) = &*self.backend {
             quiet.disturb(eid);
         }
+        self.tell_of_events();
     }
 }

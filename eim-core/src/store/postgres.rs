@@ -1,6 +1,7 @@
 //! PostgreSQL: a few threads with a connection each.
 
 use super::StoreError;
+use super::stream::StreamPosition;
 use super::workers::{Job, Pool, Reply};
 use diesel::Connection as _;
 use diesel_async::AsyncPgConnection;
@@ -115,6 +116,19 @@ fn broke(error: &diesel::result::Error) -> bool {
         Error::RollbackErrorOnCommit { commit_error, .. } => broke(commit_error),
         _ => false,
     }
+}
+
+/// Transactions with a number below this one have ended: what they wrote is visible to a statement that begins now, and
+/// nothing will be added to it. A transaction that is open anywhere on the server holds it back.
+pub(super) fn horizon(conn: &mut Connection) -> Result<i64, StoreError> {
+    use diesel::RunQueryDsl;
+    let xmin = diesel::dsl::sql::<diesel::sql_types::BigInt>("pg_snapshot_xmin(pg_current_snapshot())::text::bigint");
+    Ok(diesel::select(xmin).get_result(conn)?)
+}
+
+/// A position behind all events whose transactions have ended.
+pub(super) fn stream_end(conn: &mut Connection) -> Result<StreamPosition, StoreError> {
+    Ok(StreamPosition { xid: horizon(conn)? - 1, seq: i64::MAX })
 }
 
 fn run_migrations(conn: &mut Connection) -> Result<Vec<String>, StoreError> {

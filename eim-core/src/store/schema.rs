@@ -194,55 +194,6 @@ diesel::table! {
 }
 
 diesel::table! {
-    tenants (id) {
-        id -> BigInt,
-        name -> Text,
-        created_at -> BigInt,
-    }
-}
-
-diesel::table! {
-    profile_owners (seq) {
-        seq -> BigInt,
-        id -> Text,
-        tenant_id -> BigInt,
-        name -> Text,
-        claims -> Text,
-        confirmed_at -> Nullable<BigInt>,
-        created_at -> BigInt,
-    }
-}
-
-diesel::table! {
-    grants (seq) {
-        seq -> BigInt,
-        id -> Text,
-        tenant_id -> BigInt,
-        grantee_id -> BigInt,
-        owner_id -> Text,
-        profile_class -> Nullable<Text>,
-        actions -> Text,
-        created_at -> BigInt,
-        revoked_at -> Nullable<BigInt>,
-    }
-}
-
-diesel::table! {
-    decisions (seq) {
-        seq -> BigInt,
-        tenant_id -> BigInt,
-        at -> BigInt,
-        key_id -> Text,
-        key_name -> Text,
-        action -> Text,
-        subject -> Text,
-        authority -> Text,
-        outcome -> Text,
-        reason -> Nullable<Text>,
-    }
-}
-
-diesel::table! {
     idempotency (tenant_id, key) {
         tenant_id -> BigInt,
         key -> Text,
@@ -293,6 +244,7 @@ diesel::table! {
         spec -> Text,
         facts -> Text,
         look_at -> Nullable<BigInt>,
+        secret -> Nullable<Binary>,
         created_at -> BigInt,
     }
 }
@@ -312,6 +264,8 @@ diesel::table! {
         switch_id -> Nullable<Text>,
         reason -> Nullable<Text>,
         ended_at -> Nullable<BigInt>,
+        revert -> Nullable<Text>,
+        revert_switch_id -> Nullable<Text>,
     }
 }
 
@@ -340,6 +294,105 @@ diesel::table! {
         eid -> Nullable<Text>,
         switch_id -> Nullable<Text>,
         changed_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    tenants (id) {
+        id -> BigInt,
+        name -> Text,
+        created_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    profile_owners (seq) {
+        seq -> BigInt,
+        id -> Text,
+        tenant_id -> BigInt,
+        name -> Text,
+        claims -> Text,
+        confirmed_at -> Nullable<BigInt>,
+        created_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    grants (seq) {
+        seq -> BigInt,
+        id -> Text,
+        tenant_id -> BigInt,
+        grantee_id -> BigInt,
+        owner_id -> Text,
+        profile_class -> Nullable<Text>,
+        actions -> Text,
+        created_at -> BigInt,
+        revoked_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    decisions (seq) {
+        seq -> BigInt,
+        tenant_id -> BigInt,
+        at -> BigInt,
+        key_id -> Text,
+        key_name -> Text,
+        action -> Text,
+        subject -> Text,
+        authority -> Text,
+        outcome -> Text,
+        reason -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    webhooks (seq) {
+        seq -> BigInt,
+        id -> Text,
+        tenant_id -> BigInt,
+        source -> Text,
+        url -> Text,
+        types -> Text,
+        eid -> Nullable<Text>,
+        tags -> Text,
+        description -> Nullable<Text>,
+        enabled -> Bool,
+        secret -> Binary,
+        old_secret -> Nullable<Binary>,
+        old_secret_until -> Nullable<BigInt>,
+        cursor_xid -> BigInt,
+        cursor_seq -> BigInt,
+        attempts -> BigInt,
+        failing_since -> Nullable<BigInt>,
+        head_failed_at -> Nullable<BigInt>,
+        next_attempt_at -> Nullable<BigInt>,
+        last_error -> Nullable<Text>,
+        last_success_at -> Nullable<BigInt>,
+        delivered -> BigInt,
+        replay_from -> Nullable<BigInt>,
+        replay_to -> Nullable<BigInt>,
+        replay_at -> Nullable<BigInt>,
+        replay_seq -> Nullable<BigInt>,
+        created_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    webhook_deliveries (seq) {
+        seq -> BigInt,
+        id -> Text,
+        tenant_id -> BigInt,
+        webhook_id -> Text,
+        event_id -> Text,
+        event_type -> Text,
+        body -> Text,
+        state -> Text,
+        attempts -> BigInt,
+        status -> Nullable<BigInt>,
+        last_error -> Nullable<Text>,
+        created_at -> BigInt,
+        ended_at -> Nullable<BigInt>,
     }
 }
 

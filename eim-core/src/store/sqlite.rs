@@ -1,6 +1,7 @@
 //! SQLite: one writer thread that commits what waits together, and a few reader threads.
 
 use super::StoreError;
+use super::stream::StreamPosition;
 use super::workers::{Job, Pool, Reply};
 use diesel::Connection as _;
 use diesel::SqliteConnection;
@@ -92,6 +93,20 @@ fn write_in_groups(conn: &mut Connection, first: Job<Connection>, next: &mut dyn
     for reply in replies {
         reply(failure.as_deref());
     }
+}
+
+/// One transaction writes at a time, so events are committed in the order of their numbers, and all have the number 0 for
+/// their transaction.
+pub(super) fn horizon(_: &mut Connection) -> Result<i64, StoreError> {
+    Ok(1)
+}
+
+/// A position behind all events.
+pub(super) fn stream_end(conn: &mut Connection) -> Result<StreamPosition, StoreError> {
+    use super::schema::events;
+    use diesel::{QueryDsl, RunQueryDsl};
+    let last: Option<i64> = events::table.select(diesel::dsl::max(events::seq)).first(conn)?;
+    Ok(StreamPosition { xid: 0, seq: last.unwrap_or_default() })
 }
 
 fn run_migrations(conn: &mut Connection) -> Result<Vec<String>, StoreError> {

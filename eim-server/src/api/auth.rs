@@ -58,7 +58,7 @@ impl Caller {
 }
 
 /// The group of each noun in a path, for keys that are limited to some groups. A noun without a group is closed to them.
-const GROUPS: [(&str, &str); 22] = [
+const GROUPS: [(&str, &str); 23] = [
     ("euiccs", "devices"),
     ("profiles", "devices"),
     ("notifications", "devices"),
@@ -73,6 +73,7 @@ const GROUPS: [(&str, &str); 22] = [
     ("codes", "campaigns"),
     ("events", "events"),
     ("webhooks", "events"),
+    ("webhook-deliveries", "events"),
     ("dead-letters", "events"),
     ("deliveries", "events"),
     ("api-keys", "keys"),

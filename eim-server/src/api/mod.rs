@@ -11,12 +11,14 @@ mod problem;
 mod request;
 pub mod routes;
 pub mod schema;
+mod streams;
 mod v1;
 
 use auth::Caller;
 pub use openapi::document;
 pub(crate) use problem::as_problems;
 pub use problem::{Problem, ProblemField};
+pub(crate) use streams::Streams;
 
 use crate::config::Limits;
 use crate::queue::Queue;
@@ -31,9 +33,11 @@ pub struct Api {
     eim: Eim,
     registry: Registry,
     body_bytes: usize,
+    import_bytes: u64,
     body_timeout: Duration,
     openapi_json: String,
     queue: Option<Arc<Queue>>,
+    streams: Streams,
 }
 
 impl Api {
@@ -51,10 +55,19 @@ impl Api {
             eim,
             registry,
             body_bytes: limits.body_bytes,
+            import_bytes: limits.import_bytes,
             body_timeout: limits.request_timeout(),
             openapi_json: document().to_json()?,
             queue,
+            streams: Streams::new(0),
         })
+    }
+
+    /// Lets streams of events be opened; none are otherwise.
+    #[must_use]
+    pub(crate) fn with_streams(mut self, streams: Streams) -> Self {
+        self.streams = streams;
+        self
     }
 }
 

@@ -1,11 +1,15 @@
 //! The OpenAPI 3.1 document, generated from the handlers, and the reference that shows it.
 
 use super::v1::{api_keys, decisions, grants, profile_owners, summary, tenants};
-use super::v1::{eim, euiccs, notifications, operations, owner_policies, pools, switches};
+use super::v1::{
+    eim, euiccs, events, exports, imports, notifications, operations, owner_policies, pools, switches,
+    webhook_deliveries, webhooks,
+};
 use super::{Api, Problem, health, metrics, problem, schema};
 use actix_web::HttpResponse;
 use actix_web::http::header;
 use actix_web::web::Data;
+use eim_core::manage::{LineReport, SummaryLine};
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{Content, OpenApi as Document, Ref, ResponseBuilder};
@@ -86,7 +90,23 @@ pub(super) fn docs() -> SwaggerUi {
         grants::list::list,
         grants::revoke::revoke,
         decisions::list::list,
+        events::list::list,
+        webhooks::create::create,
+        webhooks::list::list,
+        webhooks::show::show,
+        webhooks::update::update,
+        webhooks::delete::delete,
+        webhooks::rotate_secret::rotate_secret,
+        webhooks::replay::replay,
+        webhooks::test::test,
+        webhooks::deliveries::deliveries,
+        webhook_deliveries::show::show,
+        webhook_deliveries::retry::retry,
         eim::show::show,
+        imports::euiccs::euiccs,
+        imports::operations::operations,
+        exports::euiccs::euiccs,
+        exports::operations::operations,
         health::healthz,
         health::readyz,
         metrics::metrics,
@@ -95,6 +115,11 @@ pub(super) fn docs() -> SwaggerUi {
         Problem,
         schema::NewOperation,
         schema::EuiccPatch,
+        schema::WebhookSettings,
+        schema::NewReplay,
+        schema::SecretRotation,
+        LineReport,
+        SummaryLine,
         schema::NewSwitch,
         schema::NewOwnerPolicy,
         schema::NewTenant,
@@ -109,12 +134,15 @@ pub(super) fn docs() -> SwaggerUi {
         (name = "eUICCs", description = "The inventory."),
         (name = "Operations", description = "What devices are asked to do, and what became of it."),
         (name = "Notifications", description = "What eUICCs have to tell SM-DP+ and SM-DS, on its way there."),
+        (name = "Bulk", description = "Many devices or operations in one request, and all of them in one answer."),
         (name = "Switches", description = "Moving a device to another profile, with proof."),
         (name = "Pools", description = "Activation codes to hand out, one for each device."),
         (name = "Owner policies", description = "What the owner of profiles allows."),
         (name = "Tenants", description = "Organisations that share the server and see nothing of each other."),
         (name = "API keys", description = "Who may use the API, and for what."),
         (name = "Authority", description = "Whose profiles are whose, what owners grant, and the record of decisions."),
+        (name = "Events", description = "Everything that happened, in one stream."),
+        (name = "Webhooks", description = "Who is sent events, and what could not be delivered."),
         (name = "eIM", description = "This eIM as eUICCs know it."),
         (name = "Service", description = "For monitoring; no key needed."),
     ),

@@ -4,7 +4,7 @@ use super::{Api, Problem};
 use actix_web::HttpRequest;
 use actix_web::http::header;
 use actix_web::rt::time::timeout;
-use actix_web::web::{Payload, Query};
+use actix_web::web::{Bytes, Payload, Query};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -13,17 +13,30 @@ const IDEMPOTENCY_KEY_MAX: usize = 255;
 
 /// The body as JSON, whatever its media type says.
 pub(super) async fn json(request: &HttpRequest, payload: Payload, api: &Api) -> Result<Value, Problem> {
+    read_json(&octets(request, payload, api).await?)
+}
+
+/// The same where a body may be left out; then it is null.
+pub(super) async fn json_or_nothing(request: &HttpRequest, payload: Payload, api: &Api) -> Result<Value, Problem> {
+    let body = octets(request, payload, api).await?;
+    if body.is_empty() { Ok(Value::Null) } else { read_json(&body) }
+}
+
+fn read_json(body: &[u8]) -> Result<Value, Problem> {
+    serde_json::from_slice(body).map_err(|error| Problem::malformed(format!("the body is not JSON: {error}")))
+}
+
+async fn octets(request: &HttpRequest, payload: Payload, api: &Api) -> Result<Bytes, Problem> {
     let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     if announced.is_some_and(|octets: u64| octets > api.body_bytes as u64) {
         return Err(Problem::too_large(api.body_bytes));
     }
-    let body = match timeout(api.body_timeout, payload.to_bytes_limited(api.body_bytes)).await {
-        Ok(Ok(Ok(body))) => body,
-        Ok(Ok(Err(_))) => return Err(Problem::malformed("the request body broke off")),
-        Ok(Err(_)) => return Err(Problem::too_large(api.body_bytes)),
-        Err(_) => return Err(Problem::too_slow()),
-    };
-    serde_json::from_slice(&body).map_err(|error| Problem::malformed(format!("the body is not JSON: {error}")))
+    match timeout(api.body_timeout, payload.to_bytes_limited(api.body_bytes)).await {
+        Ok(Ok(Ok(body))) => Ok(body),
+        Ok(Ok(Err(_))) => Err(Problem::malformed("the request body broke off")),
+        Ok(Err(_)) => Err(Problem::too_large(api.body_bytes)),
+        Err(_) => Err(Problem::too_slow()),
+    }
 }
 
 /// The key under which a repeated request is recognised.

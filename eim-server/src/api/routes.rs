@@ -2,7 +2,10 @@
 
 use super::auth::admit;
 use super::v1::{api_keys, decisions, grants, profile_owners, summary, tenants};
-use super::v1::{eim, euiccs, notifications, operations, owner_policies, pools, switches};
+use super::v1::{
+    eim, euiccs, events, exports, imports, notifications, operations, owner_policies, pools, switches,
+    webhook_deliveries, webhooks,
+};
 use super::{health, metrics, openapi, problem};
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, ServiceConfig, delete, get, patch, post};
@@ -48,6 +51,18 @@ pub fn routes(config: &mut ServiceConfig) {
                     Operator,
                     post(),
                     operations::abandon::abandon,
+                )))
+                .service(web::resource("/imports/euiccs").route(allow(Operator, post(), imports::euiccs::euiccs)))
+                .service(web::resource("/imports/operations").route(allow(
+                    Operator,
+                    post(),
+                    imports::operations::operations,
+                )))
+                .service(web::resource("/exports/euiccs").route(allow(Viewer, get(), exports::euiccs::euiccs)))
+                .service(web::resource("/exports/operations").route(allow(
+                    Viewer,
+                    get(),
+                    exports::operations::operations,
                 )))
                 .service(web::resource("/notifications").route(allow(Viewer, get(), notifications::list::list)))
                 .service(web::resource("/euiccs/{eid}/switches").route(allow(
@@ -121,6 +136,40 @@ pub fn routes(config: &mut ServiceConfig) {
                 )))
                 .service(web::resource("/grants/{id}/revoke").route(allow(Admin, post(), grants::revoke::revoke)))
                 .service(web::resource("/decisions").route(allow(Admin, get(), decisions::list::list)))
+                .service(web::resource("/events").route(allow(Viewer, get(), events::list::list)))
+                .service(web::resource("/webhooks").route(allow(Viewer, get(), webhooks::list::list)).route(allow(
+                    Admin,
+                    post(),
+                    webhooks::create::create,
+                )))
+                .service(
+                    web::resource("/webhooks/{id}")
+                        .route(allow(Viewer, get(), webhooks::show::show))
+                        .route(allow(Admin, patch(), webhooks::update::update))
+                        .route(allow(Admin, delete(), webhooks::delete::delete)),
+                )
+                .service(web::resource("/webhooks/{id}/rotate-secret").route(allow(
+                    Admin,
+                    post(),
+                    webhooks::rotate_secret::rotate_secret,
+                )))
+                .service(web::resource("/webhooks/{id}/replay").route(allow(Admin, post(), webhooks::replay::replay)))
+                .service(web::resource("/webhooks/{id}/test").route(allow(Admin, post(), webhooks::test::test)))
+                .service(web::resource("/webhooks/{id}/deliveries").route(allow(
+                    Viewer,
+                    get(),
+                    webhooks::deliveries::deliveries,
+                )))
+                .service(web::resource("/webhook-deliveries/{id}").route(allow(
+                    Viewer,
+                    get(),
+                    webhook_deliveries::show::show,
+                )))
+                .service(web::resource("/webhook-deliveries/{id}/retry").route(allow(
+                    Admin,
+                    post(),
+                    webhook_deliveries::retry::retry,
+                )))
                 .service(web::resource("/eim").route(allow(Viewer, get(), eim::show::show))),
         )
         .service(web::resource("/healthz").route(get().to(health::healthz)))

@@ -126,6 +126,8 @@ fn check(config: &Config) -> Result<(), ConfigError> {
         ("outbound.calls_per_server", config.outbound.calls_per_server as u64),
         ("outbound.calls", config.outbound.calls as u64),
         ("outbound.breaker_failures", u64::from(config.outbound.breaker_failures)),
+        ("webhooks.timeout_ms", config.webhooks.timeout_ms),
+        ("webhooks.calls", config.webhooks.calls as u64),
         ("limits.body_bytes", limits.body_bytes as u64),
         ("limits.max_connections", limits.max_connections as u64),
         ("limits.max_handshakes", limits.max_handshakes as u64),

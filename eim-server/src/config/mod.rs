@@ -44,6 +44,8 @@ pub struct Config {
     pub lab: Lab,
     /// Calls to others.
     pub outbound: Outbound,
+    /// Calls to webhooks.
+    pub webhooks: Webhooks,
     /// Sizes, numbers and times.
     pub limits: Limits,
     /// Logging.
@@ -100,6 +102,8 @@ pub struct Api {
     /// Address to listen on; port 0 takes a free one.
     #[serde(deserialize_with = "load::parsed")]
     pub listen: SocketAddr,
+    /// Streams of events that may be open at the same time.
+    pub event_streams: usize,
 }
 
 /// `[store]`
@@ -204,12 +208,27 @@ impl Outbound {
     }
 }
 
+/// `[webhooks]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Webhooks {
+    /// PEM file of certificates to trust beside those of the system, if any.
+    #[serde(deserialize_with = "load::path_or_none")]
+    pub ca_file: Option<PathBuf>,
+    /// Time for a whole call.
+    pub timeout_ms: u64,
+    /// Calls at the same time, to all webhooks together.
+    pub calls: usize,
+}
+
 /// `[limits]`
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
     /// Largest request body in octets.
     pub body_bytes: usize,
+    /// Largest body of an import in octets.
+    pub import_bytes: u64,
     /// Threads for each listener; 0 lets the server choose.
     pub workers: usize,
     /// Open connections per listener and thread.

@@ -30,7 +30,8 @@ pub fn effective(config: &Config) -> String {
             ("tls_key", optional_path(config.esipa.tls_key.as_ref())),
         ],
     );
-    section(&mut out, "api", &[("listen", text(config.api.listen))]);
+    let api = &config.api;
+    section(&mut out, "api", &[("listen", text(api.listen)), ("event_streams", api.event_streams.to_string())]);
     // The display of an address leaves its password out.
     section(&mut out, "store", &[("url", text(config.store_url())), ("pool_size", config.store.pool_size.to_string())]);
     let queue = &config.queue;
@@ -57,12 +58,23 @@ pub fn effective(config: &Config) -> String {
             ("smds_address_field", text(outbound.smds_address_field.as_str())),
         ],
     );
+    let webhooks = &config.webhooks;
+    section(
+        &mut out,
+        "webhooks",
+        &[
+            ("ca_file", optional_path(webhooks.ca_file.as_ref())),
+            ("timeout_ms", webhooks.timeout_ms.to_string()),
+            ("calls", webhooks.calls.to_string()),
+        ],
+    );
     let limits = &config.limits;
     section(
         &mut out,
         "limits",
         &[
             ("body_bytes", limits.body_bytes.to_string()),
+            ("import_bytes", limits.import_bytes.to_string()),
             ("workers", limits.workers.to_string()),
             ("max_connections", limits.max_connections.to_string()),
             ("max_handshakes", limits.max_handshakes.to_string()),

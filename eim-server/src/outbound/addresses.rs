@@ -53,7 +53,7 @@ fn permitted(mut found: Vec<SocketAddr>, allow_private: bool) -> Result<Vec<Sock
 }
 
 /// Whether an address belongs to the public internet (IANA special-purpose registries, RFC 6890).
-fn is_public(ip: IpAddr) -> bool {
+pub(super) fn is_public(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => is_public_v4(ip),
         IpAddr::V6(ip) => is_public_v6(ip),

@@ -15,6 +15,8 @@
 //! one that refuses to show a brainpool certificate to a client whose supported groups lack that curve, as RFC 8422 5.1
 //! has it for TLS 1.2), the AES-CBC suites, intermediate CAs (variants A to C of SGP.22 v3), revocation lists and client
 //! certificates. Redirects, cookies, proxies and compressed answers are never used.
+//!
+//! [`HttpsWebhooks`] sends events to webhooks: the same guard of addresses, and the trust of the web.
 
 mod addresses;
 mod breaker;
@@ -22,8 +24,10 @@ mod failure;
 mod options;
 mod servers;
 mod tls;
+mod webhooks;
 
 pub use options::{HostPattern, OutboundError, OutboundOptions, Route};
+pub use webhooks::{HttpsWebhooks, WebhookOptions};
 
 use addresses::Resolver;
 use eim_core::ids::RspAddress;

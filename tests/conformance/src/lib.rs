@@ -8,13 +8,15 @@ mod device;
 mod downloads;
 mod forge;
 mod postgres;
+mod receiver;
 mod world;
 
-pub use api::{Reply, Role};
+pub use api::{Reply, Role, Upload};
 pub use device::{Device, FLEET_SEED};
 pub use downloads::{THIN_IPA, code_of, new_iccid, order};
 pub use eim_simulator::ipa::{Answer, Binding, Package, PollOptions, PollOutcome, Session};
 pub use forge::{Forge, SentPackage};
+pub use receiver::{Delivered, Receiver};
 pub use world::{
     Backend, Mode, World, each_binding, each_mode, each_mode_with, each_store, front_with, matrix, matrix_with, modes,
     modes_with, run_with,

@@ -1,6 +1,6 @@
 //! A running server with its database, its clock, and the PKI of its devices.
 
-use crate::api::{self, Reply, Role};
+use crate::api::{self, Reply, Role, Upload};
 use crate::device::{Device, FLEET_SEED};
 use crate::postgres::Schema;
 use base64::Engine;
@@ -274,6 +274,24 @@ impl World {
             .unwrap()
     }
 
+    /// The address of its PostgreSQL schema, when it has one.
+    #[must_use]
+    pub fn postgres_url(&self) -> Option<String> {
+        self._schema.as_ref().map(Schema::url)
+    }
+
+    /// The bearer token of this role.
+    #[must_use]
+    pub fn bearer(&self, role: Role) -> Option<String> {
+        let key = match role {
+            Role::Admin => &self.keys[0],
+            Role::Operator => &self.keys[1],
+            Role::Viewer => &self.keys[2],
+            Role::Nobody => return None,
+        };
+        Some(format!("Bearer {key}"))
+    }
+
     /// Moves the clock, and does what time alone does.
     pub async fn advance(&self, by: TimeDelta) {
         self.clock.advance(by);
@@ -297,18 +315,31 @@ impl World {
         headers: &[(&str, &str)],
         body: impl Into<Vec<u8>>,
     ) -> Reply {
-        let bearer = match role {
-            Role::Admin => Some(&self.keys[0]),
-            Role::Operator => Some(&self.keys[1]),
-            Role::Viewer => Some(&self.keys[2]),
-            Role::Nobody => None,
-        }
-        .map(|key| format!("Bearer {key}"));
+        let bearer = self.key(role).map(|key| format!("Bearer {key}"));
         let mut all = headers.to_vec();
         if let Some(bearer) = &bearer {
             all.push(("authorization", bearer));
         }
         api::send(self.server().api_addr, method, path, &all, body.into()).await
+    }
+
+    /// A POST whose body is still being sent while the answer is read.
+    pub async fn upload(&self, role: Role, path: &str, headers: &[(&str, &str)], first: &str) -> Upload {
+        let bearer = self.key(role).map(|key| format!("Bearer {key}")).unwrap_or_default();
+        let mut all = headers.to_vec();
+        all.push(("authorization", &bearer));
+        api::upload(self.server().api_addr, path, &all, first).await
+    }
+
+    /// The API key of a role.
+    #[must_use]
+    pub fn key(&self, role: Role) -> Option<&str> {
+        match role {
+            Role::Admin => Some(&self.keys[0]),
+            Role::Operator => Some(&self.keys[1]),
+            Role::Viewer => Some(&self.keys[2]),
+            Role::Nobody => None,
+        }
     }
 
     /// What a viewer gets; it must be there.
@@ -517,7 +548,8 @@ impl World {
     pub async fn send_as(&self, key: &str, method: &str, path: &str, body: Value) -> Reply {
         let body = if body.is_null() { String::new() } else { body.to_string() };
         let bearer = format!("Bearer {key}");
-        api::send(self.server().api_addr, method, path, &[("authorization", &bearer)], body.into()).await
+        let headers = [("authorization", bearer.as_str()), ("content-type", "application/x-ndjson")];
+        api::send(self.server().api_addr, method, path, &headers, body.into()).await
     }
 
     /// Makes a tenant and gives the key of its admin.

@@ -37,6 +37,24 @@ pub(super) fn ensure_job(
     Ok(())
 }
 
+/// Makes sure that a job is there and due at once, also when it waits because it failed.
+pub(super) fn hurry_job(
+    conn: &mut Connection,
+    kind: &str,
+    key: &str,
+    tenant: TenantId,
+    now: i64,
+) -> Result<(), StoreError> {
+    ensure_job(conn, kind, key, tenant, now)?;
+    let waiting = jobs::table
+        .filter(jobs::tenant_id.eq(tenant.value()).and(jobs::kind.eq(kind)).and(jobs::key.eq(key)))
+        .filter(jobs::run_at.gt(now));
+    diesel::update(waiting)
+        .set((jobs::attempts.eq(0), jobs::run_at.eq(now), jobs::handed_until.eq(0)))
+        .execute(conn)?;
+    Ok(())
+}
+
 pub(in crate::store) fn due_jobs(conn: &mut Connection, now: i64, limit: i64) -> Result<Vec<DueJob>, StoreError> {
     let due: Vec<(i64, i64, i64, String, String)> = jobs::table
         .filter(jobs::run_at.le(now).and(jobs::handed_until.le(now)))

@@ -12,8 +12,10 @@ mod notification;
 mod operation;
 mod pool;
 mod snapshot;
+mod stream;
 mod switch;
 mod tenant;
+mod webhook;
 
 pub(in crate::store) use api_key::*;
 pub(in crate::store) use authority::*;
@@ -27,7 +29,9 @@ pub(in crate::store) use notification::*;
 pub(in crate::store) use operation::*;
 pub(in crate::store) use pool::*;
 pub(in crate::store) use snapshot::*;
+pub(in crate::store) use stream::*;
 pub(in crate::store) use switch::*;
 pub(in crate::store) use tenant::*;
+pub(in crate::store) use webhook::*;
 
-use super::Connection;
+use super::{Connection, horizon, stream_end};

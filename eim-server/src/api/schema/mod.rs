@@ -9,6 +9,7 @@ mod euicc;
 mod operation;
 mod psmo;
 mod switch;
+mod webhook;
 
 pub use authority::{KeyRotation, NewApiKey, NewGrant, NewProfileOwner, NewTenant};
 pub use eco::{Eco, EimConfiguration, EimConfigurationData, EimPublicKeyData, NamedEim, TrustedPublicKeyDataTls};
@@ -19,6 +20,8 @@ pub use psmo::{
 };
 
 pub use switch::{NewCodes, NewOwnerPolicy, NewPool, NewSwitch, SwitchProof, SwitchTarget};
+
+pub use webhook::{NewReplay, SecretRotation, WebhookFilter, WebhookSettings};
 
 use serde::Deserialize;
 use utoipa::ToSchema;

@@ -39,8 +39,7 @@ pub async fn create(
 ) -> Result<HttpResponse, Problem> {
     let idempotency_key = idempotency_key(&request)?;
     let body = json(&request, payload, &api).await?;
-    let eim = caller.eim;
-    let principal = caller.principal;
+    let Caller { principal, eim } = caller;
     let create =
         async move { manage::create_operation(&eid, body, idempotency_key.as_deref(), &principal, &eim).await };
     let operation = to_the_end(create).await?;

@@ -1,0 +1,4 @@
+//! The stream of events.
+
+pub mod list;
+mod sse;
