@@ -357,6 +357,12 @@ fn keeps_timelines_keys_and_depths() {
             role: "admin".into(),
             tenant: TenantId::DEFAULT,
             created_at: NOW,
+            seq: 0,
+            scopes: vec![],
+            expires_at: None,
+            revoked_at: None,
+            last_used_at: None,
+            secret_until: None,
         };
         store.insert_api_key(stored, vec![1; 32]).await.unwrap();
         assert_eq!(store.api_key(vec![1; 32]).await.unwrap().unwrap().name, "n");

@@ -71,6 +71,9 @@ pub(super) async fn queue_operation(
         Some(key) => eim.store().earlier_request(key.clone()).await?,
         None => None,
     };
+    if earlier.is_none() {
+        super::authority::check_owners(eid, &operation, principal, eim).await?;
+    }
     let set_aside = if earlier.is_none() { guarded(eid, &operation, &overridden, eim).await? } else { vec![] };
     let mut details = json!({ "operation": id, "kind": operation.kind.as_str() });
     if !set_aside.is_empty() {

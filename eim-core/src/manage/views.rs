@@ -247,8 +247,104 @@ pub struct ApiKeyView {
     pub name: String,
     /// `admin`, `approver`, `operator` or `viewer`.
     pub role: String,
+    /// The groups of routes that it opens; empty: all that its role does.
+    pub scopes: Vec<String>,
     /// When it was made.
     pub created_at: String,
+    /// From when it opens nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<String>,
+    /// When it was revoked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revoked_at: Option<String>,
+    /// When it was last used, give or take a minute.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_used_at: Option<String>,
+    /// The key itself, only in the answer to the request that made it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+}
+
+/// An owner of profiles.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ProfileOwnerView {
+    /// A UUID.
+    pub id: String,
+    /// The tenant that speaks for it.
+    pub tenant: String,
+    /// Its name.
+    pub name: String,
+    /// serviceProviderNames of its profiles.
+    pub service_providers: Vec<String>,
+    /// MCC and MNC of its profiles.
+    pub mcc_mnc: Vec<String>,
+    /// SM-DP+ at which only its profiles wait.
+    pub smdp_addresses: Vec<String>,
+    /// When whoever runs the server confirmed it. Before that it counts for nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub confirmed_at: Option<String>,
+    /// When it was made.
+    pub created_at: String,
+}
+
+/// What the owner of profiles lets another tenant do.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GrantView {
+    /// A UUID.
+    pub id: String,
+    /// The owner, by its id.
+    pub owner: String,
+    /// Who granted it.
+    pub grantor: String,
+    /// Whom it was granted.
+    pub grantee: String,
+    /// `test`, `provisioning` or `operational`; absent for every class.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub profile_class: Option<String>,
+    /// `enable`, `disable`, `delete`, `download`.
+    pub actions: Vec<String>,
+    /// When it was made.
+    pub created_at: String,
+    /// When it was revoked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revoked_at: Option<String>,
+}
+
+/// A decision: who asked for what, on whose authority, and what came of it.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DecisionView {
+    /// When.
+    pub at: String,
+    /// The key that asked, by its id.
+    pub key_id: String,
+    /// The name given to the key.
+    pub key_name: String,
+    /// Method and route.
+    pub action: String,
+    /// The path of what it was about.
+    pub subject: String,
+    /// The role, and the grants that were used.
+    pub authority: String,
+    /// `done`, `refused` or `failed`.
+    pub outcome: String,
+    /// Why it was refused or failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// Totals of one tenant.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SummaryView {
+    /// eUICCs by state; a state without any is left out.
+    pub euiccs: std::collections::BTreeMap<String, i64>,
+    /// Operations by state; a state without any is left out.
+    pub operations: std::collections::BTreeMap<String, i64>,
+    /// Notifications that their servers have not acknowledged yet.
+    pub pending_notifications: i64,
 }
 
 /// A tenant.

@@ -3,6 +3,7 @@
 //! The only room that knows diesel. DER is an opaque column here. Whatever is decided about one eUICC is saved on the
 //! version that the decision was made for, or not at all ([`Saved::Conflict`]): two nodes never act on the same state.
 
+pub mod authority;
 pub mod campaign;
 mod error;
 pub mod pool;
@@ -141,6 +142,8 @@ pub struct StoredEvent {
 /// An API key without the key.
 #[derive(Debug, Clone)]
 pub struct StoredApiKey {
+    /// Its position.
+    pub seq: i64,
     /// Its name for reference.
     pub id: String,
     /// The name given to it.
@@ -151,6 +154,16 @@ pub struct StoredApiKey {
     pub tenant: TenantId,
     /// When it was made, milliseconds since 1970.
     pub created_at: i64,
+    /// The groups of routes that it opens; none: all that its role does.
+    pub scopes: Vec<String>,
+    /// From when it opens nothing, milliseconds since 1970.
+    pub expires_at: Option<i64>,
+    /// When it was revoked, milliseconds since 1970.
+    pub revoked_at: Option<i64>,
+    /// When it was used, a minute more or less, milliseconds since 1970.
+    pub last_used_at: Option<i64>,
+    /// Of a key found by the secret before its last rotation: until when that one is valid, milliseconds since 1970.
+    pub secret_until: Option<i64>,
 }
 
 /// How many operations of a kind are queued.

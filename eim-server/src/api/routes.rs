@@ -1,6 +1,7 @@
 //! Every route of the operator API on one page, with the role it needs.
 
 use super::auth::admit;
+use super::v1::{api_keys, decisions, grants, profile_owners, summary, tenants};
 use super::v1::{
     campaigns, eim, euiccs, events, exports, imports, notifications, operations, owner_policies, pools, switches,
     webhook_deliveries, webhooks,
@@ -104,6 +105,37 @@ pub fn routes(config: &mut ServiceConfig) {
                     post(),
                     pools::release::release,
                 )))
+                .service(web::resource("/tenants").route(allow(Admin, get(), tenants::list::list)).route(allow(
+                    Admin,
+                    post(),
+                    tenants::create::create,
+                )))
+                .service(web::resource("/tenants/{name}").route(allow(Admin, get(), tenants::show::show)))
+                .service(web::resource("/summary").route(allow(Viewer, get(), summary::show::show)))
+                .service(web::resource("/api-keys").route(allow(Admin, get(), api_keys::list::list)).route(allow(
+                    Admin,
+                    post(),
+                    api_keys::create::create,
+                )))
+                .service(web::resource("/api-keys/{id}/rotate").route(allow(Admin, post(), api_keys::rotate::rotate)))
+                .service(web::resource("/api-keys/{id}/revoke").route(allow(Admin, post(), api_keys::revoke::revoke)))
+                .service(
+                    web::resource("/profile-owners")
+                        .route(allow(Viewer, get(), profile_owners::list::list))
+                        .route(allow(Admin, post(), profile_owners::create::create)),
+                )
+                .service(web::resource("/profile-owners/{id}/confirm").route(allow(
+                    Admin,
+                    post(),
+                    profile_owners::confirm::confirm,
+                )))
+                .service(web::resource("/grants").route(allow(Viewer, get(), grants::list::list)).route(allow(
+                    Admin,
+                    post(),
+                    grants::create::create,
+                )))
+                .service(web::resource("/grants/{id}/revoke").route(allow(Admin, post(), grants::revoke::revoke)))
+                .service(web::resource("/decisions").route(allow(Admin, get(), decisions::list::list)))
                 .service(web::resource("/events").route(allow(Viewer, get(), events::list::list)))
                 .service(web::resource("/webhooks").route(allow(Viewer, get(), webhooks::list::list)).route(allow(
                     Admin,

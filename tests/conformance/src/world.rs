@@ -520,8 +520,15 @@ impl World {
         device
     }
 
-    /// What an operator registers about a device.
+    /// Registers a device.
     pub async fn register(&self, device: &Device, with_certificates: bool) {
+        let reply = self.post("/api/v1/euiccs", self.registration(device, with_certificates)).await;
+        assert_eq!(reply.status, 201, "{}", reply.text());
+    }
+
+    /// What an operator registers about a device.
+    #[must_use]
+    pub fn registration(&self, device: &Device, with_certificates: bool) -> Value {
         let association = &device.euicc.associations()[0];
         let mut body = json!({
             "eid": device.eid(),
@@ -535,8 +542,25 @@ impl World {
             body["euiccCertificate"] = STANDARD.encode(&identity.certificate).into();
             body["eumCertificate"] = STANDARD.encode(&identity.eum_certificate).into();
         }
-        let reply = self.post("/api/v1/euiccs", body).await;
+        body
+    }
+
+    /// A request to the API with a key of its own.
+    pub async fn send_as(&self, key: &str, method: &str, path: &str, body: Value) -> Reply {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let bearer = format!("Bearer {key}");
+        let headers = [("authorization", bearer.as_str()), ("content-type", "application/x-ndjson")];
+        api::send(self.server().api_addr, method, path, &headers, body.into()).await
+    }
+
+    /// Makes a tenant and gives the key of its admin.
+    pub async fn tenant(&self, name: &str) -> String {
+        let reply = self.send(Role::Admin, "POST", "/api/v1/tenants", &[], json!({ "name": name }).to_string()).await;
         assert_eq!(reply.status, 201, "{}", reply.text());
+        let body = json!({ "name": "first", "role": "admin" }).to_string();
+        let reply = self.send(Role::Admin, "POST", &format!("/api/v1/api-keys?tenant={name}"), &[], body).await;
+        assert_eq!(reply.status, 201, "{}", reply.text());
+        reply.json()["key"].as_str().expect("the key").to_owned()
     }
 
     /// The token of a device's association, 0 for none.

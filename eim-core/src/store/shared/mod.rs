@@ -1,6 +1,7 @@
 //! The transactions, written once and compiled for each backend: the including module names its `Connection`.
 
 mod api_key;
+mod authority;
 mod campaign;
 mod decision;
 mod download;
@@ -17,6 +18,7 @@ mod tenant;
 mod webhook;
 
 pub(in crate::store) use api_key::*;
+pub(in crate::store) use authority::*;
 pub(in crate::store) use campaign::*;
 pub(in crate::store) use decision::*;
 pub(in crate::store) use download::*;
