@@ -374,6 +374,15 @@ impl World {
         id
     }
 
+    /// The same by an admin who overrides the check that the device keeps a usable profile.
+    pub async fn queue_anyway(&self, eid: &str, mut body: Value) -> String {
+        body["override"] = json!(["notTheOnlyProfile"]);
+        let path = format!("/api/v1/euiccs/{eid}/operations");
+        let reply = self.send(Role::Admin, "POST", &path, &[], body.to_string()).await;
+        assert_eq!(reply.status, 202, "{}", reply.text());
+        reply.json()["id"].as_str().unwrap().to_owned()
+    }
+
     /// An operation as the operator sees it.
     pub async fn operation(&self, id: &str) -> Value {
         self.get(&format!("/api/v1/operations/{id}")).await

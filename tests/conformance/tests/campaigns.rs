@@ -3,6 +3,7 @@
 
 use chrono::TimeDelta;
 use eim_conformance::{Device, Reply, Role, World, each_store};
+use eim_core::manage;
 use eim_simulator::ipa::PollOptions;
 use serde_json::{Value, json};
 
@@ -136,8 +137,9 @@ fn a_second_person_approves_and_nothing_happens_before() {
         assert_eq!(same.status, 409, "{}", same.text());
         sessions(&mut fleet).await;
         assert_eq!(world.enabled(&fleet[0].eid()).await, [fleet[0].iccid(1)]);
-        let second = world.key_named("second", eim_core::manage::Role::Approver).await;
-        let reply = world.send_with(&second, "POST", &path, &[], "").await;
+        let eim = &world.server().eim;
+        let (_, second) = manage::create_api_key("second", manage::Role::Approver, eim).await.unwrap();
+        let reply = world.send_as(&second, "POST", &path, Value::Null).await;
         assert_eq!(reply.status, 200, "{}", reply.text());
         assert_eq!(reply.json()["history"]["approvedBy"]["name"], "second");
         go(world, &id, &["start"]).await;
