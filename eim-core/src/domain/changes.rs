@@ -1,5 +1,6 @@
 //! What a decision starts from, and what it changes.
 
+use super::authority::Rights;
 use super::euicc::{Euicc, Profile, words};
 use super::fleet::{OwnerPolicy, Switch};
 use super::operation::{Kind, Operation, Origin, Purpose};
@@ -92,6 +93,8 @@ pub struct Snapshot {
     pub switch: Option<Switch>,
     /// The profile owners' policies, where a switch is open or asked for.
     pub policies: Vec<OwnerPolicy>,
+    /// Whose profiles are whose, and what was granted, where a switch is open or asked for.
+    pub rights: Option<Rights>,
 }
 
 impl Snapshot {

@@ -108,7 +108,7 @@ async fn guarded(
     let Some((euicc, _)) = eim.store().euicc(eid).await? else { return Ok(vec![]) };
     let profiles = eim.store().profiles(eid).await?;
     let policies = eim.store().owner_policies().await?;
-    let known = Known { euicc: &euicc, profiles: &profiles, busy_with: None, policies: &policies };
+    let known = Known { euicc: &euicc, profiles: &profiles, busy_with: None, policies: &policies, rights: None };
     let checks = guard::package_checks(&list, known, overridden);
     if !guard::allows(&checks) {
         return Err(ManageError::Guard(checks));

@@ -154,6 +154,7 @@ pub(crate) async fn load(eid: Eid, eim: &Eim) -> Result<(i64, Work), ManageError
         return Err(ManageError::NotFound { what: "eUICC", id: eid.to_string() });
     };
     snapshot.policies = eim.store().owner_policies().await?;
+    snapshot.rights = Some(eim.store().rights().await?);
     let version = snapshot.euicc.version;
     Ok((version, Work::new(snapshot, now, eim.entropy().octets()).of_eim(&eim.identity().eim_id)))
 }

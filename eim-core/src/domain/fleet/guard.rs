@@ -5,6 +5,7 @@
 
 use super::policy::{self, OwnerPolicy};
 use crate::asn1::Psmo;
+use crate::domain::authority::{Action, Rights, Subject as Owned};
 use crate::domain::euicc::words;
 use crate::domain::{Capabilities, Euicc, EuiccState, Profile, ResultPolicy};
 use crate::ids::Iccid;
@@ -59,18 +60,21 @@ pub const NOTHING_IN_FLIGHT: &str = "nothingInFlight";
 pub const MEMORY: &str = "memory";
 /// No policy of a profile's owner speaks against it.
 pub const OWNER_POLICY: &str = "ownerPolicy";
+/// The owners of the profiles have granted it, where they are of another tenant.
+pub const GRANT: &str = "grant";
 /// A Fallback Profile is there should the new network fail.
 pub const FALLBACK: &str = "fallback";
 /// What is disabled or deleted is not the only profile that the device can use.
 pub const NOT_THE_ONLY_PROFILE: &str = "notTheOnlyProfile";
 
 /// Every name of a check.
-pub const NAMES: [&str; 8] =
-    [MANAGED, PROFILE_LIST, TARGET, NOTHING_IN_FLIGHT, MEMORY, OWNER_POLICY, FALLBACK, NOT_THE_ONLY_PROFILE];
+pub const NAMES: [&str; 9] =
+    [MANAGED, PROFILE_LIST, TARGET, NOTHING_IN_FLIGHT, MEMORY, OWNER_POLICY, GRANT, FALLBACK, NOT_THE_ONLY_PROFILE];
 /// Those that an operator may waive by name; the others can be overridden by an admin only, and some by nobody.
 pub const WAIVABLE: [&str; 2] = [FALLBACK, MEMORY];
-/// Those that nobody can override: without them there is nothing to sign, or an answer could not be told from another.
-pub const ABSOLUTE: [&str; 3] = [MANAGED, TARGET, NOTHING_IN_FLIGHT];
+/// Those that nobody here can override: without them there is nothing to sign, an answer could not be told from another, or the
+/// profile is somebody else's.
+pub const ABSOLUTE: [&str; 4] = [MANAGED, TARGET, NOTHING_IN_FLIGHT, GRANT];
 
 /// What is to be done to an eUICC, as far as the guard cares.
 #[derive(Debug, Clone, Copy)]
@@ -81,6 +85,8 @@ pub enum Subject<'a> {
     DownloadAndEnable {
         /// Least free non-volatile memory, octets.
         memory_bytes: i64,
+        /// The SM-DP+, where it is known.
+        smdp_address: Option<&'a str>,
     },
     /// The profile that is wanted is not there, or can't be told from another.
     NoProfile,
@@ -104,6 +110,8 @@ pub struct Known<'a> {
     pub busy_with: Option<&'a str>,
     /// The owners' policies.
     pub policies: &'a [OwnerPolicy],
+    /// Whose profiles are whose, and what was granted; `None` where that was looked at before.
+    pub rights: Option<&'a Rights>,
 }
 
 /// Every check, in the order in which an operator would look. `waived` and `overridden` hold names.
@@ -113,7 +121,9 @@ pub fn checks(subject: Subject<'_>, known: Known<'_>, waived: &[String], overrid
     match subject {
         Subject::Enable(iccid) => {
             checks.insert(2, installed(iccid, known));
-            checks.push(owners_let_go(&enabled_but(Some(iccid), known), &[], known));
+            let off = enabled_but(Some(iccid), known);
+            checks.push(owners_let_go(&off, &[], known));
+            checks.extend(granted(&[(Action::Enable, find(&[iccid], known)), (Action::Disable, off)], None, known));
             checks.push(fallback(Some(iccid), known));
         }
         Subject::NoProfile => checks.insert(
@@ -125,15 +135,19 @@ pub fn checks(subject: Subject<'_>, known: Known<'_>, waived: &[String], overrid
                 "Name a profile that is installed once on every device.",
             ),
         ),
-        Subject::DownloadAndEnable { memory_bytes } => {
+        Subject::DownloadAndEnable { memory_bytes, smdp_address } => {
             checks.push(memory(memory_bytes, known));
-            checks.push(owners_let_go(&enabled_but(None, known), &[], known));
+            let off = enabled_but(None, known);
+            checks.push(owners_let_go(&off, &[], known));
+            checks.extend(granted(&[(Action::Disable, off)], smdp_address, known));
             checks.push(fallback(None, known));
         }
         Subject::Remove { disabled, deleted } => {
             let disabled: Vec<&Profile> = find(disabled, known);
             let deleted: Vec<&Profile> = find(deleted, known);
             checks.push(owners_let_go(&disabled, &deleted, known));
+            let acts = [(Action::Disable, disabled.clone()), (Action::Delete, deleted.clone())];
+            checks.extend(granted(&acts, None, known));
             checks.push(not_the_only(&disabled, &deleted, known));
         }
     }
@@ -150,11 +164,19 @@ pub fn package_checks(operations: &[Psmo], known: Known<'_>, overridden: &[Strin
         known.profiles.iter().filter(|profile| profile.enabled == Some(true)).map(|profile| profile.iccid).collect();
     let mut enabled = before.clone();
     let mut deleted: Vec<Iccid> = Vec::new();
+    let mut named: Vec<(Action, Iccid)> = Vec::new();
     for operation in operations {
         match operation {
-            Psmo::Enable(enable) => enabled = iccid(&enable.iccid).into_iter().collect(),
-            Psmo::Disable(disable) => enabled.retain(|one| iccid(&disable.iccid) != Some(*one)),
+            Psmo::Enable(enable) => {
+                enabled = iccid(&enable.iccid).into_iter().collect();
+                named.extend(iccid(&enable.iccid).map(|one| (Action::Enable, one)));
+            }
+            Psmo::Disable(disable) => {
+                enabled.retain(|one| iccid(&disable.iccid) != Some(*one));
+                named.extend(iccid(&disable.iccid).map(|one| (Action::Disable, one)));
+            }
             Psmo::Delete(delete) => {
+                named.extend(iccid(&delete.iccid).map(|one| (Action::Delete, one)));
                 enabled.retain(|one| iccid(&delete.iccid) != Some(*one));
                 deleted.extend(iccid(&delete.iccid));
             }
@@ -164,6 +186,20 @@ pub fn package_checks(operations: &[Psmo], known: Known<'_>, overridden: &[Strin
     let disabled: Vec<Iccid> = before.iter().filter(|one| !enabled.contains(one)).copied().collect();
     let (off, gone) = (find(&disabled, known), find(&deleted, known));
     let mut checks = vec![owners_let_go(&off, &gone, known)];
+    named.extend(disabled.iter().map(|one| (Action::Disable, *one)));
+    let unlisted = named.iter().any(|(_, one)| find(&[*one], known).is_empty());
+    if unlisted && known.rights.is_some_and(Rights::has_foreign_owners) {
+        let message = "It is not known whose the profile is, since the profile list does not hold it.";
+        checks.push(check(
+            GRANT,
+            CheckResult::Failed,
+            message,
+            "Ask the device for its profiles first (listProfileInfo).",
+        ));
+    }
+    let acts: Vec<(Action, Vec<&Profile>)> =
+        named.iter().map(|(action, one)| (*action, find(&[*one], known))).collect();
+    checks.extend(granted(&acts, None, known));
     if enabled.is_empty() && !before.is_empty() {
         checks.push(not_the_only(&off, &gone, known));
     }
@@ -323,6 +359,22 @@ fn owners_let_go(disabled: &[&Profile], deleted: &[&Profile], known: Known<'_>) 
         }
     }
     passed(OWNER_POLICY, "No owner policy speaks against it.")
+}
+
+/// Whether every owner of another tenant has granted what is done; no check where there is no such owner.
+fn granted(acts: &[(Action, Vec<&Profile>)], smdp_address: Option<&str>, known: Known<'_>) -> Option<Check> {
+    let rights = known.rights.filter(|rights| rights.has_foreign_owners())?;
+    let of_profiles =
+        acts.iter().flat_map(|(action, profiles)| profiles.iter().map(|profile| (*action, Owned::of(profile))));
+    let download =
+        smdp_address.map(|address| (Action::Download, Owned { smdp_address: Some(address), ..Owned::default() }));
+    let refused = of_profiles.chain(download).find_map(|(action, owned)| rights.permits(action, &owned).err());
+    Some(match refused {
+        None => passed(GRANT, "The owners of the profiles permit it."),
+        Some(refusal) => {
+            check(GRANT, CheckResult::Failed, format!("Not permitted: {refusal}."), "Ask the owner for a grant.")
+        }
+    })
 }
 
 fn fallback(target: Option<Iccid>, known: Known<'_>) -> Check {

@@ -13,6 +13,7 @@ use crate::domain::changes::NewOperation;
 use crate::domain::euicc::words;
 use crate::domain::operation::{ABANDONED, Kind, Operation, OperationError, OperationState, Origin};
 use crate::domain::poll::Poll;
+use crate::domain::request::Request;
 use crate::domain::work::Work;
 use crate::domain::{Euicc, Profile, rfc3339};
 use crate::ids::{Iccid, OperationId};
@@ -278,8 +279,13 @@ impl Switch {
 /// The checks before a switch, on what is known now.
 #[must_use]
 pub fn checks(plan: &Plan, work: &Work, busy_with: Option<&str>) -> Vec<Check> {
-    let known =
-        Known { euicc: &work.state.euicc, profiles: &work.state.profiles, busy_with, policies: &work.state.policies };
+    let known = Known {
+        euicc: &work.state.euicc,
+        profiles: &work.state.profiles,
+        busy_with,
+        policies: &work.state.policies,
+        rights: work.state.rights.as_ref(),
+    };
     match plan {
         Plan::Switch { to, memory_bytes, waive, overridden, .. } => {
             let subject = match to {
@@ -290,20 +296,32 @@ pub fn checks(plan: &Plan, work: &Work, busy_with: Option<&str>) -> Vec<Check> {
                         None => Subject::NoProfile,
                     }
                 }
-                Target::Download(_) | Target::Pool(_) => Subject::DownloadAndEnable { memory_bytes: *memory_bytes },
+                Target::Download(request) => {
+                    Subject::DownloadAndEnable { memory_bytes: *memory_bytes, smdp_address: smdp_address(request) }
+                }
+                Target::Pool(_) => Subject::DownloadAndEnable { memory_bytes: *memory_bytes, smdp_address: None },
             };
             guard::checks(subject, known, waive, overridden)
         }
-        Plan::Operations { .. } => guard::checks(
-            Subject::Remove { disabled: &[], deleted: &[] },
-            known,
-            &[guard::PROFILE_LIST.to_owned()],
-            &[],
-        )
-        .into_iter()
-        .filter(|check| [guard::MANAGED, guard::NOTHING_IN_FLIGHT].contains(&check.name))
-        .collect(),
+        Plan::Operations { requests, .. } => {
+            let nothing = Subject::Remove { disabled: &[], deleted: &[] };
+            let general = guard::checks(nothing, known, &[], &[]).into_iter();
+            let mut checks: Vec<Check> =
+                general.filter(|check| [guard::MANAGED, guard::NOTHING_IN_FLIGHT].contains(&check.name)).collect();
+            for request in requests {
+                let read = request.as_object().and_then(|body| Request::parse(body).ok());
+                if let Some(Request::Psmo(list)) = read {
+                    checks.extend(guard::package_checks(&list, known, &[]));
+                }
+            }
+            checks
+        }
     }
+}
+
+/// The SM-DP+ that a stored download names.
+fn smdp_address(request: &Value) -> Option<&str> {
+    request.get("profileDownload")?.get("activationCode")?.get("smdpAddress")?.as_str()
 }
 
 /// The one installed profile that fits; `None` when there is none, or several.
@@ -740,6 +758,7 @@ fn proven(work: &mut Work, switch: &mut Switch) {
         profiles: &work.state.profiles,
         busy_with: None,
         policies: &work.state.policies,
+        rights: work.state.rights.as_ref(),
     };
     let overridden = match &switch.plan {
         Plan::Switch { overridden, .. } => overridden.clone(),

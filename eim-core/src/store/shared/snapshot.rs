@@ -1,6 +1,7 @@
 //! Reading one eUICC with what a decision needs.
 
 use super::Connection;
+use super::authority::rights;
 use super::download::{last_session, sessions_named};
 use super::switch::{owner_policies, switch_by_id};
 use crate::domain::{Kind, Operation, OperationState, Origin, Profile, Received, ReceivedStatus, Snapshot};
@@ -33,10 +34,11 @@ pub(in crate::store) fn poll_snapshot(
     let euicc = row.euicc()?;
     let is_idle = open_switch.is_none() && !has_open_operations(conn, eid, tenant)?;
     let mut operations = if is_idle { vec![] } else { open_operations(conn, eid, tenant, now)? };
-    let (mut switch, mut policies, mut profiles) = (None, vec![], vec![]);
+    let (mut switch, mut policies, mut profiles, mut owned) = (None, vec![], vec![], None);
     if let Some(id) = open_switch {
         switch = switch_by_id(conn, &id, tenant)?.map(|(_, switch)| switch);
         policies = owner_policies(conn, tenant)?;
+        owned = Some(rights(conn, tenant)?);
         profiles = euicc_profiles(conn, eid, tenant)?;
         let awaiting = switch.as_ref().map(|switch| switch.facts.awaiting.clone()).unwrap_or_default();
         operations.extend(operations_named(conn, eid, &awaiting, &operations, tenant)?);
@@ -52,6 +54,7 @@ pub(in crate::store) fn poll_snapshot(
         last_session: None,
         switch,
         policies,
+        rights: owned,
     }))
 }
 
