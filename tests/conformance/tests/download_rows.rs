@@ -10,7 +10,9 @@ use eim_conformance::{Binding, Device, THIN_IPA, World, code_of, each_mode, each
 use eim_core::asn1::{OctetString, Octets, OperatorId, PprIds};
 use eim_core::rsp::initiate_authentication::AddressField;
 use eim_simulator::euicc::DeviceDescription;
-use eim_simulator::ipa::{DownloadError, DownloadMode, DownloadOutcome, DownloadStep, Exchange, Function, Ipa};
+use eim_simulator::ipa::{
+    DataRequests, DownloadError, DownloadMode, DownloadOutcome, DownloadStep, Exchange, Function, Ipa, SmdpAddress,
+};
 use eim_simulator::rsp::{
     CallRecord, Order, OrderState, Refuse, RspFunction, SmdpFaults, SmdpOptions, SmdpServer, SmdsOptions, SmdsServer,
 };
@@ -170,12 +172,12 @@ impl Relay {
             (relay.to.clone(), relay.sent.clone(), relay.ways.clone(), relay.holds.subscribe());
         tokio::spawn(async move {
             while let Ok((inside, _)) = listener.accept().await {
-                let outside = TcpStream::connect(to.get().unwrap()).await.unwrap();
                 let index = {
                     let mut sent = sent.lock().unwrap();
                     sent.push(Vec::new());
                     sent.len() - 1
                 };
+                let outside = TcpStream::connect(to.get().unwrap()).await.unwrap();
                 let (sent, holds) = (sent.clone(), holds.clone());
                 let way = tokio::spawn(async move {
                     let (from_eim, to_eim) = inside.into_split();
@@ -1003,4 +1005,171 @@ fn a_cancelled_session_that_the_server_has_lost_ends_by_its_reason() {
         }
         smdp.stop().await;
     });
+}
+
+// What an IPA or an operator leaves open
+
+/// CT-ES9AC-E7 by the server's own check: at its time the CI of the eUICC is one no longer.
+#[test]
+fn an_smdp_that_does_not_know_the_ci_of_the_euicc_ends_the_download() {
+    modes(async |world: &mut World| {
+        let options = SmdpOptions { now: "2060-01-01T00:00:00Z".to_owned(), ..SmdpOptions::default() };
+        let smdp = world.smdp_with(options).await;
+        smdp.add_order(plain(&smdp, 1));
+        let mut device = thin(world, 1).await;
+        let id = ask(world, &smdp, &device, 1).await;
+        device.session().await;
+        let (step, told) = device.ipa.last_download().unwrap().error.clone().unwrap();
+        assert_eq!(step, DownloadStep::AuthenticateClient);
+        let expected = match world.binding {
+            Binding::Asn1 => DownloadError::Refused(9),
+            Binding::Json => DownloadError::Status {
+                subject: "8.11.1".to_owned(),
+                reason: "3.9".to_owned(),
+                message: Some("ciPKUnknown".to_owned()),
+            },
+        };
+        assert_eq!(told, expected);
+        failed(world, &id, "ciPKUnknown", "E7").await;
+        smdp.stop().await;
+    });
+}
+
+/// CT-ES9BPP-R1 with an IPA that gives up after a wrong code: that ends the order, and the right code comes too late.
+#[test]
+fn a_wrong_confirmation_code_uses_up_the_order_of_an_ipa_that_gives_up() {
+    modes(async |world: &mut World| {
+        let smdp = world.smdp().await;
+        smdp.add_order(plain(&smdp, 1).with_confirmation_code("1234"));
+        let mut device = thin(world, 1).await;
+        let with = |code: &str| json!({ "indirect": true, "confirmationCode": code });
+        let rows = [
+            ("4321", "confirmationCodeRefused", DownloadStep::GetBoundProfilePackage),
+            ("1234", "matchingIdRefused", DownloadStep::AuthenticateClient),
+        ];
+        for (code, name, step) in rows {
+            let id = world.download(&device, &code_of(&smdp, &matching_id(1)), with(code)).await;
+            device.session().await;
+            assert_eq!(device.ipa.last_download().unwrap().error.as_ref().unwrap().0, step);
+            failed(world, &id, name, code).await;
+            assert_eq!(smdp.order_state(&matching_id(1)), Some(OrderState::Cancelled(127)), "{code}");
+        }
+        smdp.stop().await;
+    });
+}
+
+/// Neither the order nor the device says which server to ask.
+#[test]
+fn a_server_that_nobody_names_is_not_guessed() {
+    modes(async |world: &mut World| {
+        for (number, source) in [(1, json!({ "defaultSmdp": true })), (2, json!({ "smds": {} }))] {
+            let mut device = thin(world, number).await;
+            device.euicc.default_dp_address = None;
+            device.euicc.root_smds_address = None;
+            device.ipa.behaviour.download_options.smdp_address = SmdpAddress::Absent;
+            let mut download = source;
+            download["indirect"] = json!(true);
+            let id = world.queue(&device.eid(), json!({ "profileDownload": download })).await;
+            device.session().await;
+            let (step, told) = device.ipa.last_download().unwrap().error.clone().unwrap();
+            assert_eq!(step, DownloadStep::InitiateAuthentication);
+            assert!(matches!(told, DownloadError::Refused(127) | DownloadError::Status { .. }), "{told:?}");
+            failed(world, &id, "serverUnknown", "no server").await;
+        }
+    });
+}
+
+/// EUICCInfo1 that neither comes nor was reported: it is asked for, and the download goes on once it is there.
+#[test]
+fn a_download_waits_for_euicc_info1_that_is_nowhere() {
+    modes(async |world: &mut World| {
+        let smdp = world.smdp().await;
+        smdp.add_order(plain(&smdp, 1));
+        let features = [DeviceDescription::INDIRECT_RSP_SERVER_COMMUNICATION];
+        let mut device = world.downloading_device(1, DownloadMode::Indirect, &features).await;
+        device.ipa.behaviour.data_requests = DataRequests::Error(127);
+        device.ipa.behaviour.download_options.send_euicc_info1 = false;
+        let id = ask(world, &smdp, &device, 1).await;
+        device.session().await;
+        world.advance(TimeDelta::minutes(11)).await;
+        device.session().await;
+        let operation = world.operation(&id).await;
+        assert_eq!(operation["error"]["name"], "euiccInfo1Unknown", "{operation}");
+        assert!(smdp.calls().is_empty(), "{:?}", smdp.calls());
+        device.ipa.behaviour.data_requests = DataRequests::Answer;
+        world.advance(TimeDelta::hours(7)).await;
+        device.session().await;
+        world.advance(TimeDelta::hours(7)).await;
+        device.session().await;
+        succeeded(world, &id, &device, 1).await;
+        smdp.stop().await;
+    });
+}
+
+/// 1.6 row 2: without eimTransactionId, on a connection that has named no device, only the one download under way is meant,
+/// and nothing that the eIM keeps for a device is given away.
+#[test]
+fn an_initiation_of_nobody_is_that_of_the_only_download_under_way() {
+    each_mode(async |world: &mut World| {
+        let smdp = world.smdp().await;
+        let features = [DeviceDescription::INDIRECT_RSP_SERVER_COMMUNICATION];
+        let mut begun = Vec::new();
+        for number in [1, 2] {
+            smdp.add_order(plain(&smdp, number));
+            let mut device = world.downloading_device(number, DownloadMode::Indirect, &features).await;
+            let id = ask(world, &smdp, &device, number).await;
+            until_step(&mut device, DownloadStep::Trigger).await;
+            let nobody = &mut Ipa::new(world.ipa_config());
+            let info = device.euicc.euicc_info1().unwrap();
+            let initiate = element(0xbf39, &[&element(0x81, &[&[7; 16]]), &info]);
+            let path = Function::InitiateAuthentication.path(world.binding);
+            let before = smdp.calls().len();
+            let answer = nobody.post_raw(path, &[], &initiate).await.unwrap();
+            let (expected, calls) = if number == 1 { (Said::Done, 1) } else { (Said::Code(127), 0) };
+            assert_eq!(said(world, &answer), expected, "with {number} under way");
+            assert_eq!(smdp.calls().len(), before + calls, "with {number} under way");
+            begun.push((device, id, number));
+        }
+        world.advance(TimeDelta::minutes(11)).await;
+        for (mut device, id, number) in begun {
+            device.session().await;
+            succeeded(world, &id, &device, number).await;
+        }
+
+        smdp.add_order(plain(&smdp, 3));
+        let mut device = thin(world, 3).await;
+        ask(world, &smdp, &device, 3).await;
+        until_step(&mut device, DownloadStep::Trigger).await;
+        let info = device.euicc.euicc_info1().unwrap();
+        let initiate = element(0xbf39, &[&element(0x81, &[&[7; 16]]), &info]);
+        let path = Function::InitiateAuthentication.path(world.binding);
+        let before = smdp.calls().len();
+        let answer = Ipa::new(world.ipa_config()).post_raw(path, &[], &initiate).await.unwrap();
+        assert_eq!(said(world, &answer), Said::Code(127), "the eIM keeps its code");
+        assert_eq!(smdp.calls().len(), before);
+        smdp.stop().await;
+    });
+}
+
+/// RL-06: an address that a device names in its request alone and that may not be called says nothing about the order.
+#[test]
+fn an_inside_address_that_only_the_request_names_is_refused_without_a_call() {
+    each_mode_with(
+        |config| config.outbound.allow_private = false,
+        async |world: &mut World| {
+            let relay = Relay::start().await;
+            let mut device = thin(world, 1).await;
+            device.euicc.default_dp_address = None;
+            device.ipa.behaviour.download_options.report_failure = false;
+            device.ipa.behaviour.download_options.smdp_address = SmdpAddress::Other(relay.address.clone());
+            let download = json!({ "defaultSmdp": true, "indirect": true });
+            let id = world.queue(&device.eid(), json!({ "profileDownload": download })).await;
+            device.session().await;
+            let outcome = device.ipa.last_download().unwrap();
+            assert_eq!(outcome.error_code(), Some((DownloadStep::InitiateAuthentication, 1)), "{outcome:?}");
+            let operation = world.operation(&id).await;
+            assert_eq!(operation["state"], "delivered", "{operation}");
+            assert!(relay.sent().is_empty(), "nobody was called");
+        },
+    );
 }
