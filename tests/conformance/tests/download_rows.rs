@@ -18,6 +18,7 @@ use eim_simulator::rsp::{
 };
 use eim_simulator::tlv::{Tlv, element};
 use serde_json::{Value, json};
+use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, OnceLock};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -1172,4 +1173,52 @@ fn an_inside_address_that_only_the_request_names_is_refused_without_a_call() {
             assert!(relay.sent().is_empty(), "nobody was called");
         },
     );
+}
+
+/// An activation code that another key has sealed: the download is set aside, says so, and goes on with the right key.
+#[test]
+fn a_download_whose_code_can_not_be_opened_waits_for_the_right_key() {
+    let place = RefCell::new(None);
+    let note = |config: &mut eim_server::config::Config| {
+        let generated = config.data.dir.join("secrets.key");
+        *place.borrow_mut() = Some(config.secrets.key.clone().unwrap_or(generated));
+    };
+    each_mode_with(note, async |world: &mut World| {
+        let path = place.borrow().clone().unwrap();
+        let right = std::fs::read_to_string(&path).unwrap();
+        let smdp = world.smdp().await;
+        smdp.add_order(plain(&smdp, 1));
+        smdp.add_order(plain(&smdp, 2));
+        let mut waiting = thin(world, 1).await;
+        let mut begun = thin(world, 2).await;
+        let first = ask(world, &smdp, &waiting, 1).await;
+        let second = ask(world, &smdp, &begun, 2).await;
+        until_step(&mut begun, DownloadStep::Trigger).await;
+
+        std::fs::write(&path, "5a".repeat(32)).unwrap();
+        world.crash_and_restart().await;
+        world.reconnect(&mut waiting);
+        world.reconnect(&mut begun);
+        waiting.session().await;
+        world.advance(TimeDelta::minutes(11)).await;
+        begun.session().await;
+        for (id, state) in [(&first, "queued"), (&second, "delivered")] {
+            let operation = world.operation(id).await;
+            assert_eq!(operation["state"], state, "{operation}");
+            assert_eq!(operation["error"]["name"], "secretUnreadable", "{operation}");
+            assert!(operation["error"]["message"].as_str().unwrap().contains("secrets.key"), "{operation}");
+        }
+        assert!(smdp.calls().is_empty(), "{:?}", smdp.calls());
+
+        std::fs::write(&path, &right).unwrap();
+        world.crash_and_restart().await;
+        world.reconnect(&mut waiting);
+        world.reconnect(&mut begun);
+        world.advance(TimeDelta::minutes(11)).await;
+        for (device, id, number) in [(&mut waiting, &first, 1), (&mut begun, &second, 2)] {
+            device.session().await;
+            succeeded(world, id, device, number).await;
+        }
+        smdp.stop().await;
+    });
 }
