@@ -1222,3 +1222,68 @@ fn a_download_whose_code_can_not_be_opened_waits_for_the_right_key() {
         smdp.stop().await;
     });
 }
+
+/// What becomes of an older session does not concern the download any more.
+#[test]
+fn a_late_refusal_of_an_older_session_does_not_end_the_download() {
+    let function = Function::AuthenticateClient;
+    modes(async |world: &mut World| {
+        let smdp = world.smdp().await;
+        smdp.add_order(plain(&smdp, 1));
+        let mut device = thin(world, 1).await;
+        let id = ask(world, &smdp, &device, 1).await;
+        let mut messages = Vec::new();
+        for _ in 0..2 {
+            let outcome = until_step(&mut device, DownloadStep::AuthenticateServer).await;
+            let response = outcome.authenticate_server_response.unwrap();
+            messages.push(body(world, function, &outcome.transaction_id.unwrap(), &response));
+            world.advance(TimeDelta::minutes(11)).await;
+        }
+        let refused = Refuse::new(RspFunction::AuthenticateClient, "8.2.6", "3.8");
+        smdp.set_faults(SmdpFaults { refuse: vec![refused], ..SmdpFaults::none() });
+        let answer = device.send(function, &messages[0]).await;
+        assert_eq!(said(world, &answer), error(world, 6, "matchingIdRefused"));
+        let operation = world.operation(&id).await;
+        assert_eq!((&operation["state"], &operation["error"]), (&json!("delivered"), &Value::Null), "{operation}");
+        smdp.set_faults(SmdpFaults::none());
+        let answer = device.send(function, &messages[1]).await;
+        assert_eq!(said(world, &answer), Said::Done);
+        world.advance(TimeDelta::minutes(21)).await;
+        device.session().await;
+        succeeded(world, &id, &device, 1).await;
+        smdp.stop().await;
+    });
+}
+
+/// The result of an earlier download in the answer to a later trigger is that of the earlier one.
+#[test]
+fn the_result_of_an_earlier_download_does_not_end_a_later_one() {
+    modes(async |world: &mut World| {
+        let smdp = world.smdp().await;
+        smdp.add_order(plain(&smdp, 1));
+        smdp.add_order(plain(&smdp, 2));
+        let mut device = thin(world, 1).await;
+        let earlier = ask(world, &smdp, &device, 1).await;
+        let outcome = until_step(&mut device, DownloadStep::Install).await;
+        let reply = world.post(&format!("/api/v1/operations/{earlier}/abandon"), Value::Null).await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        let later = ask(world, &smdp, &device, 2).await;
+        until_step(&mut device, DownloadStep::Trigger).await;
+        let named = world.operation(&later).await["eimTransactionId"].as_str().unwrap().to_owned();
+        let named = element(0x82, &[&hex::decode(named).unwrap()]);
+        device.deliver(&element(0xbf54, &[&named, &outcome.pir.unwrap()])).await;
+        let operation = world.operation(&later).await;
+        assert_eq!((&operation["state"], &operation["error"]), (&json!("delivered"), &Value::Null), "{operation}");
+        let operation = world.operation(&earlier).await;
+        assert_eq!(operation["lateResult"]["results"][0]["name"], "ok", "{operation}");
+        let shown = world.profiles(&device.eid()).await;
+        let [first, second] = [1, 2].map(|number| (new_iccid(number).digits().unwrap(), "disabled".to_owned()));
+        assert!(shown.contains(&first) && !shown.contains(&second), "{shown:?}");
+        world.forwarded().await;
+        assert_eq!(smdp.order_state(&matching_id(1)), Some(OrderState::Installed));
+        world.advance(TimeDelta::minutes(11)).await;
+        device.session().await;
+        succeeded(world, &later, &device, 2).await;
+        smdp.stop().await;
+    });
+}
