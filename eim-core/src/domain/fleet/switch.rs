@@ -391,7 +391,7 @@ fn proceed(work: &mut Work, switch: &mut Switch) {
         }
         Plan::Operations { requests, .. } => {
             let next = requests.get(switch.facts.done).cloned();
-            let kind = next.as_ref().and_then(|request| kind_of(request));
+            let kind = next.as_ref().and_then(kind_of);
             match next.zip(kind) {
                 Some((request, kind)) => {
                     switch.state = SwitchState::Running;
