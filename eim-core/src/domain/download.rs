@@ -385,18 +385,19 @@ pub struct EventDownload {
     pub secrets: Secrets,
 }
 
-/// The downloads that the events of an SM-DS ask for. An event with an address that is none, or that leads back to an
-/// SM-DS that was asked before, is left out.
+/// The downloads that the events of an SM-DS ask for, at most 16. An event with an identifier or address that is none, or
+/// that leads back to an SM-DS that was asked before, is left out and takes nobody's place.
 pub fn of_events(work: &mut Work, order: &DownloadOrder, smds: &str, events: &[SmdsEvent]) -> Vec<EventDownload> {
     let via: Vec<String> = order.via.iter().cloned().chain([smds.to_ascii_lowercase()]).collect();
     let mut downloads = Vec::new();
-    for event in events.iter().take(EVENTS_MAX) {
+    for event in events {
+        if downloads.len() == EVENTS_MAX {
+            break;
+        }
         let code = format!("1${}${}", event.address, event.event_id);
-        let Some((code, source)) =
-            code.parse::<ActivationCode>().ok().and_then(|code| Some((code.clone(), source_of(&code)?)))
-        else {
-            continue;
-        };
+        // An identifier is the matchingId of the code and nothing else.
+        let code = code.parse::<ActivationCode>().ok().filter(|code| code.matching_id() == event.event_id);
+        let Some((code, source)) = code.and_then(|code| Some((code.clone(), source_of(&code)?))) else { continue };
         if via.contains(&event.address.to_ascii_lowercase()) {
             continue;
         }

@@ -97,6 +97,12 @@ async fn authenticate(
     let reply = call(FUNCTION, kind, &candidate.session.address, body, read, eim).await;
     let judged = match reply {
         Ok(AuthenticateClientReply::Dp(ok)) => judge(&ok, candidate, &proof, eim).map(|judged| (ok, judged)),
+        Ok(AuthenticateClientReply::Ds { transaction_id: Some(other), .. })
+            if *other != *candidate.session.transaction_id.octets() =>
+        {
+            let error = TrustError::Session { field: pki::SessionField::TransactionId };
+            Err(Refusal::distrusted(UNDEFINED_ERROR, &error, kind))
+        }
         Ok(AuthenticateClientReply::Ds { events, .. }) => {
             let ok = retrieved(candidate, request, &events, &proof, eim).await?;
             return Ok(Ok(Outcome::Events(ok)));
@@ -106,13 +112,9 @@ async fn authenticate(
     match judged {
         Ok((ok, hash_cc)) => {
             keep(candidate, &ok, hash_cc, digest, &proof, eim).await?;
-            let may_drop = {
-                let capabilities = Capabilities(candidate.snapshot.euicc.capabilities.as_ref());
-                capabilities.has("eimProfileMetadataVerification") && capabilities.has("minimizeEsipaBytes")
-            };
             Ok(Ok(Outcome::Profile(Box::new(AuthenticateClientOkDPEsipa {
                 transaction_id: Some(ok.transaction_id),
-                profile_meta_data: (!may_drop).then_some(ok.profile_meta_data),
+                profile_meta_data: (!may_drop_metadata(candidate)).then_some(ok.profile_meta_data),
                 smdp_signed2: ok.smdp_signed2,
                 smdp_signature2: ok.smdp_signature2,
                 smdp_certificate: ok.smdp_certificate,
@@ -448,14 +450,21 @@ async fn keep(
     .await
 }
 
+/// Whether the IPA leaves the metadata to the eIM and wants few octets.
+fn may_drop_metadata(candidate: &Candidate) -> bool {
+    let capabilities = Capabilities(candidate.snapshot.euicc.capabilities.as_ref());
+    capabilities.has("eimProfileMetadataVerification") && capabilities.has("minimizeEsipaBytes")
+}
+
 /// The answer that was given before to the same octets.
 fn answered_before(candidate: &Candidate, eim: &Eim) -> Option<AuthenticateClientOkDPEsipa> {
     let facts = &candidate.session.facts;
     let raw = |der: &Option<Der>| der.as_ref().map(|der| der.0.clone());
     let hash_cc = if facts.hash_cc { Some(candidate.hash_cc(eim)?) } else { None };
+    let metadata = asn1::decode::<Raw<StoreMetadataRequest>>(&raw(&facts.metadata)?).ok()?;
     Some(AuthenticateClientOkDPEsipa {
         transaction_id: asn1::TransactionId::new(candidate.session.transaction_id.octets()).ok(),
-        profile_meta_data: Some(asn1::decode::<Raw<StoreMetadataRequest>>(&raw(&facts.metadata)?).ok()?),
+        profile_meta_data: (!may_drop_metadata(candidate)).then_some(metadata),
         smdp_signed2: asn1::decode::<Raw<SmdpSigned2>>(&raw(&facts.smdp_signed2)?).ok()?,
         smdp_signature2: OctetString::from_vec(raw(&facts.smdp_signature2)?),
         smdp_certificate: asn1::decode(&raw(&facts.smdp_certificate)?).ok()?,

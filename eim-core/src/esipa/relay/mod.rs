@@ -254,7 +254,7 @@ fn found_wrong(function: RspFunction, code: i64) -> Option<OperationError> {
     Some(OperationError { code: Some(code), name: name.to_owned(), message: message.to_owned() })
 }
 
-/// The same for a session, which learns with what reason it is to be cancelled.
+/// The same for a session, which learns with what reason it is to be cancelled, and ends when the server has lost its own.
 async fn note_refusal(
     candidate: &Candidate,
     function: RspFunction,
@@ -263,6 +263,9 @@ async fn note_refusal(
 ) -> Result<(), EsipaError> {
     let session = &candidate.session;
     change(candidate, eim, |work| {
+        if refusal.lacks(SESSION_LOST) {
+            download::end_session(work, session.seq);
+        }
         if !is_current(work, session) {
             return;
         }

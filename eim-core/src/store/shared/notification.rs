@@ -67,10 +67,20 @@ pub(in crate::store) fn due_notifications(
     now: i64,
     limit: i64,
 ) -> Result<Vec<StoredNotification>, StoreError> {
+    // One that was written while an earlier one of its eUICC was being postponed still stands behind it.
+    let earlier = diesel::alias!(notifications as earlier);
+    let ahead = earlier
+        .filter(earlier.field(notifications::tenant_id).eq(notifications::tenant_id))
+        .filter(earlier.field(notifications::address).eq(notifications::address))
+        .filter(earlier.field(notifications::eid).eq(notifications::eid))
+        .filter(earlier.field(notifications::seq).lt(notifications::seq))
+        .filter(earlier.field(notifications::state).eq(NotificationState::Pending.as_str()))
+        .filter(earlier.field(notifications::next_attempt_at).gt(now));
     notifications::table
         .filter(notifications::tenant_id.eq(tenant.value()).and(notifications::address.eq(address)))
         .filter(notifications::state.eq(NotificationState::Pending.as_str()))
         .filter(notifications::next_attempt_at.le(now))
+        .filter(diesel::dsl::not(diesel::dsl::exists(ahead)))
         .order(notifications::seq)
         .limit(limit)
         .select(NotificationRow::as_select())
@@ -85,9 +95,18 @@ pub(in crate::store) fn next_notification(
     address: &str,
     tenant: TenantId,
 ) -> Result<Option<i64>, StoreError> {
+    let earlier = diesel::alias!(notifications as earlier);
+    let ahead = earlier
+        .filter(earlier.field(notifications::tenant_id).eq(notifications::tenant_id))
+        .filter(earlier.field(notifications::address).eq(notifications::address))
+        .filter(earlier.field(notifications::eid).eq(notifications::eid))
+        .filter(earlier.field(notifications::seq).lt(notifications::seq))
+        .filter(earlier.field(notifications::state).eq(NotificationState::Pending.as_str()))
+        .filter(earlier.field(notifications::next_attempt_at).gt(notifications::next_attempt_at));
     Ok(notifications::table
         .filter(notifications::tenant_id.eq(tenant.value()).and(notifications::address.eq(address)))
         .filter(notifications::state.eq(NotificationState::Pending.as_str()))
+        .filter(diesel::dsl::not(diesel::dsl::exists(ahead)))
         .select(diesel::dsl::min(notifications::next_attempt_at))
         .first(conn)?)
 }

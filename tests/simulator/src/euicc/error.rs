@@ -14,6 +14,9 @@ pub enum EuiccError {
     /// The command is for a session that is not there.
     #[error("there is no session in which a download was prepared")]
     Session,
+    /// The command was refused by a status word.
+    #[error("the command was refused")]
+    Refused,
     /// The answer has no encoding: a mistake in the state that a test made.
     #[error("the answer can't be written: {0}")]
     Answer(#[from] EncodeError),

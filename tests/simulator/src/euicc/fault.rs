@@ -57,6 +57,8 @@ pub struct Faults {
     pub authenticate_error: Option<i64>,
     /// Answers PrepareDownload with this downloadErrorCode.
     pub prepare_error: Option<i64>,
+    /// Answers LoadBoundProfilePackage with a status word: no result, and the session stays.
+    pub load_refused: bool,
     /// Installs nothing, and says this bppCommandId and errorReason.
     pub install_error: Option<(i64, i64)>,
 }

@@ -38,8 +38,11 @@ impl Euicc {
     /// session. Gives the Profile Installation Result, `BF37`, whatever came of it; it is kept until it is acknowledged.
     ///
     /// # Errors
-    /// [`EuiccError::Session`] when no download was prepared.
+    /// [`EuiccError::Session`] when no download was prepared; [`EuiccError::Refused`] when a test wants that.
     pub fn load_bound_profile_package(&mut self, bpp: &[u8]) -> Result<Vec<u8>, EuiccError> {
+        if self.faults.load_refused {
+            return Err(EuiccError::Refused);
+        }
         let (server, download) = self.take_download().ok_or(EuiccError::Session)?;
         let eid = *self.identity.eid.octets();
         let opened = bpp::open(bpp, &server.transaction_id, eid, &download.key.secret, &download.pb_key);

@@ -167,7 +167,7 @@ pub(super) fn other_octets(octets: &[u8]) -> Vec<u8> {
     octets.iter().map(|octet| !octet).collect()
 }
 
-/// TLS with the server's certificate (1.2 and 1.3, ring).
+/// TLS with the server's certificate (1.2 and, unless the options say otherwise, 1.3; ring).
 pub(super) fn tls_config(kind: Kind, pki: &FleetPki, options: &SmdpOptions) -> anyhow::Result<rustls::ServerConfig> {
     let role = match kind {
         Kind::Smdp => ServerCertificateRole::DpTls,
@@ -181,8 +181,12 @@ pub(super) fn tls_config(kind: Kind, pki: &FleetPki, options: &SmdpOptions) -> a
     };
     let tls = identity(pki, role, host, &options.oid, fault)?;
     let private = PrivateKeyDer::from_pem_slice(tls.key.to_pkcs8_pem()?.as_bytes())?;
+    let versions: &[_] = match options.only_tls12 {
+        true => &[&rustls::version::TLS12],
+        false => &[&rustls::version::TLS12, &rustls::version::TLS13],
+    };
     Ok(rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_protocol_versions(&[&rustls::version::TLS12, &rustls::version::TLS13])?
+        .with_protocol_versions(versions)?
         .with_no_client_auth()
         .with_single_cert(vec![CertificateDer::from(tls.certificate)], private)?)
 }

@@ -84,6 +84,8 @@ pub struct SmdpFaults {
     pub truncated_bpp: bool,
     /// The last MAC of the Bound Profile Package is wrong.
     pub corrupt_bpp_mac: bool,
+    /// The Bound Profile Package has a data object that is part of no command.
+    pub unknown_bpp_tag: bool,
     /// Base64 has line breaks.
     pub line_breaks: bool,
     /// So many notifications are answered with 503 and forgotten.

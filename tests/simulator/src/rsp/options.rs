@@ -20,6 +20,8 @@ pub struct SmdpOptions {
     pub now: String,
     /// What is wrong with the TLS certificate.
     pub tls_fault: Option<TlsFault>,
+    /// Speaks TLS 1.2 and nothing newer.
+    pub only_tls12: bool,
 }
 
 impl Default for SmdpOptions {
@@ -32,6 +34,7 @@ impl Default for SmdpOptions {
             seed: 1,
             now: NOW.to_owned(),
             tls_fault: None,
+            only_tls12: false,
         }
     }
 }
@@ -51,6 +54,8 @@ pub struct SmdsOptions {
     pub now: String,
     /// What is wrong with the TLS certificate.
     pub tls_fault: Option<TlsFault>,
+    /// Speaks TLS 1.2 and nothing newer.
+    pub only_tls12: bool,
 }
 
 impl Default for SmdsOptions {
@@ -63,13 +68,14 @@ impl Default for SmdsOptions {
             seed: 2,
             now: NOW.to_owned(),
             tls_fault: None,
+            only_tls12: false,
         }
     }
 }
 
 impl From<SmdsOptions> for SmdpOptions {
     fn from(options: SmdsOptions) -> Self {
-        let SmdsOptions { host, address, oid, seed, now, tls_fault } = options;
-        Self { host, address, oid, seed, now, tls_fault }
+        let SmdsOptions { host, address, oid, seed, now, tls_fault, only_tls12 } = options;
+        Self { host, address, oid, seed, now, tls_fault, only_tls12 }
     }
 }

@@ -64,6 +64,11 @@ impl SmdpServer {
         lock(&self.state).core.faults = faults;
     }
 
+    /// Loses every RSP session, as a restart without its memory would.
+    pub fn forget_sessions(&self) {
+        lock(&self.state).core.sessions.clear();
+    }
+
     /// The calls so far, in order.
     #[must_use]
     pub fn calls(&self) -> Vec<CallRecord> {

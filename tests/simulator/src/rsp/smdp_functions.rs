@@ -7,7 +7,7 @@ use super::json::{self, RspFunction, base64};
 use super::order::{Order, OrderState};
 use crate::bpp::{BindRequest, bind};
 use crate::pki::{ServerCertificateRole, ServerIdentity};
-use crate::tlv::element;
+use crate::tlv::{Tlv, element};
 use eim_core::asn1::{
     self, CancelSessionResponse, EUICCSigned2, FinalResult, OtherSignedNotification, PendingNotification,
     PrepareDownloadResponse, ProfileInstallationResult,
@@ -187,6 +187,9 @@ impl Smdp {
         {
             *last ^= 1;
         }
+        if self.core.faults.unknown_bpp_tag {
+            bpp = with_unknown_tag(&bpp).unwrap_or(bpp);
+        }
         if self.core.faults.truncated_bpp {
             bpp.truncate(bpp.len() / 2);
         }
@@ -261,6 +264,15 @@ impl Smdp {
         }
         Ok(())
     }
+}
+
+/// The same package with a data object more, behind the metadata.
+fn with_unknown_tag(bpp: &[u8]) -> Option<Vec<u8>> {
+    let mut parts: Vec<&[u8]> = Tlv::only(bpp)?.children()?.iter().map(|part| part.octets).collect();
+    let unknown = element(0xab, &[&element(0x8b, &[b"of no command"])]);
+    let behind = parts.iter().position(|part| part.first() == Some(&0xa1))? + 1;
+    parts.insert(behind, &unknown);
+    Some(element(0xbf36, &parts))
 }
 
 /// hashCc of a download order that requires a code (SGP.22 v2.5 5.6.2).

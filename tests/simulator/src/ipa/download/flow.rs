@@ -92,6 +92,9 @@ impl Flow<'_> {
         }
         let prepared = self.prepare(&transaction_id, &offer)?;
         let package = self.get_package(target, &transaction_id, &prepared).await?;
+        if let Some(reason) = self.ipa.behaviour.download_options.cancel_package_with {
+            return Err(Stop::Failed(DownloadStep::Install, DownloadError::Cancelled(reason)));
+        }
         self.install(&package)?;
         Ok(Next::Installed)
     }
@@ -236,6 +239,11 @@ impl Flow<'_> {
         let unread = || Stop::Failed(step, DownloadError::Protocol("a bound profile package"));
         // what is no data object can't be cut into segments for the card
         let package = Tlv::only(package).filter(|tlv| tlv.tag == 0xbf36).ok_or_else(unread)?;
+        // nor what belongs to no command of the card (SGP.22 v2.5 2.5.5)
+        let is_command = |tlv: &Tlv<'_>| [0xbf23, 0xa0, 0xa1, 0xa2, 0xa3].contains(&tlv.tag);
+        if !package.children().is_none_or(|parts| parts.iter().all(is_command)) {
+            return Err(unread());
+        }
         let result = self.euicc.load_bound_profile_package(package.octets).map_err(|_| unread())?;
         let data = Tlv::only(&result).and_then(|result| result.child(0xbf27));
         let iccid = data.and_then(|data| data.child(0xbf2f)?.child(0x5a)).map(|tlv| Iccid::from_octets(tlv.content));

@@ -112,6 +112,8 @@ pub struct DownloadOptions {
     pub compact: Compact,
     /// Cancels with this reason instead of preparing the download: endUserRejection(0), postponed(1), timeout(2), ..
     pub cancel_with: Option<i64>,
+    /// Cancels with this reason instead of installing the package that is there.
+    pub cancel_package_with: Option<i64>,
     /// Cancels with postponed(1) where the confirmation code is missing or refused: the order stays for the next session,
     /// with another code.
     pub tries_another_code: bool,
@@ -133,6 +135,7 @@ impl Default for DownloadOptions {
             confirmation_code: None,
             compact: Compact::No,
             cancel_with: None,
+            cancel_package_with: None,
             tries_another_code: false,
             stop_after: None,
             pir_in_result: false,
