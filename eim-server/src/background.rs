@@ -56,6 +56,7 @@ async fn rounds(eim: Eim, mut finished: watch::Receiver<bool>) {
                 drive_switches(&eim).await;
                 forget_idempotency_keys(&eim).await;
                 forget_old(&eim).await;
+                hurry_letters(&eim).await;
             }
         }
     }
@@ -96,6 +97,12 @@ async fn drive_switches(eim: &Eim) {
                 break;
             }
         }
+    }
+}
+
+async fn hurry_letters(eim: &Eim) {
+    if let Err(error) = jobs::hurry_letters(eim).await {
+        tracing::error!(%error, "tests and dead letters of webhooks could not be hurried");
     }
 }
 

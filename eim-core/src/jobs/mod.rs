@@ -9,7 +9,7 @@ mod forget_old;
 mod forward_notifications;
 mod queued;
 
-pub use deliver_webhook::wake_webhooks;
+pub use deliver_webhook::{hurry_letters, wake_webhooks};
 pub use drive_switches::drive_switches;
 pub use expire_operations::expire_operations;
 pub use flush_sightings::flush_sightings;
