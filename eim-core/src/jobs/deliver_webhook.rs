@@ -62,6 +62,20 @@ pub async fn wake_webhooks(eim: &Eim) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Makes sure that tests and dead letters that are wanted again do not wait for a webhook that fails. Called now and then:
+/// whoever asks for one makes the job due, but a run that fails meanwhile sets it back.
+///
+/// # Errors
+/// When the store fails.
+pub async fn hurry_letters(eim: &Eim) -> Result<(), StoreError> {
+    let with_letters = eim.store().webhooks_with_letters().await?;
+    if !with_letters.is_empty() {
+        eim.store().hurry_webhook_jobs(with_letters, eim.clock().now_ms()).await?;
+        eim.wake_jobs();
+    }
+    Ok(())
+}
+
 pub(super) async fn run(key: &str, owner: &str, grace_ms: i64, eim: &Eim) -> Result<JobRun, StoreError> {
     let now = eim.clock().now_ms();
     let lease = match eim.store().lease_job(KIND, key, owner, now, now + LEASE_MS).await? {

@@ -10,7 +10,7 @@ mod forget_old;
 mod forward_notifications;
 mod queued;
 
-pub use deliver_webhook::wake_webhooks;
+pub use deliver_webhook::{hurry_letters, wake_webhooks};
 pub use drive_campaigns::drive_campaigns;
 pub use drive_switches::drive_switches;
 pub use expire_operations::expire_operations;

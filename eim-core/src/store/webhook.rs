@@ -438,6 +438,22 @@ impl Store {
         on!(self.read("webhooks_behind"), |conn| webhooks_behind(conn, now))
     }
 
+    /// The webhooks of all tenants with tests or dead letters to be sent soon.
+    ///
+    /// # Errors
+    /// When the transaction fails.
+    pub async fn webhooks_with_letters(&self) -> Result<Vec<(TenantId, OperationId)>, StoreError> {
+        on!(self.read("webhooks_with_letters"), |conn| webhooks_with_letters(conn))
+    }
+
+    /// Makes sure that these webhooks have a job that is due at once.
+    ///
+    /// # Errors
+    /// When the transaction fails.
+    pub async fn hurry_webhook_jobs(&self, webhooks: Vec<(TenantId, OperationId)>, now: i64) -> Result<(), StoreError> {
+        on!(self.write("hurry_webhook_jobs"), |conn| hurry_webhook_jobs(conn, &webhooks, now))
+    }
+
     /// Makes sure that these webhooks have a job.
     ///
     /// # Errors

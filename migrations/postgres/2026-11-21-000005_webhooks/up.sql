@@ -50,4 +50,5 @@ CREATE TABLE webhook_deliveries (
     ended_at BIGINT
 );
 CREATE INDEX webhook_deliveries_by_state ON webhook_deliveries (tenant_id, webhook_id, state, seq);
+CREATE INDEX webhook_deliveries_pending ON webhook_deliveries (state, seq);
 CREATE INDEX webhook_deliveries_by_end ON webhook_deliveries (ended_at);

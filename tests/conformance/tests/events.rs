@@ -612,7 +612,7 @@ fn the_events_of_a_time_are_sent_once_more() {
 fn a_test_is_sent_once_and_shows_what_became_of_it() {
     each_store(async |world: &mut World| {
         let receiver = Receiver::start().await;
-        let (path, secret) = webhook(world, &receiver, json!({ "enabled": false })).await;
+        let (path, secret) = webhook(world, &receiver, json!({ "enabled": false, "types": ["eim.registered"] })).await;
         assert_eq!(world.get(&path).await["state"], "disabled");
         let test = async || {
             let reply = admin(world, "POST", &format!("{path}/test"), Value::Null).await;
@@ -624,6 +624,16 @@ fn a_test_is_sent_once_and_shows_what_became_of_it() {
         let one = &receiver.taken()[0];
         assert_eq!((one.event()["type"].as_str(), one.signed_with(&secret)), (Some("eim.webhookTest"), 1));
         assert_eq!(world.get(&good).await["status"], 204);
+        // Also while the webhook waits because it fails.
+        assert_eq!(admin(world, "PATCH", &path, json!({ "enabled": true })).await.status, 200);
+        receiver.answer(500);
+        register(world, EIDS[1], &[]).await;
+        world.until("it fails", async || world.get(&path).await["state"] == "failing").await;
+        receiver.answer(204);
+        let another = test().await;
+        world.until("it is delivered", async || world.get(&another).await["state"] == "delivered").await;
+        assert_eq!(world.get(&path).await["state"], "failing", "the event waits for its time");
+        assert_eq!(admin(world, "PATCH", &path, json!({ "enabled": false })).await.status, 200);
         receiver.answer(418);
         let bad = test().await;
         world.until("it is not taken", async || world.get(&bad).await["state"] == "dead").await;
@@ -631,8 +641,11 @@ fn a_test_is_sent_once_and_shows_what_became_of_it() {
         // What happened while it was disabled is sent when it is enabled.
         register(world, EIDS[0], &[]).await;
         receiver.answer(200);
-        assert_eq!(admin(world, "PATCH", &path, json!({ "enabled": true })).await.json()["state"], "active");
+        assert_eq!(admin(world, "PATCH", &path, json!({ "enabled": true })).await.status, 200);
         world.until("it is delivered", async || receiver.types().contains(&"eim.registered".to_owned())).await;
+        world.until("the one before it, too", async || receiver.types().len() >= 4).await;
+        let order: Vec<Value> = receiver.taken()[2..4].iter().map(|one| one.event()["subject"].clone()).collect();
+        assert_eq!(order, [EIDS[1], EIDS[0]].map(|eid| json!(format!("euiccs/{eid}"))));
     });
 }
 

@@ -16,12 +16,14 @@ use crate::store::webhook::{
 use crate::store::{Enqueued, IdempotencyKey, StoreError};
 use diesel::prelude::*;
 use serde_json::json;
+use std::collections::{HashMap, HashSet};
 
 /// The kind of the job that delivers to one webhook; its key is the webhook's name.
 pub(in crate::store) const WEBHOOK: &str = "webhook";
 /// How many dead letters a webhook keeps; the oldest go first.
 const DEAD_KEPT: i64 = 10_000;
 const FORGOTTEN_AT_ONCE: i64 = 500;
+const LETTERS_AT_ONCE: i64 = 256;
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = webhooks)]
@@ -610,17 +612,60 @@ pub(in crate::store) fn webhooks_behind(
         .select((webhooks::tenant_id, webhooks::id, webhooks::cursor_xid, webhooks::cursor_seq))
         .order(webhooks::seq)
         .load(conn)?;
+    let mut ends: HashMap<i64, (i64, i64)> = HashMap::new();
     let mut behind = Vec::new();
     for (tenant, id, xid, seq) in waiting {
-        let later = || events::table.filter(events::tenant_id.eq(tenant));
-        let ahead: bool = diesel::select(diesel::dsl::exists(later().filter(events::xid.gt(xid)))).get_result(conn)?;
-        let same = later().filter(events::xid.eq(xid).and(events::seq.gt(seq)));
-        if ahead || diesel::select(diesel::dsl::exists(same)).get_result(conn)? {
-            let id = id.parse().map_err(|_| StoreError::Corrupt { column: "webhooks.id" })?;
-            behind.push((TenantId::from_value(tenant), id));
+        let end = match ends.get(&tenant) {
+            Some(end) => *end,
+            None => {
+                let last: Option<(i64, i64)> = events::table
+                    .filter(events::tenant_id.eq(tenant))
+                    .order((events::xid.desc(), events::seq.desc()))
+                    .select((events::xid, events::seq))
+                    .first(conn)
+                    .optional()?;
+                *ends.entry(tenant).or_insert(last.unwrap_or_default())
+            }
+        };
+        if (xid, seq) < end {
+            behind.push((tenant, id));
         }
     }
-    Ok(behind)
+    named(behind)
+}
+
+fn named(rows: Vec<(i64, String)>) -> Result<Vec<(TenantId, OperationId)>, StoreError> {
+    let name = |(tenant, id): (i64, String)| {
+        let id = id.parse().map_err(|_| StoreError::Corrupt { column: "webhooks.id" })?;
+        Ok((TenantId::from_value(tenant), id))
+    };
+    rows.into_iter().map(name).collect()
+}
+
+/// The webhooks with deliveries to be sent soon.
+pub(in crate::store) fn webhooks_with_letters(
+    conn: &mut Connection,
+) -> Result<Vec<(TenantId, OperationId)>, StoreError> {
+    let pending: Vec<(i64, String)> = webhook_deliveries::table
+        .filter(webhook_deliveries::state.eq(DeliveryState::Pending.as_str()))
+        .order(webhook_deliveries::seq)
+        .limit(LETTERS_AT_ONCE)
+        .select((webhook_deliveries::tenant_id, webhook_deliveries::webhook_id))
+        .load(conn)?;
+    let mut seen = HashSet::new();
+    named(pending.into_iter().filter(|webhook| seen.insert(webhook.clone())).collect())
+}
+
+/// Makes sure that these have a job that is due at once, also where the webhook waits because it failed.
+pub(in crate::store) fn hurry_webhook_jobs(
+    conn: &mut Connection,
+    with_letters: &[(TenantId, OperationId)],
+    now: i64,
+) -> Result<(), StoreError> {
+    for (tenant, id) in with_letters {
+        hurry_job(conn, WEBHOOK, &id.to_string(), *tenant, now)?;
+    }
+    Ok(())
 }
 
 pub(in crate::store) fn ensure_webhook_jobs(
