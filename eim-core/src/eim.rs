@@ -1,7 +1,7 @@
 //! The composed application: what every function needs at hand.
 
 use crate::domain::Changes;
-use crate::ids::{Eid, EimId};
+use crate::ids::{Eid, EimId, TenantId};
 use crate::metrics::Metrics;
 use crate::pki::{LabPolicy, SealingKey, TrustStore};
 use crate::ports::{Clock, EimSigner, Entropy, RspTransport, WebhookTransport};
@@ -106,9 +106,13 @@ pub struct EimParts {
     pub smds_address_field: AddressField,
 }
 
-/// The composed application. Cheap to clone.
+/// The composed application, as one tenant has it. Cheap to clone.
 #[derive(Clone)]
-pub struct Eim(Arc<Inner>);
+pub struct Eim {
+    inner: Arc<Inner>,
+    /// Sees the rows of one tenant.
+    store: Store,
+}
 
 struct Inner {
     parts: EimParts,
@@ -122,93 +126,100 @@ impl Eim {
     /// Composes it.
     #[must_use]
     pub fn new(parts: EimParts) -> Self {
-        Self(Arc::new(Inner { parts, sightings: Mutex::default(), jobs: Notify::new() }))
+        let store = parts.store.clone();
+        Self { inner: Arc::new(Inner { parts, sightings: Mutex::default(), jobs: Notify::new() }), store }
+    }
+
+    /// The same application as another tenant has it.
+    #[must_use]
+    pub fn of(&self, tenant: TenantId) -> Self {
+        Self { inner: Arc::clone(&self.inner), store: self.store.of(tenant) }
     }
 
     /// How this eIM is named to eUICCs.
     #[must_use]
     pub fn identity(&self) -> &EimIdentity {
-        &self.0.parts.identity
+        &self.inner.parts.identity
     }
 
-    /// The store.
+    /// The store, of one tenant.
     #[must_use]
     pub fn store(&self) -> &Store {
-        &self.0.parts.store
+        &self.store
     }
 
     /// The clock.
     #[must_use]
     pub fn clock(&self) -> &dyn Clock {
-        &*self.0.parts.clock
+        &*self.inner.parts.clock
     }
 
     /// The source of randomness.
     #[must_use]
     pub fn entropy(&self) -> &dyn Entropy {
-        &*self.0.parts.entropy
+        &*self.inner.parts.entropy
     }
 
     /// The signing key.
     #[must_use]
     pub fn signer(&self) -> &dyn EimSigner {
-        &*self.0.parts.signer
+        &*self.inner.parts.signer
     }
 
     /// The trusted CI certificates.
     #[must_use]
     pub fn trust(&self) -> &TrustStore {
-        &self.0.parts.trust
+        &self.inner.parts.trust
     }
 
     /// The permission to take unverified results, where there is one.
     #[must_use]
     pub fn lab(&self) -> Option<&LabPolicy> {
-        self.0.parts.lab.as_ref()
+        self.inner.parts.lab.as_ref()
     }
 
     /// The metrics.
     #[must_use]
     pub fn metrics(&self) -> &Metrics {
-        &self.0.parts.metrics
+        &self.inner.parts.metrics
     }
 
     /// What calls SM-DP+ and SM-DS for a device.
     #[must_use]
     pub fn rsp(&self) -> &dyn RspTransport {
-        &*self.0.parts.rsp
+        &*self.inner.parts.rsp
     }
 
     /// What calls webhooks.
     #[must_use]
     pub fn webhooks(&self) -> &dyn WebhookTransport {
-        &*self.0.parts.webhooks
+        &*self.inner.parts.webhooks
     }
 
     /// What keeps activation codes and confirmation codes from being read in the store.
     #[must_use]
     pub fn sealing(&self) -> &SealingKey {
-        &self.0.parts.sealing
+        &self.inner.parts.sealing
     }
 
     /// The name of the member that carries an SM-DS's address.
     #[must_use]
     pub fn smds_address_field(&self) -> AddressField {
-        self.0.parts.smds_address_field
+        self.inner.parts.smds_address_field
     }
 
     /// Resolves when a job may have become due. Told to one waiter at a time; a hint, the rows are the truth.
     pub async fn jobs_woken(&self) {
-        self.0.jobs.notified().await;
+        self.inner.jobs.notified().await;
     }
 
     pub(crate) fn wake_jobs(&self) {
-        self.0.jobs.notify_one();
+        self.inner.jobs.notify_one();
     }
 
     /// Notes that a device was seen. Written to the store a little later; a crash may lose it.
     pub(crate) fn saw(&self, eid: Eid, now: i64) {
-        self.0.sightings.lock().unwrap_or_else(PoisonError::into_inner).insert(eid, now);
+        self.inner.sightings.lock().unwrap_or_else(PoisonError::into_inner).insert(eid, now);
     }
 
     /// Writes the sightings that wait.
@@ -216,13 +227,13 @@ impl Eim {
     /// # Errors
     /// When the store fails; then they wait on.
     pub async fn flush_sightings(&self) -> Result<(), StoreError> {
-        let waiting = std::mem::take(&mut *self.0.sightings.lock().unwrap_or_else(PoisonError::into_inner));
+        let waiting = std::mem::take(&mut *self.inner.sightings.lock().unwrap_or_else(PoisonError::into_inner));
         let mut waiting: Vec<(Eid, i64)> = waiting.into_iter().collect();
         // Nodes that write the same rows do it in the same order, or they would wait for each other.
         waiting.sort_unstable();
         for chunk in waiting.chunks(200) {
             if let Err(error) = self.store().record_sightings(chunk.to_vec()).await {
-                let mut sightings = self.0.sightings.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut sightings = self.inner.sightings.lock().unwrap_or_else(PoisonError::into_inner);
                 for (eid, at) in &waiting {
                     sightings.entry(*eid).or_insert(*at);
                 }

@@ -65,6 +65,12 @@ fn named_rooms(line: &str) -> Vec<String> {
         .collect()
 }
 
+/// Whether a line has this text, and not as the beginning of a longer word.
+fn contains_word(line: &str, text: &str) -> bool {
+    let goes_on = |rest: &str| rest.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
+    line.match_indices(text).any(|(at, found)| !goes_on(&line[at + found.len()..]))
+}
+
 fn violations(room: &str, allowed: &[&str], forbidden: &[&str], lines: &[String]) -> Vec<String> {
     let own = room.trim_end_matches(".rs");
     let mut found = Vec::new();
@@ -74,7 +80,7 @@ fn violations(room: &str, allowed: &[&str], forbidden: &[&str], lines: &[String]
                 found.push(format!("names {name}: {}", line.trim()));
             }
         }
-        for name in forbidden.iter().chain(&SERVER_ONLY).filter(|name| line.contains(**name)) {
+        for name in forbidden.iter().chain(&SERVER_ONLY).filter(|name| contains_word(line, name)) {
             found.push(format!("uses {name}: {}", line.trim()));
         }
     }

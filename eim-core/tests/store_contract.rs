@@ -9,7 +9,7 @@ use eim_core::domain::operation::Purpose;
 use eim_core::domain::{
     Changes, Event, Kind, NewOperation, OperationState, Origin, Profile, Received, ReceivedKind, ReceivedStatus,
 };
-use eim_core::ids::{CounterValue, Eid, EimTransactionId, Iccid, OperationId, SeqNumber};
+use eim_core::ids::{CounterValue, Eid, EimTransactionId, Iccid, OperationId, SeqNumber, TenantId};
 use eim_core::store::{Enqueued, EuiccFilter, IdempotencyKey, OperationFilter, ResultKeys, Saved, Store, StoredApiKey};
 use serde_json::json;
 use std::sync::Arc;
@@ -351,7 +351,19 @@ fn keeps_timelines_keys_and_depths() {
         assert_eq!(events[0].details["number"], 1);
         assert_eq!(store.events(eid, events[0].seq, 10).await.unwrap().len(), 1);
 
-        let stored = StoredApiKey { id: "i".into(), name: "n".into(), role: "admin".into(), created_at: NOW };
+        let stored = StoredApiKey {
+            id: "i".into(),
+            name: "n".into(),
+            role: "admin".into(),
+            tenant: TenantId::DEFAULT,
+            created_at: NOW,
+            seq: 0,
+            scopes: vec![],
+            expires_at: None,
+            revoked_at: None,
+            last_used_at: None,
+            secret_until: None,
+        };
         store.insert_api_key(stored, vec![1; 32]).await.unwrap();
         assert_eq!(store.api_key(vec![1; 32]).await.unwrap().unwrap().name, "n");
         assert!(store.api_key(vec![2; 32]).await.unwrap().is_none());

@@ -54,6 +54,7 @@ async fn rounds(eim: Eim, mut finished: watch::Receiver<bool>) {
                 flush_sightings(&eim).await;
                 expire_operations(&eim).await;
                 drive_switches(&eim).await;
+                drive_campaigns(&eim).await;
                 forget_idempotency_keys(&eim).await;
                 forget_old(&eim).await;
                 hurry_letters(&eim).await;
@@ -103,6 +104,12 @@ async fn drive_switches(eim: &Eim) {
 async fn hurry_letters(eim: &Eim) {
     if let Err(error) = jobs::hurry_letters(eim).await {
         tracing::error!(%error, "tests and dead letters of webhooks could not be hurried");
+    }
+}
+
+async fn drive_campaigns(eim: &Eim) {
+    if let Err(error) = jobs::drive_campaigns(eim).await {
+        tracing::error!(%error, "campaigns could not be looked at");
     }
 }
 

@@ -4,6 +4,7 @@ use crate::config::{Config, QueueUrl};
 use crate::outbound::HttpsOutbound;
 use crate::queue::{Broker, InProcess, JobRef, JobRun, JobSource, Queue, QueueOptions, Roles, Running};
 use anyhow::Context;
+use eim_core::ids::TenantId;
 use eim_core::metrics::Metrics;
 use eim_core::pki::TrustStore;
 use eim_core::ports::{Clock, PortFuture, RspCall, RspFailure, RspReply, RspTransport, WebhookCall, WebhookTransport};
@@ -119,11 +120,15 @@ struct Rows {
     found: Mutex<Vec<DueJob>>,
 }
 
+fn job_ref(due: &DueJob) -> JobRef {
+    JobRef { tenant: due.tenant.value(), kind: due.kind.clone(), key: due.key.clone() }
+}
+
 impl JobSource for Rows {
     fn due(&self) -> PortFuture<'_, anyhow::Result<Vec<JobRef>>> {
         Box::pin(async {
             let due = jobs::due(&self.eim).await?;
-            let refs = due.iter().map(|job| JobRef { kind: job.kind.clone(), key: job.key.clone() }).collect();
+            let refs = due.iter().map(job_ref).collect();
             *self.found.lock().unwrap_or_else(PoisonError::into_inner) = due;
             Ok(refs)
         })
@@ -132,7 +137,7 @@ impl JobSource for Rows {
     fn handed_out(&self, jobs: Vec<JobRef>) -> PortFuture<'_, anyhow::Result<()>> {
         Box::pin(async move {
             let found = std::mem::take(&mut *self.found.lock().unwrap_or_else(PoisonError::into_inner));
-            let told = |found: &DueJob| jobs.iter().any(|job| job.kind == found.kind && job.key == found.key);
+            let told = |found: &DueJob| jobs.contains(&job_ref(found));
             let jobs = found.into_iter().filter(told).collect();
             Ok(jobs::handed_out(jobs, self.grace_ms, &self.eim).await?)
         })
@@ -141,7 +146,8 @@ impl JobSource for Rows {
     fn run(&self, job: JobRef) -> PortFuture<'_, anyhow::Result<JobRun>> {
         Box::pin(async move {
             let outbound = self.outbound.as_ref().context("this process makes no calls")?;
-            let run = jobs::run(&job.kind, &job.key, &self.owner, &**outbound, self.grace_ms, &self.eim).await?;
+            let eim = self.eim.of(TenantId::from_value(job.tenant));
+            let run = jobs::run(&job.kind, &job.key, &self.owner, &**outbound, self.grace_ms, &eim).await?;
             Ok(match run {
                 jobs::JobRun::Done => JobRun::Done,
                 jobs::JobRun::Later { after } => JobRun::Later { after },

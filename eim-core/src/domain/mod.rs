@@ -4,6 +4,7 @@
 //! one transaction, and only if nobody else changed that eUICC meanwhile.
 
 pub mod apply;
+pub mod authority;
 pub mod changes;
 pub mod codes;
 pub mod data;

@@ -1,7 +1,7 @@
 //! getEimPackage: the poll (SGP.32 v1.2 6.4.1.5, 3.1.1.1).
 
 use super::download_trigger;
-use super::{Caller, DECIDED_AGAIN, EID_NOT_FOUND, EsipaAnswer, EsipaError, eid_of};
+use super::{Caller, DECIDED_AGAIN, EID_NOT_FOUND, EsipaAnswer, EsipaError, eid_of, home};
 use crate::Eim;
 use crate::asn1::code::get_eim_package_error::NO_EIM_PACKAGE_AVAILABLE;
 use crate::asn1::{
@@ -50,6 +50,7 @@ async fn poll_of(eid: Eid, mut poll: Poll, eim: &Eim) -> Result<GetEimPackageRes
             eim.saw(eid, now);
             return Ok(GetEimPackageResponse::EimPackageError(NO_EIM_PACKAGE_AVAILABLE));
         }
+        let eim = &home(&eid, eim).await?;
         let ticket = eim.store().quiet_ticket(&eid);
         let Some(snapshot) = eim.store().poll_snapshot(eid, now).await? else {
             return Ok(GetEimPackageResponse::EimPackageError(EID_NOT_FOUND));

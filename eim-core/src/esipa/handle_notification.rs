@@ -4,7 +4,7 @@
 
 use super::package_result::{self, Processed};
 use super::provide_eim_package_result::source;
-use super::{Caller, EsipaAnswer, EsipaError, TOO_MUCH};
+use super::{Caller, EsipaAnswer, EsipaError, TOO_MUCH, home};
 use crate::Eim;
 use crate::asn1::{self, HandleNotificationEsipa, Lenient, PendingNotification, ProfileInstallationResult, Raw};
 use crate::domain::{Received, ReceivedKind, ReceivedStatus};
@@ -87,7 +87,9 @@ async fn who_signed(
     let now = eim.clock().now();
     for eid in eids {
         let keys = ResultKeys { sessions: vec![transaction.clone()], ..ResultKeys::default() };
-        let Some((snapshot, _)) = eim.store().result_snapshot(*eid, keys, now.timestamp_millis()).await? else {
+        let Some((snapshot, _)) =
+            home(eid, eim).await?.store().result_snapshot(*eid, keys, now.timestamp_millis()).await?
+        else {
             continue;
         };
         let signed = snapshot.sessions.iter().any(|session| {

@@ -103,6 +103,14 @@ pub async fn answer(message: EsipaMessageFromIpaToEim, caller: &Caller, eim: &Ei
     }
 }
 
+/// The application as the tenant of this eUICC has it. One that nobody has registered is unknown to the first tenant, too.
+async fn home(eid: &Eid, eim: &Eim) -> Result<Eim, StoreError> {
+    Ok(match eim.store().tenant_of(eid).await? {
+        Some(tenant) => eim.of(tenant),
+        None => eim.clone(),
+    })
+}
+
 /// Why an eidValue can't be used.
 enum EidFault {
     Missing,

@@ -2,7 +2,7 @@
 
 use super::installation_result::{self, Arrival, Before, Way};
 use super::received_notification;
-use super::{DECIDED_AGAIN, EsipaError};
+use super::{DECIDED_AGAIN, EsipaError, home};
 use crate::Eim;
 use crate::asn1::{
     self, EimPackageResult, EuiccPackageErrorSigned, EuiccPackageResult, EuiccPackageResultSigned, IpaEuiccData,
@@ -92,6 +92,7 @@ async fn store(eid: Eid, parts: &Parts<'_>, eim: &Eim) -> Result<Processed, Esip
     if keys.octets.iter().any(|octets| octets.len() > OBJECT_MAX_BYTES) {
         return Ok(Processed::TooMuch);
     }
+    let eim = &home(&eid, eim).await?;
     for _ in 0..DECIDED_AGAIN {
         let now = eim.clock().now_ms();
         let Some((snapshot, before)) = eim.store().result_snapshot(eid, keys.clone(), now).await? else {

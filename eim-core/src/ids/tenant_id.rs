@@ -1,11 +1,11 @@
 //! The tenant whose rows a query may see.
 
-/// A tenant. There is one today; every row and every query already carries it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// A tenant: an organisation whose devices, keys and campaigns no other one sees. Every row and every query carries it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TenantId(i64);
 
 impl TenantId {
-    /// The only tenant of a server without tenants.
+    /// The first tenant, that of whoever runs the server; the only one of a server without tenants.
     pub const DEFAULT: Self = Self(1);
 
     /// The tenant with this number in the store.

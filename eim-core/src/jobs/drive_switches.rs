@@ -29,7 +29,7 @@ async fn drive(eim: &Eim) -> Result<usize, StoreError> {
     eim.flush_sightings().await?;
     let found = due.len();
     for due in due {
-        let now = eim.clock().now_ms();
+        let (now, eim) = (eim.clock().now_ms(), &eim.of(due.tenant));
         let keys = ResultKeys { without_held: true, ..ResultKeys::default() };
         let Some((snapshot, _)) = eim.store().result_snapshot(due.eid, keys, now).await? else { continue };
         let version = snapshot.euicc.version;

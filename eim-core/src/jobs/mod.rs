@@ -1,6 +1,7 @@
 //! Background work: what happens by time alone. Each job may run on any node, any number of times.
 
 mod deliver_webhook;
+mod drive_campaigns;
 mod drive_switches;
 mod expire_operations;
 mod flush_sightings;
@@ -10,6 +11,7 @@ mod forward_notifications;
 mod queued;
 
 pub use deliver_webhook::{hurry_letters, wake_webhooks};
+pub use drive_campaigns::drive_campaigns;
 pub use drive_switches::drive_switches;
 pub use expire_operations::expire_operations;
 pub use flush_sightings::flush_sightings;

@@ -54,7 +54,7 @@ pub async fn handed_out(jobs: Vec<DueJob>, grace_ms: i64, eim: &Eim) -> Result<(
     eim.store().hand_out_jobs(jobs, until).await
 }
 
-/// Runs a job that somebody was told of, unless somebody else does. `owner` names this worker; for `grace_ms` after a job is
+/// Runs a job that somebody was told of, unless somebody else does. `eim` is of the tenant whose it is. `owner` names this worker; for `grace_ms` after a job is
 /// due again, whoever was told of it is expected to come.
 ///
 /// # Errors

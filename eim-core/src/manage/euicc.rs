@@ -36,6 +36,18 @@ fn not_found(eid: Eid) -> ManageError {
 pub async fn list_euiccs(filter: EuiccFilter, eim: &Eim) -> Result<Page<EuiccView>, ManageError> {
     eim.flush_sightings().await?;
     let (after, limit) = page::bounds(filter.cursor.as_deref(), filter.limit)?;
+    let filter = store_filter(filter, after, limit + 1)?;
+    let mut found = eim.store().euiccs(filter).await?;
+    let next_cursor = page::cut(&mut found, limit, |listed| listed.seq);
+    let eim = eim.clone();
+    // Each one's certificates are verified to say whether they are trusted now, which takes a while for a long page.
+    let show = move || found.into_iter().map(|listed| view::euicc(listed.euicc, listed.held_results, &eim)).collect();
+    let items = tokio::task::spawn_blocking(show).await.map_err(|_| StoreError::Closed)?;
+    Ok(Page { items, next_cursor })
+}
+
+/// The filter of a list as the store takes it.
+pub(super) fn store_filter(filter: EuiccFilter, after: i64, limit: i64) -> Result<store::EuiccFilter, ManageError> {
     let state = match filter.state.as_deref() {
         None => None,
         Some(word) => Some(EuiccState::from_word(word).ok_or_else(|| {
@@ -46,14 +58,7 @@ pub async fn list_euiccs(filter: EuiccFilter, eim: &Eim) -> Result<Page<EuiccVie
     if filter.tag.as_ref().is_some_and(|tag| tag.contains('\0')) {
         return Err(ManageError::invalid("/tag", "a tag has no zero octet"));
     }
-    let filter = store::EuiccFilter { tag: filter.tag, state, after, limit: limit + 1 };
-    let mut found = eim.store().euiccs(filter).await?;
-    let next_cursor = page::cut(&mut found, limit, |listed| listed.seq);
-    let eim = eim.clone();
-    // Each one's certificates are verified to say whether they are trusted now, which takes a while for a long page.
-    let show = move || found.into_iter().map(|listed| view::euicc(listed.euicc, listed.held_results, &eim)).collect();
-    let items = tokio::task::spawn_blocking(show).await.map_err(|_| StoreError::Closed)?;
-    Ok(Page { items, next_cursor })
+    Ok(store::EuiccFilter { tag: filter.tag, state, after, limit })
 }
 
 /// Shows one eUICC.

@@ -1,6 +1,9 @@
 //! The use cases behind the operator API and the command line.
 
 mod api_key;
+mod authority;
+mod bulk;
+pub(crate) mod campaign;
 mod eim;
 mod error;
 mod euicc;
@@ -12,12 +15,28 @@ mod page;
 mod pool;
 mod register;
 pub(crate) mod switch;
+mod tenant;
 mod update;
 mod view;
 pub mod views;
 pub mod webhook;
 
-pub use api_key::{Principal, Role, authenticate, create_api_key};
+pub use api_key::{
+    GrantsUsed, Principal, Role, SCOPES, api_key, authenticate, create_api_key, list_api_keys, make_api_key,
+    revoke_api_key, rotate_api_key,
+};
+pub use authority::{
+    NewDecision, confirm_profile_owner, create_grant, create_profile_owner, list_decisions, list_grants,
+    list_profile_owners, record_decision, revoke_grant, summary,
+};
+pub use bulk::{
+    BulkFormat, Export, ImportLine, ImportOf, ImportReader, ImportSummary, Imported, Importer, LineError, LineOutcome,
+    LineReport, Stopped, SummaryLine, export_euiccs, export_operations,
+};
+pub use campaign::{
+    CampaignDeviceFilter, act_on_campaign, campaign, clone_campaign, create_campaign, list_campaign_devices,
+    list_campaigns, preview_campaign,
+};
 pub use eim::{EimConfiguration, eim_configuration, eim_view};
 pub use error::{FieldError, ManageError};
 pub use euicc::{EuiccFilter, euicc, events, list_euiccs, profiles};
@@ -29,8 +48,10 @@ pub use owner_policy::{create_owner_policy, delete_owner_policy, list_owner_poli
 pub use pool::{create_pool, import_codes, list_codes, list_pools, pool, release_code};
 pub use register::{NewAssociation, NewEuicc, register_euicc};
 pub use switch::{DryRun, SwitchFilter, cancel_switch, create_switch, dry_run_switch, list_switches, switch};
+pub use tenant::{as_tenant, create_tenant, list_tenants, make_tenant, show_tenant};
 pub use update::update_euicc;
 pub use views::{
-    ApiKeyView, AssociationView, EimView, EuiccView, EventView, NotificationView, OperationView, OwnerPolicyView, Page,
-    PoolView, ProfileView, ProfilesView, SwitchView,
+    ApiKeyView, AssociationView, DecisionView, EimView, EuiccView, EventView, GrantView, NotificationView,
+    OperationView, OwnerPolicyView, Page, PoolView, ProfileOwnerView, ProfileView, ProfilesView, SummaryView,
+    SwitchView, TenantView,
 };

@@ -46,12 +46,24 @@ pub async fn create_operation(
     principal: &Principal,
     eim: &Eim,
 ) -> Result<OperationView, ManageError> {
+    let (id, _) = queue_operation(eid, body, idempotency_key, principal, eim).await?;
+    operation(&id, eim).await
+}
+
+/// The same, for many: gives the name of the operation, and whether it was made before under the same key.
+pub(super) async fn queue_operation(
+    eid: &str,
+    body: Value,
+    idempotency_key: Option<&str>,
+    principal: &Principal,
+    eim: &Eim,
+) -> Result<(String, bool), ManageError> {
     let eid = eid_of(eid)?;
     let now = eim.clock().now_ms();
     let key = idempotency_key.map(|key| idempotency(key, &format!("operation {eid}"), &body, eim)).transpose()?;
     let id = eim.entropy().operation_id(now);
     let (operation, overridden) = read(body, id, now, eim)?;
-    if !overridden.is_empty() && principal.role < Role::Admin {
+    if !overridden.is_empty() && !principal.role.may(Role::Admin) {
         return Err(ManageError::Forbidden("overriding a check of the guard needs the role admin".to_owned()));
     }
     // A repeated request has its answer, whatever the guard says now.
@@ -59,6 +71,9 @@ pub async fn create_operation(
         Some(key) => eim.store().earlier_request(key.clone()).await?,
         None => None,
     };
+    if earlier.is_none() {
+        super::authority::check_owners(eid, &operation, principal, eim).await?;
+    }
     let set_aside = if earlier.is_none() { guarded(eid, &operation, &overridden, eim).await? } else { vec![] };
     let mut details = json!({ "operation": id, "kind": operation.kind.as_str() });
     if !set_aside.is_empty() {
@@ -67,8 +82,8 @@ pub async fn create_operation(
     }
     let event = Event::new("operationQueued", details);
     match eim.store().enqueue(eid, operation, event, key, now).await? {
-        Enqueued::Done => self::operation(&id.to_string(), eim).await,
-        Enqueued::Before { resource } => self::operation(&resource, eim).await,
+        Enqueued::Done => Ok((id.to_string(), false)),
+        Enqueued::Before { resource } => Ok((resource, true)),
         Enqueued::KeyTaken => Err(key_taken()),
         Enqueued::UnknownEuicc | Enqueued::Exists => Err(ManageError::NotFound { what: "eUICC", id: eid.to_string() }),
     }
@@ -255,6 +270,18 @@ async fn load(id: &str, eim: &Eim) -> Result<Operation, ManageError> {
 /// When a filter can't be taken.
 pub async fn list_operations(filter: OperationFilter, eim: &Eim) -> Result<Page<OperationView>, ManageError> {
     let (after, limit) = page::bounds(filter.cursor.as_deref(), filter.limit)?;
+    let filter = store_filter(filter, after, limit + 1)?;
+    let mut found = eim.store().operations(filter).await?;
+    let next_cursor = page::cut(&mut found, limit, |operation| operation.seq);
+    Ok(Page { items: found.into_iter().map(view::operation).collect(), next_cursor })
+}
+
+/// The filter of a list as the store takes it.
+pub(super) fn store_filter(
+    filter: OperationFilter,
+    after: i64,
+    limit: i64,
+) -> Result<store::OperationFilter, ManageError> {
     let eid = match filter.eid.as_deref() {
         None => None,
         Some(text) => Some(text.parse::<Eid>().map_err(|error| ManageError::invalid("/eid", format!("{error}")))?),
@@ -266,10 +293,7 @@ pub async fn list_operations(filter: OperationFilter, eim: &Eim) -> Result<Page<
             ManageError::invalid("/state", format!("one of {} is expected", words.join(", ")))
         })?),
     };
-    let filter = store::OperationFilter { eid, state, after, limit: limit + 1 };
-    let mut found = eim.store().operations(filter).await?;
-    let next_cursor = page::cut(&mut found, limit, |operation| operation.seq);
-    Ok(Page { items: found.into_iter().map(view::operation).collect(), next_cursor })
+    Ok(store::OperationFilter { eid, state, after, limit })
 }
 
 /// Withdraws an operation that was not delivered yet.

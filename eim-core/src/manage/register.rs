@@ -113,8 +113,7 @@ pub async fn register_euicc(new: NewEuicc, idempotency_key: Option<&str>, eim: &
         .transpose()?;
     let euicc = read(new, now, eim)?;
     let eid = euicc.eid;
-    let event = Event::new("registered", json!({}));
-    match eim.store().insert_euicc(euicc.clone(), event, key, now).await? {
+    match insert(euicc.clone(), key, now, eim).await? {
         Enqueued::Done => Ok(view::euicc(euicc, 0, eim)),
         Enqueued::Before { .. } => euicc::euicc(&eid.to_string(), eim).await,
         Enqueued::KeyTaken => Err(key_taken()),
@@ -125,7 +124,16 @@ pub async fn register_euicc(new: NewEuicc, idempotency_key: Option<&str>, eim: &
     }
 }
 
-fn read(new: NewEuicc, now: i64, eim: &Eim) -> Result<Euicc, ManageError> {
+pub(super) async fn insert(
+    euicc: Euicc,
+    key: Option<IdempotencyKey>,
+    now: i64,
+    eim: &Eim,
+) -> Result<Enqueued, ManageError> {
+    Ok(eim.store().insert_euicc(euicc, Event::new("registered", json!({})), key, now).await?)
+}
+
+pub(super) fn read(new: NewEuicc, now: i64, eim: &Eim) -> Result<Euicc, ManageError> {
     let mut errors = Vec::new();
     let eid = new.eid.parse::<Eid>();
     if let Err(error) = &eid {

@@ -55,6 +55,7 @@ pub(crate) struct NewSwitch {
     pub(crate) label: Option<String>,
     pub(crate) not_before: Option<i64>,
     pub(crate) campaign: Option<OperationId>,
+    pub(crate) reverts: bool,
 }
 
 /// Asks for a switch. It begins when the device polls.
@@ -167,7 +168,7 @@ pub(crate) fn begin(
     principal: Option<&Principal>,
     eim: &Eim,
 ) -> Result<(), ManageError> {
-    let plan = &new.planned.plan;
+    let plan = &chosen(&new.planned.plan, work);
     let checks = switch::checks(plan, work, switch::busy_with(work).as_deref());
     if !guard::allows(&checks) {
         return Err(ManageError::Guard(checks));
@@ -190,7 +191,7 @@ pub(crate) fn begin(
         plan: plan.clone(),
         state: SwitchState::Waiting,
         outcome: None,
-        facts: SwitchFacts::default(),
+        facts: SwitchFacts { reverts: new.reverts, ..SwitchFacts::default() },
         deadline: None,
         created_at: now,
         started_at: new.not_before.filter(|at| *at > now),
@@ -198,6 +199,19 @@ pub(crate) fn begin(
     };
     switch::begin(work, switch, download);
     Ok(())
+}
+
+/// The plan with the profile that fits now, where it names one by what it is.
+fn chosen(plan: &Plan, work: &Work) -> Plan {
+    let mut plan = plan.clone();
+    if let Plan::Switch { to, .. } = &mut plan
+        && let Target::Matching { service_provider, profile_name } = to
+        && let Some(iccid) =
+            switch::matching(&work.state.profiles, service_provider.as_deref(), profile_name.as_deref())
+    {
+        *to = Target::Iccid(iccid);
+    }
+    plan
 }
 
 /// The download that a switch begins with, its secrets sealed for it.
@@ -245,10 +259,10 @@ fn read(body: Value, id: OperationId, principal: &Principal) -> Result<NewSwitch
             return Err(ManageError::Invalid(errors));
         }
     };
-    if planned.overrides && principal.role < Role::Admin {
+    if planned.overrides && !principal.role.may(Role::Admin) {
         return Err(ManageError::Forbidden("overriding a check of the guard needs the role admin".to_owned()));
     }
-    Ok(NewSwitch { id, planned, label, not_before, campaign: None })
+    Ok(NewSwitch { id, planned, label, not_before, campaign: None, reverts: false })
 }
 
 /// Shows one switch.

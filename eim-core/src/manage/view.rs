@@ -1,13 +1,18 @@
 //! From what is stored to what is shown.
 
+use super::campaign::{Loaded, stored_plan};
 use super::views::{
-    AssociationView, CodeView, EuiccView, OperationView, OwnerPolicyView, PoolView, ProfileView, SwitchView,
+    AssociationView, CampaignDeviceView, CampaignView, CampaignWaveView, CodeView, EuiccView, OperationView,
+    OwnerPolicyView, PoolView, ProfileView, SwitchView,
 };
 use crate::Eim;
+use crate::domain::OperationError;
+use crate::domain::fleet::campaign::WaveCounts;
 use crate::domain::fleet::{Plan, Switch, Target, switch};
 use crate::domain::{Euicc, Operation, Profile, codes, interpret, rfc3339};
 use crate::ids::{AssociationToken, CounterValue, Eid, Iccid};
 use crate::pki;
+use crate::store::campaign::CampaignDevice;
 use crate::store::pool::{StoredCode, StoredPool};
 use crate::store::switch::StoredPolicy;
 use base64::Engine;
@@ -122,11 +127,14 @@ pub(super) fn switch(eid: Eid, switch: Switch, euicc: Option<&Euicc>) -> SwitchV
     }
 }
 
-fn plan(plan: &Plan) -> Value {
+pub(super) fn plan(plan: &Plan) -> Value {
     match plan {
         Plan::Switch { to, rollback, delete_old, proof, no_show_after, memory_bytes, waive, overridden } => {
             let to = match to {
                 Target::Iccid(iccid) => json!({ "iccid": iccid, "rawIccid": iccid.raw_hex() }),
+                Target::Matching { service_provider, profile_name } => {
+                    json!({ "profile": { "serviceProvider": service_provider, "name": profile_name } })
+                }
                 Target::Pool(pool) => json!({ "pool": pool }),
                 Target::Download(request) => request.get("profileDownload").cloned().unwrap_or_default(),
             };
@@ -165,6 +173,75 @@ pub(super) fn code(code: StoredCode) -> CodeView {
         eid: code.eid.map(|eid| eid.to_string()),
         switch: code.switch,
         changed_at: rfc3339(code.changed_at),
+    }
+}
+
+/// A campaign with its counts.
+pub(super) fn campaign(loaded: &Loaded) -> CampaignView {
+    let Loaded { stored, spec, state, facts, counts } = loaded;
+    let waves: Vec<CampaignWaveView> = spec
+        .waves
+        .iter()
+        .enumerate()
+        .map(|(index, wave)| {
+            let mut shown = CampaignWaveView { index: Some(index), name: wave.name.clone(), ..Default::default() };
+            add_counts(&mut shown, &counts.wave(index));
+            shown
+        })
+        .collect();
+    let mut totals = CampaignWaveView::default();
+    counts.waves.iter().for_each(|wave| add_counts(&mut totals, wave));
+    let mut specification = stored.spec.clone();
+    if let Some(read) = stored_plan(spec) {
+        specification["plan"] = plan(&read);
+    }
+    let time = |at: Option<i64>| at.map(rfc3339);
+    CampaignView {
+        id: stored.id.to_string(),
+        name: stored.name.clone(),
+        state: state.as_str().to_owned(),
+        priority: stored.priority,
+        pause: facts.pause.as_ref().map(|pause| OperationError::named(&pause.name, &pause.message)),
+        wave: facts.wave,
+        soak_until: time(facts.soak_until),
+        waves,
+        totals,
+        reverts: json!({ "pending": counts.reverts.pending, "running": counts.reverts.running }),
+        specification,
+        history: json!({
+            "createdBy": facts.created_by, "createdAt": time(facts.created_at),
+            "submittedBy": facts.submitted_by, "submittedAt": time(facts.submitted_at),
+            "approvedBy": facts.approved_by, "approvedAt": time(facts.approved_at),
+            "deniedBy": facts.denied_by, "deniedAt": time(facts.denied_at), "deniedMessage": facts.denied_message,
+        }),
+        created_at: rfc3339(stored.created_at),
+        started_at: time(facts.started_at),
+        ended_at: time(facts.ended_at),
+    }
+}
+
+fn add_counts(shown: &mut CampaignWaveView, counts: &WaveCounts) {
+    shown.devices += counts.total();
+    shown.pending += counts.pending;
+    shown.running += counts.running;
+    for (outcome, _, n) in &counts.ended {
+        shown.ended += n;
+        *shown.outcomes.entry(outcome.as_str().to_owned()).or_default() += n;
+    }
+}
+
+pub(super) fn campaign_device(device: CampaignDevice) -> CampaignDeviceView {
+    CampaignDeviceView {
+        eid: device.eid.to_string(),
+        wave: device.wave,
+        state: device.state,
+        outcome: device.outcome.map(|outcome| outcome.as_str().to_owned()),
+        reason: device.reason,
+        attempts: device.attempts,
+        not_before: Some(device.not_before).filter(|at| *at > 0).map(rfc3339),
+        switch: device.switch,
+        ended_at: device.ended_at.map(rfc3339),
+        revert: device.revert,
     }
 }
 

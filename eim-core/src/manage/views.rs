@@ -245,8 +245,114 @@ pub struct ApiKeyView {
     pub id: String,
     /// The name given to it.
     pub name: String,
-    /// `admin`, `operator` or `viewer`.
+    /// `admin`, `approver`, `operator` or `viewer`.
     pub role: String,
+    /// The groups of routes that it opens; empty: all that its role does.
+    pub scopes: Vec<String>,
+    /// When it was made.
+    pub created_at: String,
+    /// From when it opens nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<String>,
+    /// When it was revoked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revoked_at: Option<String>,
+    /// When it was last used, give or take a minute.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_used_at: Option<String>,
+    /// The key itself, only in the answer to the request that made it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+}
+
+/// An owner of profiles.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ProfileOwnerView {
+    /// A UUID.
+    pub id: String,
+    /// The tenant that speaks for it.
+    pub tenant: String,
+    /// Its name.
+    pub name: String,
+    /// serviceProviderNames of its profiles.
+    pub service_providers: Vec<String>,
+    /// MCC and MNC of its profiles.
+    pub mcc_mnc: Vec<String>,
+    /// SM-DP+ at which only its profiles wait.
+    pub smdp_addresses: Vec<String>,
+    /// When whoever runs the server confirmed it. Before that it counts for nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub confirmed_at: Option<String>,
+    /// When it was made.
+    pub created_at: String,
+}
+
+/// What the owner of profiles lets another tenant do.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GrantView {
+    /// A UUID.
+    pub id: String,
+    /// The owner, by its id.
+    pub owner: String,
+    /// Who granted it.
+    pub grantor: String,
+    /// Whom it was granted.
+    pub grantee: String,
+    /// `test`, `provisioning` or `operational`; absent for every class.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub profile_class: Option<String>,
+    /// `enable`, `disable`, `delete`, `download`.
+    pub actions: Vec<String>,
+    /// When it was made.
+    pub created_at: String,
+    /// When it was revoked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revoked_at: Option<String>,
+}
+
+/// A decision: who asked for what, on whose authority, and what came of it.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DecisionView {
+    /// When.
+    pub at: String,
+    /// The key that asked, by its id.
+    pub key_id: String,
+    /// The name given to the key.
+    pub key_name: String,
+    /// Method and route.
+    pub action: String,
+    /// The path of what it was about.
+    pub subject: String,
+    /// The role, and the grants that were used.
+    pub authority: String,
+    /// `done`, `refused` or `failed`.
+    pub outcome: String,
+    /// Why it was refused or failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// Totals of one tenant.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SummaryView {
+    /// eUICCs by state; a state without any is left out.
+    pub euiccs: std::collections::BTreeMap<String, i64>,
+    /// Operations by state; a state without any is left out.
+    pub operations: std::collections::BTreeMap<String, i64>,
+    /// Notifications that their servers have not acknowledged yet.
+    pub pending_notifications: i64,
+}
+
+/// A tenant.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TenantView {
+    /// Its name.
+    pub name: String,
     /// When it was made.
     pub created_at: String,
 }
@@ -376,4 +482,132 @@ pub struct CodesImported {
     pub known_already: usize,
     /// How many are free in the pool now.
     pub free: i64,
+}
+
+/// A campaign as the API shows it.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CampaignView {
+    /// A UUID.
+    pub id: String,
+    /// The name given to it.
+    pub name: String,
+    /// `draft`, `submitted`, `approved`, `denied`, `running`, `paused`, `aborting`, `aborted`, `reverting`, `reverted`,
+    /// `completed` or `expired`.
+    pub state: String,
+    /// Which of two campaigns goes first with a device: the higher.
+    pub priority: i64,
+    /// Why it is paused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pause: Option<OperationError>,
+    /// The wave that is under way, from 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wave: Option<usize>,
+    /// Until when the wave soaks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub soak_until: Option<String>,
+    /// Its waves with the counts of their devices.
+    pub waves: Vec<CampaignWaveView>,
+    /// The same over all waves.
+    pub totals: CampaignWaveView,
+    /// How many devices wait to be moved back, and are being.
+    #[schema(value_type = Object)]
+    pub reverts: Value,
+    /// What was asked for, without activation code and confirmation code.
+    #[schema(value_type = Object)]
+    pub specification: Value,
+    /// Who created, submitted and approved or denied it, and when.
+    #[schema(value_type = Object)]
+    pub history: Value,
+    /// When it was made.
+    pub created_at: String,
+    /// When it started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<String>,
+    /// When it ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<String>,
+}
+
+/// Where the devices of a wave stand.
+#[derive(Debug, Clone, Default, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CampaignWaveView {
+    /// Its index, from 0; absent for all waves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub index: Option<usize>,
+    /// Its name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// How many devices it has.
+    pub devices: u64,
+    /// How many were not begun.
+    pub pending: u64,
+    /// How many are under way.
+    pub running: u64,
+    /// How many have ended.
+    pub ended: u64,
+    /// How they ended, by outcome.
+    pub outcomes: std::collections::BTreeMap<String, u64>,
+}
+
+/// What a campaign would be.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CampaignPreview {
+    /// How many devices it would have.
+    pub devices: u64,
+    /// Its waves.
+    pub waves: Vec<PreviewedWave>,
+    /// How many match and are more than `maxDevices`.
+    pub over_max: u64,
+    /// How many match and no wave takes.
+    pub in_no_wave: u64,
+}
+
+/// A wave of a campaign that is not made yet.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PreviewedWave {
+    /// Its index, from 0.
+    pub index: usize,
+    /// Its name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// How many devices it would have.
+    pub devices: u64,
+    /// Some of their EIDs.
+    pub sample: Vec<String>,
+}
+
+/// A device's part in a campaign.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CampaignDeviceView {
+    /// The eUICC.
+    pub eid: String,
+    /// Its wave, from 0.
+    pub wave: i64,
+    /// `pending`, `running` or `ended`.
+    pub state: String,
+    /// How it ended; of a device that is tried again, how it ended before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<String>,
+    /// Why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// How often it was begun.
+    pub attempts: i64,
+    /// Not begun before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<String>,
+    /// The last switch made for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub switch: Option<String>,
+    /// When it ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<String>,
+    /// What became of moving it back: `pending`, `running`, or an outcome.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revert: Option<String>,
 }

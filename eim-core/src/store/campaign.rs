@@ -5,6 +5,7 @@ use super::schema::campaigns;
 use super::switch::SavedOnce;
 use super::{Backend, IdempotencyKey, Store, StoreError, on, postgres, sqlite};
 use crate::domain::fleet::Outcome;
+use crate::domain::fleet::campaign::{Counts, Retry};
 use crate::domain::{Euicc, Event};
 use crate::ids::{Eid, OperationId, TenantId};
 use diesel::prelude::*;
@@ -31,6 +32,8 @@ pub struct StoredCampaign {
     pub facts: Value,
     /// When it is looked at next; `None` while nothing is to be done.
     pub look_at: Option<i64>,
+    /// Activation code and confirmation code of its plan, sealed for its name.
+    pub secret: Option<Vec<u8>>,
     /// When it was made, milliseconds since 1970.
     pub created_at: i64,
 }
@@ -67,30 +70,8 @@ pub struct CampaignDevice {
     pub switch: Option<String>,
     /// When it ended.
     pub ended_at: Option<i64>,
-}
-
-/// How many devices of a wave are in a state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DeviceCount {
-    /// The wave, from 0.
-    pub wave: i64,
-    /// Whether they wait, are under way, or have ended so.
-    pub part: Part,
-    /// How often they were begun.
-    pub attempts: i64,
-    /// How many.
-    pub devices: i64,
-}
-
-/// Where a device's part in a campaign stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
-    /// Not begun.
-    Pending,
-    /// Begun.
-    Running,
-    /// Over.
-    Ended(Outcome),
+    /// What became of moving it back: `pending`, `running`, or an outcome.
+    pub revert: Option<String>,
 }
 
 /// Which devices of a campaign to list.
@@ -110,17 +91,6 @@ pub struct DeviceFilter {
     pub limit: i64,
 }
 
-/// Ended devices that are tried again.
-#[derive(Debug, Clone, Copy)]
-pub struct Retry {
-    /// How they ended.
-    pub outcome: Outcome,
-    /// Only those begun less often.
-    pub attempts_below: i64,
-    /// Not before, milliseconds since 1970.
-    pub not_before: i64,
-}
-
 /// What a step of a campaign changes.
 #[derive(Debug, Clone, Default)]
 pub struct CampaignChange {
@@ -134,6 +104,12 @@ pub struct CampaignChange {
     pub retry: Vec<Retry>,
     /// How devices end that were not begun.
     pub end_pending: Option<Outcome>,
+    /// Whether devices that wait to be moved back stay where they are.
+    pub end_reverts: bool,
+    /// Whether every device that was moved, and has no revert yet, gets one.
+    pub revert: bool,
+    /// Whether devices that ended badly wait again as if for the first time.
+    pub retry_failed: bool,
     /// What happened.
     pub events: Vec<Event>,
 }
@@ -159,6 +135,7 @@ pub(super) struct CampaignRow {
     spec: String,
     facts: String,
     look_at: Option<i64>,
+    secret: Option<Vec<u8>>,
     created_at: i64,
 }
 
@@ -175,6 +152,7 @@ impl CampaignRow {
             spec: serde_json::from_str(&self.spec).map_err(|_| corrupt("campaigns.spec"))?,
             facts: serde_json::from_str(&self.facts).map_err(|_| corrupt("campaigns.facts"))?,
             look_at: self.look_at,
+            secret: self.secret,
             created_at: self.created_at,
         })
     }
@@ -192,6 +170,7 @@ pub(super) struct NewCampaignRow {
     spec: String,
     facts: String,
     look_at: Option<i64>,
+    secret: Option<Vec<u8>>,
     created_at: i64,
 }
 
@@ -207,6 +186,7 @@ impl NewCampaignRow {
             spec: text_of(&campaign.spec),
             facts: text_of(&campaign.facts),
             look_at: campaign.look_at,
+            secret: campaign.secret.clone(),
             created_at: campaign.created_at,
         }
     }
@@ -293,8 +273,8 @@ impl Store {
     ///
     /// # Errors
     /// When the transaction fails.
-    pub async fn campaign_counts(&self, id: OperationId) -> Result<Vec<DeviceCount>, StoreError> {
-        on!(self.read("campaign_counts"), |conn| campaign_counts(conn, id))
+    pub async fn campaign_counts(&self, id: OperationId, now: i64) -> Result<Counts, StoreError> {
+        on!(self.read("campaign_counts"), |conn| campaign_counts(conn, id, now))
     }
 
     /// Devices of a campaign by EID.
@@ -335,6 +315,22 @@ impl Store {
     /// When the transaction fails.
     pub async fn next_devices(&self, id: OperationId, wave: i64, now: i64, limit: i64) -> Result<Vec<Eid>, StoreError> {
         on!(self.read("next_devices"), |conn| next_devices(conn, id, wave, now, limit))
+    }
+
+    /// Devices that wait to be moved back, with the switch that moved them.
+    ///
+    /// # Errors
+    /// When the transaction fails.
+    pub async fn next_reverts(&self, id: OperationId, limit: i64) -> Result<Vec<(Eid, Option<String>)>, StoreError> {
+        on!(self.read("next_reverts"), |conn| next_reverts(conn, id, limit))
+    }
+
+    /// Ends the revert of a device that can't be begun.
+    ///
+    /// # Errors
+    /// When the transaction fails.
+    pub async fn end_revert(&self, id: OperationId, eid: Eid, outcome: Outcome) -> Result<(), StoreError> {
+        on!(self.write("end_revert"), |conn| end_revert(conn, id, &eid, outcome))
     }
 
     /// Devices of a campaign that are under way.

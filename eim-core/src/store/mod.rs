@@ -3,6 +3,7 @@
 //! The only room that knows diesel. DER is an opaque column here. Whatever is decided about one eUICC is saved on the
 //! version that the decision was made for, or not at all ([`Saved::Conflict`]): two nodes never act on the same state.
 
+pub mod authority;
 pub mod campaign;
 mod error;
 pub mod pool;
@@ -13,6 +14,7 @@ mod schema;
 mod sqlite;
 pub mod stream;
 pub mod switch;
+pub mod tenant;
 mod url;
 pub mod webhook;
 mod workers;
@@ -29,6 +31,7 @@ use crate::ids::{Eid, EimTransactionId, Iccid, OperationId, RspAddress, SeqNumbe
 use quiet::Quiet;
 use serde_json::{Map, Value};
 use std::sync::Arc;
+use tenant::Homes;
 use tokio::sync::watch;
 
 /// What a received message names, to load with the snapshot.
@@ -139,14 +142,28 @@ pub struct StoredEvent {
 /// An API key without the key.
 #[derive(Debug, Clone)]
 pub struct StoredApiKey {
+    /// Its position.
+    pub seq: i64,
     /// Its name for reference.
     pub id: String,
     /// The name given to it.
     pub name: String,
     /// Its role.
     pub role: String,
+    /// Whose it is.
+    pub tenant: TenantId,
     /// When it was made, milliseconds since 1970.
     pub created_at: i64,
+    /// The groups of routes that it opens; none: all that its role does.
+    pub scopes: Vec<String>,
+    /// From when it opens nothing, milliseconds since 1970.
+    pub expires_at: Option<i64>,
+    /// When it was revoked, milliseconds since 1970.
+    pub revoked_at: Option<i64>,
+    /// When it was used, a minute more or less, milliseconds since 1970.
+    pub last_used_at: Option<i64>,
+    /// Of a key found by the secret before its last rotation: until when that one is valid, milliseconds since 1970.
+    pub secret_until: Option<i64>,
 }
 
 /// How many operations of a kind are queued.
@@ -213,6 +230,8 @@ pub struct NotificationFilter {
 pub struct DueJob {
     /// Its row.
     pub seq: i64,
+    /// Whose it is.
+    pub tenant: TenantId,
     /// Its version when it was found due; whatever became due since is not meant.
     pub version: i64,
     /// What kind of job.
@@ -270,6 +289,7 @@ pub enum Leased {
 pub struct Store {
     backend: Arc<Backend>,
     tenant: TenantId,
+    homes: Arc<Homes>,
     written: Arc<watch::Sender<u64>>,
 }
 
@@ -308,7 +328,12 @@ impl Store {
             StoreUrl::Sqlite(path) => Backend::Sqlite(sqlite::Sqlite::open(path)?, Box::default()),
             StoreUrl::Postgres(url) => Backend::Postgres(postgres::Postgres::open(url, connections)?),
         };
-        Ok(Self { backend: Arc::new(backend), tenant: TenantId::DEFAULT, written: Arc::new(watch::Sender::new(0)) })
+        Ok(Self {
+            backend: Arc::new(backend),
+            tenant: TenantId::DEFAULT,
+            homes: Arc::default(),
+            written: Arc::new(watch::Sender::new(0)),
+        })
     }
 
     /// Runs the migrations that are missing and gives their names.
@@ -419,14 +444,13 @@ impl Store {
         on!(self.read("result_snapshot"), |conn| result_snapshot(conn, &eid, &keys, tenant, now))
     }
 
-    /// The one eUICC with an operation of this transaction.
+    /// The one eUICC with an operation of this transaction, whosever it is.
     ///
     /// # Errors
     /// When the transaction fails.
     pub async fn eid_of_transaction(&self, transaction: &EimTransactionId) -> Result<Option<Eid>, StoreError> {
-        let tenant = self.tenant;
         let transaction = transaction.to_string();
-        on!(self.read("eid_of_transaction"), |conn| eid_of_transaction(conn, &transaction, tenant))
+        on!(self.read("eid_of_transaction"), |conn| eid_of_transaction(conn, &transaction))
     }
 
     /// Writes a decision made on this version of the eUICC. What is done is on disk.
@@ -446,23 +470,21 @@ impl Store {
         saved
     }
 
-    /// The eUICCs that have a session of this transactionId.
+    /// The eUICCs that have a session of this transactionId, whosever they are.
     ///
     /// # Errors
     /// When the transaction fails.
     pub async fn eids_of_session(&self, transaction: &TransactionId) -> Result<Vec<Eid>, StoreError> {
-        let tenant = self.tenant;
         let transaction = transaction.to_string();
-        on!(self.read("eids_of_session"), |conn| eids_of_session(conn, &transaction, tenant))
+        on!(self.read("eids_of_session"), |conn| eids_of_session(conn, &transaction))
     }
 
-    /// The eUICCs with a download under way, at most two: more than one can't be told apart.
+    /// The eUICCs of all tenants with a download under way, at most two: more than one can't be told apart.
     ///
     /// # Errors
     /// When the transaction fails.
     pub async fn eids_of_downloads(&self) -> Result<Vec<Eid>, StoreError> {
-        let tenant = self.tenant;
-        on!(self.read("eids_of_downloads"), |conn| eids_of_downloads(conn, tenant))
+        on!(self.read("eids_of_downloads"), |conn| eids_of_downloads(conn))
     }
 
     /// Forgets sessions that did not move since this time, some hundreds at once.
@@ -693,22 +715,20 @@ impl Store {
         on!(self.read("queue_depths"), |conn| queue_depths(conn))
     }
 
-    /// Records when devices were last seen. Not part of any decision.
+    /// Records when devices were last seen, whosever they are. Not part of any decision.
     ///
     /// # Errors
     /// When the transaction fails.
     pub async fn record_sightings(&self, sightings: Vec<(Eid, i64)>) -> Result<(), StoreError> {
-        let tenant = self.tenant;
-        on!(self.write("record_sightings"), |conn| record_sightings(conn, &sightings, tenant))
+        on!(self.write("record_sightings"), |conn| record_sightings(conn, &sightings))
     }
 
-    /// Keeps an API key by its digest.
+    /// Keeps an API key by its digest, for the tenant that it names.
     ///
     /// # Errors
     /// When the transaction fails.
     pub async fn insert_api_key(&self, key: StoredApiKey, digest: Vec<u8>) -> Result<(), StoreError> {
-        let tenant = self.tenant;
-        on!(self.write("insert_api_key"), |conn| insert_api_key(conn, &key, &digest, tenant))
+        on!(self.write("insert_api_key"), |conn| insert_api_key(conn, &key, &digest))
     }
 
     /// The API key with this digest.

@@ -176,13 +176,20 @@ diesel::table! {
 }
 
 diesel::table! {
-    api_keys (id) {
+    api_keys (seq) {
+        seq -> BigInt,
         id -> Text,
         tenant_id -> BigInt,
         name -> Text,
         role -> Text,
         key_digest -> Binary,
         created_at -> BigInt,
+        scopes -> Text,
+        expires_at -> Nullable<BigInt>,
+        revoked_at -> Nullable<BigInt>,
+        last_used_at -> Nullable<BigInt>,
+        previous_digest -> Nullable<Binary>,
+        previous_until -> Nullable<BigInt>,
     }
 }
 
@@ -237,6 +244,7 @@ diesel::table! {
         spec -> Text,
         facts -> Text,
         look_at -> Nullable<BigInt>,
+        secret -> Nullable<Binary>,
         created_at -> BigInt,
     }
 }
@@ -256,6 +264,8 @@ diesel::table! {
         switch_id -> Nullable<Text>,
         reason -> Nullable<Text>,
         ended_at -> Nullable<BigInt>,
+        revert -> Nullable<Text>,
+        revert_switch_id -> Nullable<Text>,
     }
 }
 
@@ -284,6 +294,55 @@ diesel::table! {
         eid -> Nullable<Text>,
         switch_id -> Nullable<Text>,
         changed_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    tenants (id) {
+        id -> BigInt,
+        name -> Text,
+        created_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    profile_owners (seq) {
+        seq -> BigInt,
+        id -> Text,
+        tenant_id -> BigInt,
+        name -> Text,
+        claims -> Text,
+        confirmed_at -> Nullable<BigInt>,
+        created_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    grants (seq) {
+        seq -> BigInt,
+        id -> Text,
+        tenant_id -> BigInt,
+        grantee_id -> BigInt,
+        owner_id -> Text,
+        profile_class -> Nullable<Text>,
+        actions -> Text,
+        created_at -> BigInt,
+        revoked_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    decisions (seq) {
+        seq -> BigInt,
+        tenant_id -> BigInt,
+        at -> BigInt,
+        key_id -> Text,
+        key_name -> Text,
+        action -> Text,
+        subject -> Text,
+        authority -> Text,
+        outcome -> Text,
+        reason -> Nullable<Text>,
     }
 }
 

@@ -14,6 +14,7 @@ pub mod schema;
 mod streams;
 mod v1;
 
+use auth::Caller;
 pub use openapi::document;
 pub(crate) use problem::as_problems;
 pub use problem::{Problem, ProblemField};
@@ -32,6 +33,7 @@ pub struct Api {
     eim: Eim,
     registry: Registry,
     body_bytes: usize,
+    import_bytes: u64,
     body_timeout: Duration,
     openapi_json: String,
     queue: Option<Arc<Queue>>,
@@ -53,6 +55,7 @@ impl Api {
             eim,
             registry,
             body_bytes: limits.body_bytes,
+            import_bytes: limits.import_bytes,
             body_timeout: limits.request_timeout(),
             openapi_json: document().to_json()?,
             queue,

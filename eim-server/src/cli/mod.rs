@@ -1,13 +1,15 @@
 //! The command line. Standard output carries the result alone; everything else goes to standard error.
 //!
-//! Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.
+//! Exit codes: 0 done, 1 failed, 2 wrong usage or configuration; those of `ctl` are its own, see [`ctl`].
 
 mod api_key;
 mod check_config;
 mod config_data;
+pub mod ctl;
 mod demo;
 mod migrate;
 mod serve;
+mod tenant;
 
 use crate::config::{self, Config};
 use crate::telemetry;
@@ -51,9 +53,20 @@ enum Command {
     /// API keys.
     #[command(subcommand)]
     ApiKey(ApiKey),
+    /// The operator API of a running server, from a shell. Takes no configuration: the key from EIM_API_KEY or --key-file.
+    Ctl(Box<ctl::Arguments>),
     /// What eUICCs know of this eIM.
     #[command(subcommand)]
     Eim(Eim),
+    /// Tenants: organisations that share the server and see nothing of each other.
+    #[command(subcommand)]
+    Tenant(Tenant),
+}
+
+#[derive(Debug, Subcommand)]
+enum Tenant {
+    /// Makes a tenant.
+    Create(tenant::Arguments),
 }
 
 #[derive(Debug, Subcommand)]
@@ -72,6 +85,10 @@ enum Eim {
 #[must_use]
 pub fn run() -> ExitCode {
     let Cli { common, command } = Cli::parse();
+    let command = match command {
+        Command::Ctl(arguments) => return talk(*arguments),
+        command => command,
+    };
     let environment = std::env::vars_os()
         .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()));
     let mut config = match config::load(common.config.as_deref(), environment) {
@@ -111,8 +128,25 @@ async fn execute(command: Command, common: &Common, config: Config) -> anyhow::R
         Command::Migrate => migrate::run(&config).await,
         Command::CheckConfig => check_config::run(&config),
         Command::ApiKey(ApiKey::Create(arguments)) => api_key::create(&arguments, &config).await,
+        Command::Tenant(Tenant::Create(arguments)) => tenant::create(&arguments, &config).await,
         Command::Eim(Eim::ConfigData(arguments)) => config_data::run(&arguments, &config).await,
+        // Done before any configuration is read.
+        Command::Ctl(_) => Ok(()),
     }
+}
+
+/// Runs `ctl`, which has nothing to do with the server of this machine.
+fn talk(arguments: ctl::Arguments) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error, 1),
+    };
+    let key = std::env::var("EIM_API_KEY").ok();
+    let mut console = ctl::Console::of_process();
+    let code = runtime.block_on(ctl::execute(arguments, key, &mut console));
+    // A read of standard input that nobody waits for any more must not hold up the end.
+    runtime.shutdown_background();
+    ExitCode::from(code)
 }
 
 fn fail(error: &dyn std::fmt::Display, code: u8) -> ExitCode {
@@ -149,7 +183,12 @@ mod tests {
             "migrate",
             "check-config",
             "api-key create --role admin --name ops",
+            "api-key create --role approver --name second --tenant acme",
+            "tenant create acme",
             "eim config-data --format der --out eim.der",
+            "ctl devices list --tag meters --json",
+            "ctl campaigns watch 5 --url https://eim.example --ca-file ca.pem",
+            "ctl completion bash",
         ] {
             Cli::try_parse_from(std::iter::once("eim-server").chain(line.split(' '))).unwrap();
         }

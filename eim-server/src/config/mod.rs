@@ -227,6 +227,8 @@ pub struct Webhooks {
 pub struct Limits {
     /// Largest request body in octets.
     pub body_bytes: usize,
+    /// Largest body of an import in octets.
+    pub import_bytes: u64,
     /// Threads for each listener; 0 lets the server choose.
     pub workers: usize,
     /// Open connections per listener and thread.

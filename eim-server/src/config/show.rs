@@ -74,6 +74,7 @@ pub fn effective(config: &Config) -> String {
         "limits",
         &[
             ("body_bytes", limits.body_bytes.to_string()),
+            ("import_bytes", limits.import_bytes.to_string()),
             ("workers", limits.workers.to_string()),
             ("max_connections", limits.max_connections.to_string()),
             ("max_handshakes", limits.max_handshakes.to_string()),

@@ -15,6 +15,7 @@ pub use broker::{Broker, remove};
 pub use in_process::InProcess;
 pub use running::Running;
 
+use eim_core::ids::TenantId;
 use eim_core::ports::{PortFuture, RspTransport};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -27,10 +28,22 @@ pub const MAX_KEY_BYTES: usize = 512;
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct JobRef {
+    /// The number of the tenant whose it is. One of the first tenant does not say so: workers of an older version read it.
+    #[serde(default = "first_tenant", skip_serializing_if = "is_first_tenant")]
+    pub tenant: i64,
     /// One of the fixed words given at start; the routing key.
     pub kind: String,
     /// Which row, at most [`MAX_KEY_BYTES`]. It may get into logs, so it holds no secret.
     pub key: String,
+}
+
+const fn first_tenant() -> i64 {
+    TenantId::DEFAULT.value()
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+const fn is_first_tenant(tenant: &i64) -> bool {
+    *tenant == TenantId::DEFAULT.value()
 }
 
 /// How a run of a job ended.

@@ -109,7 +109,7 @@ pub fn call(function: RspFunction, body: &[u8]) -> RspCall {
 }
 
 pub fn job(key: impl ToString) -> JobRef {
-    JobRef { kind: KIND.into(), key: key.to_string() }
+    JobRef { tenant: 1, kind: KIND.into(), key: key.to_string() }
 }
 
 /// Answers with the body it got, as the first octet of it tells.

@@ -41,6 +41,7 @@ CREATE TABLE campaigns (
     spec TEXT NOT NULL,
     facts TEXT NOT NULL,
     look_at BIGINT,
+    secret BLOB,
     created_at BIGINT NOT NULL
 );
 CREATE INDEX campaigns_of_tenant ON campaigns (tenant_id, seq);
@@ -61,10 +62,13 @@ CREATE TABLE campaign_devices (
     switch_id TEXT,
     reason TEXT,
     ended_at BIGINT,
+    revert TEXT,
+    revert_switch_id TEXT,
     PRIMARY KEY (campaign_id, eid)
 );
 CREATE INDEX campaign_devices_next ON campaign_devices (campaign_id, state, wave, not_before, position);
 CREATE INDEX campaign_devices_counts ON campaign_devices (campaign_id, wave, state, outcome, attempts);
+CREATE INDEX campaign_devices_reverts ON campaign_devices (campaign_id, revert, eid);
 CREATE INDEX campaign_devices_by_eid ON campaign_devices (tenant_id, eid, state);
 
 CREATE TABLE pools (

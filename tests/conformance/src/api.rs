@@ -1,12 +1,14 @@
 //! A plain client of the operator API.
 
+use http_body_util::channel::{Channel, Sender};
 use http_body_util::{BodyExt, Full};
-use hyper::body::Bytes;
+use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use std::net::SocketAddr;
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 
 /// Whose key a request carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +74,71 @@ impl Reply {
         errors.iter().for_each(|error| assert!(error["message"].as_str().is_some_and(|text| !text.is_empty())));
         errors.iter().map(|error| error["pointer"].as_str().expect("a pointer").to_owned()).collect()
     }
+}
+
+/// A request whose body is still being sent while the answer is read.
+pub struct Upload {
+    /// HTTP status.
+    pub status: u16,
+    body: Option<Sender<Bytes>>,
+    answer: Incoming,
+    read: Vec<u8>,
+    driver: JoinHandle<()>,
+}
+
+impl Upload {
+    /// Sends a part of the body; it waits while the server takes no more.
+    pub async fn send(&mut self, part: impl Into<Bytes>) {
+        self.body.as_mut().expect("the body has not ended").send_data(part.into()).await.expect("the server reads");
+    }
+
+    /// Ends the body.
+    pub fn end(&mut self) {
+        self.body = None;
+    }
+
+    /// Breaks the connection in the middle of the body.
+    pub async fn break_off(mut self) {
+        self.driver.abort();
+        // The body must not come to its end before the connection is gone.
+        drop((&mut self.driver).await);
+    }
+
+    /// The next line of the answer as JSON; `None` at its end.
+    pub async fn line(&mut self) -> Option<Value> {
+        loop {
+            if let Some(at) = self.read.iter().position(|octet| *octet == b'\n') {
+                let line: Vec<u8> = self.read.drain(..=at).collect();
+                return Some(serde_json::from_slice(&line).expect("a line is JSON"));
+            }
+            match self.answer.frame().await {
+                Some(frame) => self.read.extend(frame.expect("the answer goes on").into_data().unwrap_or_default()),
+                None => return None,
+            }
+        }
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+/// Begins a request on a connection of its own; `first` is what of the body is sent before the head of the answer comes.
+pub(crate) async fn upload(addr: SocketAddr, path: &str, headers: &[(&str, &str)], first: &str) -> Upload {
+    let tcp = TcpStream::connect(addr).await.expect("the API listens");
+    let (mut sender, connection) = http1::handshake(TokioIo::new(tcp)).await.expect("HTTP");
+    let driver = tokio::spawn(async move { drop(connection.await) });
+    let mut request = hyper::Request::builder().method("POST").uri(path).header("host", "localhost");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let (mut body, channel) = Channel::<Bytes>::new(4);
+    body.send_data(Bytes::from(first.to_owned())).await.expect("there is room");
+    let response = sender.send_request(request.body(channel).unwrap()).await.expect("an answer");
+    let status = response.status().as_u16();
+    Upload { status, body: Some(body), answer: response.into_body(), read: vec![], driver }
 }
 
 /// Sends one request on a connection of its own.

@@ -11,7 +11,7 @@ mod postgres;
 mod receiver;
 mod world;
 
-pub use api::{Reply, Role};
+pub use api::{Reply, Role, Upload};
 pub use device::{Device, FLEET_SEED};
 pub use downloads::{THIN_IPA, code_of, new_iccid, order};
 pub use eim_simulator::ipa::{Answer, Binding, Package, PollOptions, PollOutcome, Session};

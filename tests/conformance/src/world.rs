@@ -1,6 +1,6 @@
 //! A running server with its database, its clock, and the PKI of its devices.
 
-use crate::api::{self, Reply, Role};
+use crate::api::{self, Reply, Role, Upload};
 use crate::device::{Device, FLEET_SEED};
 use crate::postgres::Schema;
 use base64::Engine;
@@ -298,6 +298,7 @@ impl World {
         eim_core::jobs::expire_operations(&self.server().eim).await.unwrap();
         eim_core::jobs::flush_sightings(&self.server().eim).await.unwrap();
         eim_core::jobs::drive_switches(&self.server().eim).await.unwrap();
+        eim_core::jobs::drive_campaigns(&self.server().eim).await.unwrap();
     }
 
     /// The time now.
@@ -315,18 +316,31 @@ impl World {
         headers: &[(&str, &str)],
         body: impl Into<Vec<u8>>,
     ) -> Reply {
-        let bearer = match role {
-            Role::Admin => Some(&self.keys[0]),
-            Role::Operator => Some(&self.keys[1]),
-            Role::Viewer => Some(&self.keys[2]),
-            Role::Nobody => None,
-        }
-        .map(|key| format!("Bearer {key}"));
+        let bearer = self.key(role).map(|key| format!("Bearer {key}"));
         let mut all = headers.to_vec();
         if let Some(bearer) = &bearer {
             all.push(("authorization", bearer));
         }
         api::send(self.server().api_addr, method, path, &all, body.into()).await
+    }
+
+    /// A POST whose body is still being sent while the answer is read.
+    pub async fn upload(&self, role: Role, path: &str, headers: &[(&str, &str)], first: &str) -> Upload {
+        let bearer = self.key(role).map(|key| format!("Bearer {key}")).unwrap_or_default();
+        let mut all = headers.to_vec();
+        all.push(("authorization", &bearer));
+        api::upload(self.server().api_addr, path, &all, first).await
+    }
+
+    /// The API key of a role.
+    #[must_use]
+    pub fn key(&self, role: Role) -> Option<&str> {
+        match role {
+            Role::Admin => Some(&self.keys[0]),
+            Role::Operator => Some(&self.keys[1]),
+            Role::Viewer => Some(&self.keys[2]),
+            Role::Nobody => None,
+        }
     }
 
     /// What a viewer gets; it must be there.
@@ -358,6 +372,15 @@ impl World {
         assert_eq!(reply.header("location"), Some(format!("/api/v1/operations/{id}").as_str()));
         assert_eq!(operation["state"], "queued");
         id
+    }
+
+    /// The same by an admin who overrides the check that the device keeps a usable profile.
+    pub async fn queue_anyway(&self, eid: &str, mut body: Value) -> String {
+        body["override"] = json!(["notTheOnlyProfile"]);
+        let path = format!("/api/v1/euiccs/{eid}/operations");
+        let reply = self.send(Role::Admin, "POST", &path, &[], body.to_string()).await;
+        assert_eq!(reply.status, 202, "{}", reply.text());
+        reply.json()["id"].as_str().unwrap().to_owned()
     }
 
     /// An operation as the operator sees it.
@@ -506,8 +529,15 @@ impl World {
         device
     }
 
-    /// What an operator registers about a device.
+    /// Registers a device.
     pub async fn register(&self, device: &Device, with_certificates: bool) {
+        let reply = self.post("/api/v1/euiccs", self.registration(device, with_certificates)).await;
+        assert_eq!(reply.status, 201, "{}", reply.text());
+    }
+
+    /// What an operator registers about a device.
+    #[must_use]
+    pub fn registration(&self, device: &Device, with_certificates: bool) -> Value {
         let association = &device.euicc.associations()[0];
         let mut body = json!({
             "eid": device.eid(),
@@ -521,8 +551,25 @@ impl World {
             body["euiccCertificate"] = STANDARD.encode(&identity.certificate).into();
             body["eumCertificate"] = STANDARD.encode(&identity.eum_certificate).into();
         }
-        let reply = self.post("/api/v1/euiccs", body).await;
+        body
+    }
+
+    /// A request to the API with a key of its own.
+    pub async fn send_as(&self, key: &str, method: &str, path: &str, body: Value) -> Reply {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let bearer = format!("Bearer {key}");
+        let headers = [("authorization", bearer.as_str()), ("content-type", "application/x-ndjson")];
+        api::send(self.server().api_addr, method, path, &headers, body.into()).await
+    }
+
+    /// Makes a tenant and gives the key of its admin.
+    pub async fn tenant(&self, name: &str) -> String {
+        let reply = self.send(Role::Admin, "POST", "/api/v1/tenants", &[], json!({ "name": name }).to_string()).await;
         assert_eq!(reply.status, 201, "{}", reply.text());
+        let body = json!({ "name": "first", "role": "admin" }).to_string();
+        let reply = self.send(Role::Admin, "POST", &format!("/api/v1/api-keys?tenant={name}"), &[], body).await;
+        assert_eq!(reply.status, 201, "{}", reply.text());
+        reply.json()["key"].as_str().expect("the key").to_owned()
     }
 
     /// The token of a device's association, 0 for none.

@@ -139,7 +139,7 @@ fn every_profile_state_operation_goes_out_as_specified_and_is_shown_with_its_res
             (json!({"delete": {"iccid": one}}), element(0xa5, &[&iccid(1, &device)]), "delete"),
         ];
         for (index, (psmo, octets, name)) in cases.into_iter().enumerate() {
-            let id = world.queue(&eid, json!({ "psmo": [psmo] })).await;
+            let id = world.queue_anyway(&eid, json!({ "psmo": [psmo] })).await;
             let poll = device.poll().await;
             let package = SentPackage::read(poll.request().unwrap());
             assert_eq!(hex::encode(&package.operations), hex::encode(element(0xa0, &[&octets])), "{psmo}");
@@ -411,7 +411,7 @@ fn every_result_code_is_named_and_fails_the_operation_without_changing_the_profi
         for (name, request, octets, codes) in cases {
             for (code, meaning) in codes.into_iter().chain([(99, "unknownResult")]) {
                 seq += 1;
-                let id = world.queue(&eid, request.clone()).await;
+                let id = world.queue_anyway(&eid, request.clone()).await;
                 let package = SentPackage::read(&device.fetch().await);
                 let answer = device.deliver(&forge.answer(&package, seq, &[&octets(code)])).await;
                 assert_eq!(answer, Answer::Acknowledged(vec![seq]), "a verified one is acknowledged, whatever it says");
@@ -623,7 +623,8 @@ fn a_result_with_notifications_acknowledges_both_and_they_are_on_the_timeline() 
 fn a_notification_is_stored_once_and_always_answered_with_204() {
     matrix(async |world: &mut World| {
         let mut device = world.listed_device(1).await;
-        let id = world.queue(&device.eid(), json!({ "psmo": [{ "disable": { "iccid": device.iccid(1) } }] })).await;
+        let disable = json!({ "psmo": [{ "disable": { "iccid": device.iccid(1) } }] });
+        let id = world.queue_anyway(&device.eid(), disable).await;
         device.session().await;
         assert_eq!(world.operation(&id).await["state"], "succeeded");
         let notification = device.euicc.notifications()[0].clone();

@@ -82,6 +82,8 @@ pub enum Subject<'a> {
         /// Least free non-volatile memory, octets.
         memory_bytes: i64,
     },
+    /// The profile that is wanted is not there, or can't be told from another.
+    NoProfile,
     /// Profiles are disabled or deleted one after the other.
     Remove {
         /// Profiles that are disabled.
@@ -114,6 +116,15 @@ pub fn checks(subject: Subject<'_>, known: Known<'_>, waived: &[String], overrid
             checks.push(owners_let_go(&enabled_but(Some(iccid), known), &[], known));
             checks.push(fallback(Some(iccid), known));
         }
+        Subject::NoProfile => checks.insert(
+            2,
+            check(
+                TARGET,
+                CheckResult::Failed,
+                "No installed profile fits, or several do.",
+                "Name a profile that is installed once on every device.",
+            ),
+        ),
         Subject::DownloadAndEnable { memory_bytes } => {
             checks.push(memory(memory_bytes, known));
             checks.push(owners_let_go(&enabled_but(None, known), &[], known));

@@ -107,6 +107,20 @@ fn target(to: &Value, pointer: &str, secrets: &mut Secrets, errors: &mut Vec<Fie
         fields.finish();
         return pool.filter(|pool| !pool.contains('\0')).map(Target::Pool);
     }
+    if to.get("profile").is_some_and(|profile| !profile.is_null()) {
+        let mut fields = Fields::of(to, pointer.to_owned(), errors)?;
+        let mut target = None;
+        if let Some(mut profile) = fields.object("profile") {
+            let (service_provider, profile_name) = (profile.text("serviceProvider"), profile.text("name"));
+            if service_provider.is_none() && profile_name.is_none() {
+                profile.missing("serviceProvider");
+            }
+            profile.finish();
+            target = Some(Target::Matching { service_provider, profile_name });
+        }
+        fields.finish();
+        return target;
+    }
     if !names_profile {
         return match order::from_api_at(to, pointer) {
             Ok((order, found)) => {

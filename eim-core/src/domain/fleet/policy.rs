@@ -30,7 +30,7 @@ impl OwnerPolicy {
     /// Every value that can't be taken, with its place.
     pub fn from_api(value: &Value) -> Result<Self, Vec<FieldError>> {
         let mut errors = Vec::new();
-        let read = Fields::of(value, String::new(), &mut errors).and_then(|mut fields| {
+        let read = Fields::of(value, String::new(), &mut errors).map(|mut fields| {
             let service_provider = fields.text("serviceProvider");
             if service_provider.is_none() {
                 fields.missing("serviceProvider");
@@ -46,7 +46,7 @@ impl OwnerPolicy {
                 fields.wrong("deleteWhenDisabled", "what may not be deleted can't be deleted when disabled");
             }
             fields.finish();
-            Some(policy)
+            policy
         });
         match read {
             Some(policy) if errors.is_empty() => Ok(policy),

@@ -14,7 +14,7 @@ use crate::domain::euicc::words;
 use crate::domain::operation::{ABANDONED, Kind, Operation, OperationError, OperationState, Origin};
 use crate::domain::poll::Poll;
 use crate::domain::work::Work;
-use crate::domain::{Euicc, rfc3339};
+use crate::domain::{Euicc, Profile, rfc3339};
 use crate::ids::{Iccid, OperationId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -49,6 +49,14 @@ pub enum Target {
     Download(Value),
     /// One behind a code of this pool, which is chosen when the switch begins.
     Pool(String),
+    /// The one installed profile that fits; which one is chosen when the switch begins.
+    #[serde(rename_all = "camelCase")]
+    Matching {
+        /// serviceProviderName, compared without regard to case.
+        service_provider: Option<String>,
+        /// profileName.
+        profile_name: Option<String>,
+    },
 }
 
 /// An ICCID in its raw form, since not every one has digits.
@@ -187,6 +195,8 @@ pub struct SwitchFacts {
     /// Old profiles that were deleted.
     #[serde(with = "raw_iccids")]
     pub deleted: Vec<Iccid>,
+    /// Whether it moves a device back that a campaign has moved.
+    pub reverts: bool,
     /// Whether the trigger with its activation code went out.
     pub code_delivered: bool,
     /// Why it ended as it did, or why an old profile stayed.
@@ -274,6 +284,12 @@ pub fn checks(plan: &Plan, work: &Work, busy_with: Option<&str>) -> Vec<Check> {
         Plan::Switch { to, memory_bytes, waive, overridden, .. } => {
             let subject = match to {
                 Target::Iccid(iccid) => Subject::Enable(*iccid),
+                Target::Matching { service_provider, profile_name } => {
+                    match matching(&work.state.profiles, service_provider.as_deref(), profile_name.as_deref()) {
+                        Some(iccid) => Subject::Enable(iccid),
+                        None => Subject::NoProfile,
+                    }
+                }
                 Target::Download(_) | Target::Pool(_) => Subject::DownloadAndEnable { memory_bytes: *memory_bytes },
             };
             guard::checks(subject, known, waive, overridden)
@@ -288,6 +304,20 @@ pub fn checks(plan: &Plan, work: &Work, busy_with: Option<&str>) -> Vec<Check> {
         .filter(|check| [guard::MANAGED, guard::NOTHING_IN_FLIGHT].contains(&check.name))
         .collect(),
     }
+}
+
+/// The one installed profile that fits; `None` when there is none, or several.
+#[must_use]
+pub fn matching(profiles: &[Profile], service_provider: Option<&str>, profile_name: Option<&str>) -> Option<Iccid> {
+    let same = |wanted: Option<&str>, found: Option<&str>| {
+        wanted.is_none_or(|wanted| found.is_some_and(|found| found.to_lowercase() == wanted.to_lowercase()))
+    };
+    let fits = |profile: &&Profile| {
+        same(service_provider, profile.service_provider.as_deref()) && same(profile_name, profile.name.as_deref())
+    };
+    let mut fitting = profiles.iter().filter(fits);
+    let first = fitting.next()?;
+    fitting.next().is_none().then_some(first.iccid)
 }
 
 /// What is under way at an eUICC that a switch must not meet; the eIM's own questions do not count.
@@ -391,7 +421,7 @@ fn proceed(work: &mut Work, switch: &mut Switch) {
         }
         Plan::Operations { requests, .. } => {
             let next = requests.get(switch.facts.done).cloned();
-            let kind = next.as_ref().and_then(|request| kind_of(request));
+            let kind = next.as_ref().and_then(kind_of);
             match next.zip(kind) {
                 Some((request, kind)) => {
                     switch.state = SwitchState::Running;

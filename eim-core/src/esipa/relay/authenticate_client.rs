@@ -22,7 +22,7 @@ use crate::domain::policy_rules::{self, Permission, Rules};
 use crate::domain::poll::download_data;
 use crate::domain::{Capabilities, Der, NewOperation, OperationError, Phase, Work, apply, codes};
 use crate::esipa::download_trigger::{self, secrets};
-use crate::esipa::{Caller, DECIDED_AGAIN, EsipaAnswer, EsipaError};
+use crate::esipa::{Caller, DECIDED_AGAIN, EsipaAnswer, EsipaError, home};
 use crate::ids::OperationId;
 use crate::pki::{self, AuthenticationSession, ServerRole, TrustError, Verified};
 use crate::ports::RspFunction;
@@ -475,6 +475,7 @@ async fn retrieved(
         .iter()
         .map(|event| SmdsEvent { address: event.address.clone(), event_id: event.event_id.clone() })
         .collect();
+    let eim = &home(&candidate.eid(), eim).await?;
     let session = &candidate.session;
     let mut saved = None;
     for _ in 0..DECIDED_AGAIN {
@@ -521,6 +522,7 @@ async fn trigger(
     id: OperationId,
     eim: &Eim,
 ) -> Result<Option<ProfileDownloadTriggerRequest>, EsipaError> {
+    let eim = &home(&candidate.eid(), eim).await?;
     let keys = ResultKeys { operations: vec![id], ..ResultKeys::default() };
     for _ in 0..DECIDED_AGAIN {
         let now = eim.clock().now_ms();

@@ -17,7 +17,7 @@ use crate::domain::{
     Snapshot, download,
 };
 use crate::esipa::download_trigger::{SECRET_UNREADABLE_TEXT, secrets};
-use crate::esipa::{Caller, EsipaAnswer, EsipaError};
+use crate::esipa::{Caller, EsipaAnswer, EsipaError, home};
 use crate::ids::{Eid, EimTransactionId, RspAddress, TransactionId};
 use crate::pki::{self, Oid, ServerExpectation, ServerRole, TrustError, VerifiedServer};
 use crate::ports::RspFunction;
@@ -91,6 +91,7 @@ async fn download_of(
     // What is under way is among the open operations, so nothing more need be named.
     let load = |eid: Eid| async move {
         let keys = ResultKeys { without_held: true, ..ResultKeys::default() };
+        let eim = home(&eid, eim).await?;
         Ok::<_, EsipaError>(eim.store().result_snapshot(eid, keys, now).await?.map(|(snapshot, _)| snapshot))
     };
     if let Some(named) = &request.eim_transaction_id {

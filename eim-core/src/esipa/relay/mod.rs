@@ -15,7 +15,7 @@ pub(super) use get_bound_profile_package::answer as get_bound_profile_package;
 pub(super) use initiate_authentication::answer as initiate_authentication;
 
 use super::download_trigger::secrets;
-use super::{Caller, DECIDED_AGAIN, EsipaError};
+use super::{Caller, DECIDED_AGAIN, EsipaError, home};
 use crate::Eim;
 use crate::asn1::{self, CodeTable};
 use crate::domain::{DownloadSession, OperationError, OperationState, Phase, Snapshot, Work, download};
@@ -181,7 +181,10 @@ async fn candidates(transaction_id: &[u8], eim: &Eim) -> Result<Vec<Candidate>, 
     let mut found = Vec::new();
     for eid in eim.store().eids_of_session(&transaction).await? {
         let now = eim.clock().now_ms();
-        let Some((snapshot, _)) = eim.store().result_snapshot(eid, keys(&transaction), now).await? else { continue };
+        let Some((snapshot, _)) = home(&eid, eim).await?.store().result_snapshot(eid, keys(&transaction), now).await?
+        else {
+            continue;
+        };
         for session in snapshot.sessions.iter().filter(|session| session.phase != Phase::Ended) {
             found.push(Candidate { snapshot: snapshot.clone(), session: session.clone() });
         }
@@ -196,6 +199,7 @@ async fn change(candidate: &Candidate, eim: &Eim, decide: impl Fn(&mut Work)) ->
 }
 
 async fn change_euicc(eid: Eid, keys: &ResultKeys, eim: &Eim, decide: impl Fn(&mut Work)) -> Result<(), EsipaError> {
+    let eim = &home(&eid, eim).await?;
     for _ in 0..DECIDED_AGAIN {
         let now = eim.clock().now_ms();
         let Some((snapshot, _)) = eim.store().result_snapshot(eid, keys.clone(), now).await? else { return Ok(()) };

@@ -3,12 +3,12 @@
 use super::Connection;
 use super::decision::claim_key;
 use super::event::insert_tenant_event;
+use crate::domain::fleet::campaign::{Counts, WaveCounts};
 use crate::domain::fleet::{Outcome, SwitchState};
 use crate::domain::{Euicc, Event};
 use crate::ids::{Eid, OperationId, TenantId};
 use crate::store::campaign::{
-    CampaignChange, CampaignDevice, CampaignRow, DeviceCount, DeviceFilter, DueCampaign, NewCampaignRow, NewDevice,
-    Part, StoredCampaign,
+    CampaignChange, CampaignDevice, CampaignRow, DeviceFilter, DueCampaign, NewCampaignRow, NewDevice, StoredCampaign,
 };
 use crate::store::rows::{EuiccRow, text_of};
 use crate::store::schema::{campaign_devices as devices, campaigns, euicc_tags, euiccs, switches};
@@ -138,30 +138,72 @@ pub(in crate::store) fn campaign_page(
     rows.into_iter().map(CampaignRow::campaign).collect()
 }
 
-fn part(state: &str, outcome: Option<&str>) -> Result<Part, StoreError> {
-    Ok(match (state, outcome.and_then(Outcome::from_word)) {
-        (PENDING, _) => Part::Pending,
-        (RUNNING, _) => Part::Running,
-        (ENDED, Some(outcome)) => Part::Ended(outcome),
-        _ => return Err(StoreError::Corrupt { column: "campaign_devices.state" }),
-    })
-}
-
 pub(in crate::store) fn campaign_counts(
     conn: &mut Connection,
     id: OperationId,
-) -> Result<Vec<DeviceCount>, StoreError> {
-    let group = (devices::wave, devices::state, devices::outcome, devices::attempts);
-    let rows: Vec<(i64, String, Option<String>, i64, i64)> = devices::table
-        .filter(devices::campaign_id.eq(id.to_string()))
-        .group_by(group)
+    now: i64,
+) -> Result<Counts, StoreError> {
+    let mine = || devices::table.filter(devices::campaign_id.eq(id.to_string()));
+    let corrupt = |column: &'static str| StoreError::Corrupt { column };
+    let rows: Vec<(i64, String, Option<String>, i64, i64)> = mine()
+        .group_by((devices::wave, devices::state, devices::outcome, devices::attempts))
         .select((devices::wave, devices::state, devices::outcome, devices::attempts, diesel::dsl::count_star()))
         .load(conn)?;
-    rows.into_iter()
-        .map(|(wave, state, outcome, attempts, devices)| {
-            Ok(DeviceCount { wave, part: part(&state, outcome.as_deref())?, attempts, devices })
-        })
-        .collect()
+    let mut counts = Counts::default();
+    for (wave, state, outcome, attempts, n) in rows {
+        let wave = wave_mut(&mut counts, wave).ok_or_else(|| corrupt("campaign_devices.wave"))?;
+        let n = n.unsigned_abs();
+        let outcome = match outcome.as_deref() {
+            None => None,
+            Some(word) => Some(Outcome::from_word(word).ok_or_else(|| corrupt("campaign_devices.outcome"))?),
+        };
+        match (state.as_str(), outcome) {
+            (ENDED, Some(outcome)) => {
+                let attempts = u32::try_from(attempts).map_err(|_| corrupt("campaign_devices.attempts"))?;
+                wave.ended.push((outcome, attempts, n));
+            }
+            (PENDING | RUNNING, before) => {
+                if state == PENDING {
+                    wave.pending += n
+                } else {
+                    wave.running += n
+                }
+                wave.retrying.extend(before.map(|before| (before, n)));
+            }
+            _ => return Err(corrupt("campaign_devices.state")),
+        }
+    }
+    let later: Vec<(i64, i64, Option<i64>)> = mine()
+        .filter(devices::state.eq(PENDING).and(devices::not_before.gt(now)))
+        .group_by(devices::wave)
+        .select((devices::wave, diesel::dsl::count_star(), diesel::dsl::min(devices::not_before)))
+        .load(conn)?;
+    for (wave, n, next) in later {
+        let wave = wave_mut(&mut counts, wave).ok_or_else(|| corrupt("campaign_devices.wave"))?;
+        wave.not_due = n.unsigned_abs();
+        wave.next_due_at = next;
+    }
+    let reverts: Vec<(Option<String>, i64)> = mine()
+        .filter(devices::revert.eq_any([PENDING, RUNNING]))
+        .group_by(devices::revert)
+        .select((devices::revert, diesel::dsl::count_star()))
+        .load(conn)?;
+    for (state, n) in reverts {
+        match state.as_deref() {
+            Some(PENDING) => counts.reverts.pending = n.unsigned_abs(),
+            _ => counts.reverts.running = n.unsigned_abs(),
+        }
+    }
+    Ok(counts)
+}
+
+/// A campaign has a bounded number of waves; anything beyond was not written here.
+fn wave_mut(counts: &mut Counts, wave: i64) -> Option<&mut WaveCounts> {
+    let index = usize::try_from(wave).ok().filter(|index| *index < 1_024)?;
+    if counts.waves.len() <= index {
+        counts.waves.resize(index + 1, WaveCounts::default());
+    }
+    counts.waves.get_mut(index)
 }
 
 pub(in crate::store) fn campaign_device_page(
@@ -169,7 +211,8 @@ pub(in crate::store) fn campaign_device_page(
     filter: &DeviceFilter,
     tenant: TenantId,
 ) -> Result<Vec<CampaignDevice>, StoreError> {
-    type Row = (String, i64, String, Option<String>, Option<String>, i64, i64, Option<String>, Option<i64>);
+    type Row =
+        (String, i64, String, Option<String>, Option<String>, i64, i64, Option<String>, Option<i64>, Option<String>);
     let mut query = devices::table
         .filter(devices::tenant_id.eq(tenant.value()).and(devices::campaign_id.eq(filter.campaign.to_string())))
         .filter(devices::eid.gt(filter.after.clone()))
@@ -185,6 +228,7 @@ pub(in crate::store) fn campaign_device_page(
             devices::not_before,
             devices::switch_id,
             devices::ended_at,
+            devices::revert,
         ))
         .into_boxed();
     if let Some(wave) = filter.wave {
@@ -198,7 +242,7 @@ pub(in crate::store) fn campaign_device_page(
     }
     let rows: Vec<Row> = query.load(conn)?;
     rows.into_iter()
-        .map(|(eid, wave, state, outcome, reason, attempts, not_before, switch, ended_at)| {
+        .map(|(eid, wave, state, outcome, reason, attempts, not_before, switch, ended_at, revert)| {
             let outcome = outcome.as_deref().and_then(Outcome::from_word);
             Ok(CampaignDevice {
                 eid: eid_of(&eid)?,
@@ -210,6 +254,7 @@ pub(in crate::store) fn campaign_device_page(
                 not_before,
                 switch,
                 ended_at,
+                revert,
             })
         })
         .collect()
@@ -262,17 +307,42 @@ pub(in crate::store) fn save_campaign(
     }
     let mine = || devices::table.filter(devices::campaign_id.eq(id.to_string()));
     for retry in &change.retry {
+        // How they ended stays beside them, so that they count as errors while they are tried again.
         let again = mine()
             .filter(devices::state.eq(ENDED).and(devices::outcome.eq(retry.outcome.as_str())))
-            .filter(devices::attempts.lt(retry.attempts_below));
+            .filter(devices::wave.eq(i64::try_from(retry.wave).unwrap_or(i64::MAX)))
+            .filter(devices::attempts.eq(i64::from(retry.attempts)));
         diesel::update(again)
+            .set((
+                devices::state.eq(PENDING),
+                devices::ended_at.eq(None::<i64>),
+                devices::not_before.eq(retry.not_before),
+            ))
+            .execute(conn)?;
+    }
+    if change.retry_failed {
+        let bad: Vec<&str> =
+            Outcome::ALL.iter().filter(|outcome| outcome.is_bad()).map(|outcome| outcome.as_str()).collect();
+        diesel::update(mine().filter(devices::state.eq(ENDED).and(devices::outcome.eq_any(bad))))
             .set((
                 devices::state.eq(PENDING),
                 devices::outcome.eq(None::<String>),
                 devices::reason.eq(None::<String>),
                 devices::ended_at.eq(None::<i64>),
-                devices::not_before.eq(retry.not_before),
+                devices::attempts.eq(0),
+                devices::not_before.eq(0),
             ))
+            .execute(conn)?;
+    }
+    if change.revert {
+        let moved = mine()
+            .filter(devices::state.eq(ENDED).and(devices::outcome.eq(Outcome::Proven.as_str())))
+            .filter(devices::revert.is_null());
+        diesel::update(moved).set(devices::revert.eq(PENDING)).execute(conn)?;
+    }
+    if change.end_reverts {
+        diesel::update(mine().filter(devices::revert.eq(PENDING)))
+            .set(devices::revert.eq(Outcome::Cancelled.as_str()))
             .execute(conn)?;
     }
     if let Some(outcome) = change.end_pending {
@@ -301,6 +371,33 @@ pub(in crate::store) fn next_devices(
         .select(devices::eid)
         .load(conn)?;
     eids.iter().map(|eid| eid_of(eid)).collect()
+}
+
+pub(in crate::store) fn next_reverts(
+    conn: &mut Connection,
+    id: OperationId,
+    limit: i64,
+) -> Result<Vec<(Eid, Option<String>)>, StoreError> {
+    let rows: Vec<(String, Option<String>)> = devices::table
+        .filter(devices::campaign_id.eq(id.to_string()).and(devices::revert.eq(PENDING)))
+        .order(devices::eid)
+        .limit(limit)
+        .select((devices::eid, devices::switch_id))
+        .load(conn)?;
+    rows.into_iter().map(|(eid, switch)| Ok((eid_of(&eid)?, switch))).collect()
+}
+
+pub(in crate::store) fn end_revert(
+    conn: &mut Connection,
+    id: OperationId,
+    eid: &Eid,
+    outcome: Outcome,
+) -> Result<(), StoreError> {
+    let mine = devices::table
+        .filter(devices::campaign_id.eq(id.to_string()).and(devices::eid.eq(eid.to_string())))
+        .filter(devices::revert.eq(PENDING));
+    diesel::update(mine).set(devices::revert.eq(outcome.as_str())).execute(conn)?;
+    Ok(())
 }
 
 pub(in crate::store) fn running_devices(
@@ -396,13 +493,20 @@ pub(super) fn claim_device(
     conn: &mut Connection,
     campaign: OperationId,
     eid: &Eid,
-    switch: OperationId,
+    (switch, reverts): (OperationId, bool),
     tenant: TenantId,
     now: i64,
 ) -> Result<bool, StoreError> {
     let of = |campaign: String| {
         devices::table.filter(devices::campaign_id.eq(campaign).and(devices::eid.eq(eid.to_string())))
     };
+    if reverts {
+        let waiting = of(campaign.to_string()).filter(devices::revert.eq(PENDING));
+        let taken = diesel::update(waiting)
+            .set((devices::revert.eq(RUNNING), devices::revert_switch_id.eq(switch.to_string())))
+            .execute(conn)?;
+        return Ok(taken == 1);
+    }
     let priority: Option<i64> =
         of(campaign.to_string()).filter(devices::state.eq(PENDING)).select(devices::priority).first(conn).optional()?;
     let Some(priority) = priority else { return Ok(false) };
@@ -424,9 +528,20 @@ pub(super) fn claim_device(
 }
 
 /// Gives back what [`claim_device`] took, in the same transaction.
-pub(super) fn unclaim_device(conn: &mut Connection, campaign: OperationId, eid: &Eid) -> Result<(), StoreError> {
+pub(super) fn unclaim_device(
+    conn: &mut Connection,
+    campaign: OperationId,
+    eid: &Eid,
+    reverts: bool,
+) -> Result<(), StoreError> {
     let mine =
         devices::table.filter(devices::campaign_id.eq(campaign.to_string()).and(devices::eid.eq(eid.to_string())));
+    if reverts {
+        diesel::update(mine)
+            .set((devices::revert.eq(PENDING), devices::revert_switch_id.eq(None::<String>)))
+            .execute(conn)?;
+        return Ok(());
+    }
     diesel::update(mine)
         .set((
             devices::state.eq(PENDING),

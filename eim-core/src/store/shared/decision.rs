@@ -31,8 +31,11 @@ pub(in crate::store) fn save_decision(
 ) -> Result<Saved, StoreError> {
     // A switch of a campaign begins only where the campaign still waits for the device; nothing is written before that is
     // known.
-    let begins =
-        changes.switch.as_ref().filter(|switch| switch.seq == 0).and_then(|switch| Some((switch.campaign?, switch.id)));
+    let begins = changes
+        .switch
+        .as_ref()
+        .filter(|switch| switch.seq == 0)
+        .and_then(|switch| Some((switch.campaign?, (switch.id, switch.facts.reverts))));
     let current: Option<i64> = match begins {
         None => None,
         Some(_) => euiccs::table
@@ -50,8 +53,8 @@ pub(in crate::store) fn save_decision(
         && !reserve_code(conn, code, switch.id, eid, tenant, now)?
     {
         // Somebody else has it; another one is free, or the pool is empty.
-        if let Some((campaign, _)) = begins {
-            unclaim_device(conn, campaign, eid)?;
+        if let Some((campaign, (_, reverts))) = begins {
+            unclaim_device(conn, campaign, eid, reverts)?;
         }
         return Ok(Saved::Conflict);
     }
@@ -63,8 +66,8 @@ pub(in crate::store) fn save_decision(
         None => diesel::update(row).set(euiccs::version.eq(version + 1)).execute(conn)?,
     };
     if written == 0 {
-        if let Some((campaign, _)) = begins {
-            unclaim_device(conn, campaign, eid)?;
+        if let Some((campaign, (_, reverts))) = begins {
+            unclaim_device(conn, campaign, eid, reverts)?;
         }
         if let Some(code) = &changes.code {
             unreserve_code(conn, code, tenant, now)?;

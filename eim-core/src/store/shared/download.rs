@@ -87,13 +87,9 @@ pub(super) fn sessions_named(
         .collect()
 }
 
-pub(in crate::store) fn eids_of_session(
-    conn: &mut Connection,
-    transaction: &str,
-    tenant: TenantId,
-) -> Result<Vec<Eid>, StoreError> {
+pub(in crate::store) fn eids_of_session(conn: &mut Connection, transaction: &str) -> Result<Vec<Eid>, StoreError> {
     let eids: Vec<String> = sessions::table
-        .filter(sessions::tenant_id.eq(tenant.value()).and(sessions::transaction_id.eq(transaction)))
+        .filter(sessions::transaction_id.eq(transaction))
         .select(sessions::eid)
         .distinct()
         .limit(SHARED_MAX)
@@ -101,9 +97,8 @@ pub(in crate::store) fn eids_of_session(
     eids.iter().map(|eid| eid.parse().map_err(|_| StoreError::Corrupt { column: "download_sessions.eid" })).collect()
 }
 
-pub(in crate::store) fn eids_of_downloads(conn: &mut Connection, tenant: TenantId) -> Result<Vec<Eid>, StoreError> {
+pub(in crate::store) fn eids_of_downloads(conn: &mut Connection) -> Result<Vec<Eid>, StoreError> {
     let eids: Vec<String> = operations::table
-        .filter(operations::tenant_id.eq(tenant.value()))
         .filter(operations::state.eq(OperationState::Delivered.as_str()))
         .filter(operations::kind.eq(Kind::ProfileDownload.as_str()))
         .select(operations::eid)

@@ -29,8 +29,7 @@ pub(in crate::store) fn insert_euicc(
     }
     let inserted = diesel::insert_into(euiccs::table)
         .values(EuiccRow::new(euicc, tenant))
-        .on_conflict((euiccs::tenant_id, euiccs::eid))
-        .do_nothing()
+        .on_conflict_do_nothing()
         .execute(conn)?;
     if inserted == 0 {
         if let Some(key) = key {
@@ -101,13 +100,9 @@ pub(in crate::store) fn euicc(
     Ok(Some((row.euicc()?, held)))
 }
 
-pub(in crate::store) fn record_sightings(
-    conn: &mut Connection,
-    sightings: &[(Eid, i64)],
-    tenant: TenantId,
-) -> Result<(), StoreError> {
+pub(in crate::store) fn record_sightings(conn: &mut Connection, sightings: &[(Eid, i64)]) -> Result<(), StoreError> {
     for (eid, at) in sightings {
-        let mine = || euiccs::table.filter(euiccs::tenant_id.eq(tenant.value()).and(euiccs::eid.eq(eid.to_string())));
+        let mine = || euiccs::table.filter(euiccs::eid.eq(eid.to_string()));
         let before: Option<(Option<i64>, Option<i64>)> =
             mine().select((euiccs::last_seen_at, euiccs::poll_interval_ms)).first(conn).optional()?;
         let Some((last_seen_at, interval)) = before else { continue };

@@ -56,14 +56,16 @@ pub(super) fn hurry_job(
 }
 
 pub(in crate::store) fn due_jobs(conn: &mut Connection, now: i64, limit: i64) -> Result<Vec<DueJob>, StoreError> {
-    let due: Vec<(i64, i64, String, String)> = jobs::table
+    let due: Vec<(i64, i64, i64, String, String)> = jobs::table
         .filter(jobs::run_at.le(now).and(jobs::handed_until.le(now)))
         .filter(jobs::lease_until.is_null().or(jobs::lease_until.lt(now)))
         .order(jobs::run_at)
         .limit(limit)
-        .select((jobs::seq, jobs::version, jobs::kind, jobs::key))
+        .select((jobs::seq, jobs::tenant_id, jobs::version, jobs::kind, jobs::key))
         .load(conn)?;
-    Ok(due.into_iter().map(|(seq, version, kind, key)| DueJob { seq, version, kind, key }).collect())
+    let job =
+        |(seq, tenant, version, kind, key)| DueJob { seq, tenant: TenantId::from_value(tenant), version, kind, key };
+    Ok(due.into_iter().map(job).collect())
 }
 
 pub(in crate::store) fn hand_out_jobs(conn: &mut Connection, handed: &[DueJob], until: i64) -> Result<(), StoreError> {

@@ -1,6 +1,7 @@
 //! The transactions, written once and compiled for each backend: the including module names its `Connection`.
 
 mod api_key;
+mod authority;
 mod campaign;
 mod decision;
 mod download;
@@ -13,9 +14,11 @@ mod pool;
 mod snapshot;
 mod stream;
 mod switch;
+mod tenant;
 mod webhook;
 
 pub(in crate::store) use api_key::*;
+pub(in crate::store) use authority::*;
 pub(in crate::store) use campaign::*;
 pub(in crate::store) use decision::*;
 pub(in crate::store) use download::*;
@@ -28,6 +31,7 @@ pub(in crate::store) use pool::*;
 pub(in crate::store) use snapshot::*;
 pub(in crate::store) use stream::*;
 pub(in crate::store) use switch::*;
+pub(in crate::store) use tenant::*;
 pub(in crate::store) use webhook::*;
 
 use super::{Connection, horizon, stream_end};

@@ -48,15 +48,15 @@ pub(in crate::store) fn operation_page(
 }
 
 pub(in crate::store) fn expire_operations(conn: &mut Connection, now: i64) -> Result<Vec<(Eid, String)>, StoreError> {
-    let due: Vec<(i64, String, String, String)> = operations::table
+    let due: Vec<(i64, i64, String, String, String)> = operations::table
         .filter(operations::state.eq(OperationState::Queued.as_str()))
         .filter(operations::valid_until.is_not_null().and(operations::valid_until.le(now)))
         .order(operations::valid_until)
         .limit(EXPIRED_AT_ONCE)
-        .select((operations::seq, operations::eid, operations::id, operations::kind))
+        .select((operations::seq, operations::tenant_id, operations::eid, operations::id, operations::kind))
         .load(conn)?;
     let mut expired_ones = Vec::with_capacity(due.len());
-    for (seq, eid, id, kind) in due {
+    for (seq, tenant, eid, id, kind) in due {
         let expired = diesel::update(
             operations::table
                 .filter(operations::seq.eq(seq).and(operations::state.eq(OperationState::Queued.as_str()))),
@@ -70,14 +70,11 @@ pub(in crate::store) fn expire_operations(conn: &mut Connection, now: i64) -> Re
         if expired == 1 {
             let eid: Eid = eid.parse().map_err(|_| StoreError::Corrupt { column: "operations.eid" })?;
             let event = Event::new("operationExpired", serde_json::json!({ "operation": id, "kind": kind }));
-            insert_event(conn, &event, &eid, TenantId::DEFAULT, now)?;
+            insert_event(conn, &event, &eid, TenantId::from_value(tenant), now)?;
             // Whoever decided on the operation as a queued one decides again.
-            diesel::update(
-                euiccs::table
-                    .filter(euiccs::tenant_id.eq(TenantId::DEFAULT.value()).and(euiccs::eid.eq(eid.to_string()))),
-            )
-            .set(euiccs::version.eq(euiccs::version + 1))
-            .execute(conn)?;
+            diesel::update(euiccs::table.filter(euiccs::tenant_id.eq(tenant).and(euiccs::eid.eq(eid.to_string()))))
+                .set(euiccs::version.eq(euiccs::version + 1))
+                .execute(conn)?;
             expired_ones.push((eid, kind));
         }
     }

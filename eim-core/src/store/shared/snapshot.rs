@@ -246,10 +246,8 @@ pub(in crate::store) fn euicc_profiles(
 pub(in crate::store) fn eid_of_transaction(
     conn: &mut Connection,
     transaction: &str,
-    tenant: TenantId,
 ) -> Result<Option<Eid>, StoreError> {
     let eids: Vec<String> = operations::table
-        .filter(operations::tenant_id.eq(tenant.value()))
         .filter(operations::eim_transaction_id.eq(transaction))
         .select(operations::eid)
         .distinct()

@@ -42,7 +42,13 @@ pub(super) fn put_switch(
     diesel::update(euiccs::table.filter(euiccs::tenant_id.eq(tenant.value()).and(euiccs::eid.eq(eid.to_string()))))
         .set(euiccs::open_switch.eq(open))
         .execute(conn)?;
-    if let (Some(campaign), Some(outcome)) = (switch.campaign, switch.outcome) {
+    if let (Some(campaign), Some(outcome), true) = (switch.campaign, switch.outcome, switch.facts.reverts) {
+        let part = campaign_devices::table
+            .filter(campaign_devices::campaign_id.eq(campaign.to_string()))
+            .filter(campaign_devices::eid.eq(eid.to_string()))
+            .filter(campaign_devices::revert_switch_id.eq(switch.id.to_string()));
+        diesel::update(part).set(campaign_devices::revert.eq(outcome.as_str())).execute(conn)?;
+    } else if let (Some(campaign), Some(outcome)) = (switch.campaign, switch.outcome) {
         let part = campaign_devices::table
             .filter(campaign_devices::campaign_id.eq(campaign.to_string()))
             .filter(campaign_devices::eid.eq(eid.to_string()))

@@ -3,6 +3,8 @@
 //! These types are the description only. The bodies themselves are read in `eim_core::manage`, where an error can name
 //! the member by its JSON pointer.
 
+mod authority;
+mod campaign;
 mod eco;
 mod euicc;
 mod operation;
@@ -10,6 +12,8 @@ mod psmo;
 mod switch;
 mod webhook;
 
+pub use authority::{KeyRotation, NewApiKey, NewGrant, NewProfileOwner, NewTenant};
+pub use campaign::{CampaignMessage, CampaignPlan, CampaignTarget, CampaignWave, NewCampaign};
 pub use eco::{Eco, EimConfiguration, EimConfigurationData, EimPublicKeyData, NamedEim, TrustedPublicKeyDataTls};
 pub use euicc::{AssociationPatch, EuiccPatch};
 pub use operation::{EuiccDataRequest, NewOperation, ProfileDownload, Smds};

@@ -237,7 +237,7 @@ mod tests {
 
     #[test]
     fn a_job_of_another_queue_with_a_long_key_or_more_fields_is_refused() {
-        let job = JobRef { kind: "notify".into(), key: "k".repeat(MAX_KEY_BYTES) };
+        let job = JobRef { tenant: 1, kind: "notify".into(), key: "k".repeat(MAX_KEY_BYTES) };
         assert_eq!(read_job("notify", &job_body(&job)), Ok(job.clone()));
         assert_eq!(read_job("other", &job_body(&job)), Err(MessageError::Job));
         let long = JobRef { key: "k".repeat(MAX_KEY_BYTES + 1), ..job };

@@ -61,15 +61,10 @@ fn read(value: &Value, pointer: &str, errors: &mut Errors) -> Option<CampaignSpe
     let given = waves.and_then(|value| items(value, &at("waves"), 1..=WAVES_MAX, errors));
     let listed = given.unwrap_or(&only);
     let waves = read_waves(listed, &at("waves"), errors);
-    let reverts = |wave: &Wave| wave.error_action == ErrorAction::AbortAndRevert;
-    if let (Some(index), true) =
-        (waves.iter().position(reverts), plan.as_ref().is_some_and(|plan| plan.get("switch").is_none()))
-    {
-        errors.push(FieldError::new(at(&format!("waves/{index}/errorAction")), NO_REVERT));
-    }
-    let late = |wave: &Wave| wave.start_at.is_some_and(|start| end_at.is_some_and(|end| start >= end));
-    if let Some(index) = waves.iter().position(late) {
-        errors.push(FieldError::new(at(&format!("waves/{index}/startAt")), "a time before endAt is expected"));
+    // With a wave that could not be read, the places of those after it are not known.
+    if waves.len() == listed.len() {
+        let has_operations = plan.as_ref().is_some_and(|plan| plan.get("switch").is_none());
+        compare_waves(&waves, has_operations, end_at, &at("waves"), errors);
     }
     let rate = rate.and_then(|value| read_rate(value, &at("rate"), errors));
     let windows = windows.and_then(|value| items(value, &at("maintenanceWindows"), 0..=WINDOWS_MAX, errors));
@@ -92,6 +87,18 @@ fn read(value: &Value, pointer: &str, errors: &mut Errors) -> Option<CampaignSpe
         end_at,
         end_behavior: end_behavior.unwrap_or(EndBehavior::Stop),
     })
+}
+
+/// Notes what does not fit the rest of the campaign.
+fn compare_waves(waves: &[Wave], has_operations: bool, end_at: Option<i64>, pointer: &str, errors: &mut Errors) {
+    for (index, wave) in waves.iter().enumerate() {
+        if has_operations && wave.error_action == ErrorAction::AbortAndRevert {
+            errors.push(FieldError::new(format!("{pointer}/{index}/errorAction"), NO_REVERT));
+        }
+        if wave.start_at.is_some_and(|start| end_at.is_some_and(|end| start >= end)) {
+            errors.push(FieldError::new(format!("{pointer}/{index}/startAt"), "a time before endAt is expected"));
+        }
+    }
 }
 
 /// Why a list of operations is not reverted.
@@ -279,7 +286,9 @@ fn read_retry(list: Option<&[Value]>, pointer: &str, errors: &mut Errors) -> Vec
         fields.finish();
         Some(RetryRule { outcomes, max_retries: max_retries?, backoff_seconds: backoff_seconds?, factor: factor? })
     });
-    for (index, rule) in rules.iter().enumerate() {
+    // With a rule that could not be read, the places of those after it are not known.
+    let all_read = rules.len() == list.unwrap_or_default().len();
+    for (index, rule) in rules.iter().enumerate().filter(|_| all_read) {
         let earlier = |outcome: &&Outcome| rules.iter().take(index).any(|before| before.outcomes.contains(outcome));
         if let Some(outcome) = rule.outcomes.iter().find(earlier) {
             let message = format!("{} has a rule already", outcome.as_str());

@@ -119,6 +119,8 @@ pub struct CampaignFacts {
     pub cut_off: bool,
     /// Whether every device that has to be moved back is known.
     pub reverts_known: bool,
+    /// When new devices were last looked for, in a campaign of mode `CONTINUOUS`.
+    pub joined_at: Option<i64>,
     /// What began in the last minute.
     pub rate: RateFacts,
 }

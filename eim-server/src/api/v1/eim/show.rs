@@ -1,8 +1,7 @@
 //! GET /api/v1/eim
 
-use crate::api::{Api, Problem};
+use crate::api::{Caller, Problem};
 use actix_web::HttpResponse;
-use actix_web::web::Data;
 use eim_core::manage;
 use eim_core::manage::views::EimView;
 
@@ -14,6 +13,6 @@ use eim_core::manage::views::EimView;
     responses((status = 200, description = "This eIM.", body = EimView)),
     security(("apiKey" = ["viewer"])),
 )]
-pub async fn show(api: Data<Api>) -> Result<HttpResponse, Problem> {
-    Ok(HttpResponse::Ok().json(manage::eim_view(&api.eim)?))
+pub async fn show(caller: Caller) -> Result<HttpResponse, Problem> {
+    Ok(HttpResponse::Ok().json(manage::eim_view(&caller.eim)?))
 }

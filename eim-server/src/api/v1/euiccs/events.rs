@@ -1,8 +1,8 @@
 //! GET /api/v1/euiccs/{eid}/events
 
 use crate::api::request::Parameters;
-use crate::api::{Api, Problem};
-use actix_web::web::{Data, Path};
+use crate::api::{Caller, Problem};
+use actix_web::web::Path;
 use actix_web::{HttpRequest, HttpResponse};
 use eim_core::manage;
 use eim_core::manage::views::{EventView, Page};
@@ -21,9 +21,9 @@ use eim_core::manage::views::{EventView, Page};
     ),
     security(("apiKey" = ["viewer"])),
 )]
-pub async fn events(request: HttpRequest, eid: Path<String>, api: Data<Api>) -> Result<HttpResponse, Problem> {
+pub async fn events(request: HttpRequest, eid: Path<String>, caller: Caller) -> Result<HttpResponse, Problem> {
     let mut parameters = Parameters::of(&request)?;
     let (cursor, limit) = (parameters.text("cursor"), parameters.limit()?);
     parameters.finish()?;
-    Ok(HttpResponse::Ok().json(manage::events(&eid, cursor.as_deref(), limit, &api.eim).await?))
+    Ok(HttpResponse::Ok().json(manage::events(&eid, cursor.as_deref(), limit, &caller.eim).await?))
 }

@@ -1,8 +1,7 @@
 //! GET /api/v1/euiccs
 
 use crate::api::request::Parameters;
-use crate::api::{Api, Problem};
-use actix_web::web::Data;
+use crate::api::{Caller, Problem};
 use actix_web::{HttpRequest, HttpResponse};
 use eim_core::manage::views::{EuiccView, Page};
 use eim_core::manage::{self, EuiccFilter};
@@ -19,7 +18,7 @@ use eim_core::manage::{self, EuiccFilter};
     responses((status = 200, description = "One page.", body = Page<EuiccView>)),
     security(("apiKey" = ["viewer"])),
 )]
-pub async fn list(request: HttpRequest, api: Data<Api>) -> Result<HttpResponse, Problem> {
+pub async fn list(request: HttpRequest, caller: Caller) -> Result<HttpResponse, Problem> {
     let mut parameters = Parameters::of(&request)?;
     let filter = EuiccFilter {
         tag: parameters.text("tag"),
@@ -28,5 +27,5 @@ pub async fn list(request: HttpRequest, api: Data<Api>) -> Result<HttpResponse, 
         limit: parameters.limit()?,
     };
     parameters.finish()?;
-    Ok(HttpResponse::Ok().json(manage::list_euiccs(filter, &api.eim).await?))
+    Ok(HttpResponse::Ok().json(manage::list_euiccs(filter, &caller.eim).await?))
 }

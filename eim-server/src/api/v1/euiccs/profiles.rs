@@ -1,8 +1,8 @@
 //! GET /api/v1/euiccs/{eid}/profiles
 
-use crate::api::{Api, Problem};
+use crate::api::{Caller, Problem};
 use actix_web::HttpResponse;
-use actix_web::web::{Data, Path};
+use actix_web::web::Path;
 use eim_core::manage;
 use eim_core::manage::views::ProfilesView;
 
@@ -16,6 +16,6 @@ use eim_core::manage::views::ProfilesView;
     ),
     security(("apiKey" = ["viewer"])),
 )]
-pub async fn profiles(eid: Path<String>, api: Data<Api>) -> Result<HttpResponse, Problem> {
-    Ok(HttpResponse::Ok().json(manage::profiles(&eid, &api.eim).await?))
+pub async fn profiles(eid: Path<String>, caller: Caller) -> Result<HttpResponse, Problem> {
+    Ok(HttpResponse::Ok().json(manage::profiles(&eid, &caller.eim).await?))
 }

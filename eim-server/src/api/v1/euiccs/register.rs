@@ -2,12 +2,12 @@
 
 use crate::api::auth::check_lab;
 use crate::api::request::{idempotency_key, json, to_the_end};
-use crate::api::{Api, Problem};
+use crate::api::{Api, Caller, Problem};
 use actix_web::http::header;
-use actix_web::web::{Data, Payload, ReqData};
+use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use eim_core::manage::views::EuiccView;
-use eim_core::manage::{self, NewEuicc, Principal};
+use eim_core::manage::{self, NewEuicc};
 
 /// Registers an eUICC, so that its device may poll.
 ///
@@ -27,14 +27,14 @@ use eim_core::manage::{self, NewEuicc, Principal};
 pub async fn register(
     request: HttpRequest,
     payload: Payload,
-    principal: ReqData<Principal>,
+    caller: Caller,
     api: Data<Api>,
 ) -> Result<HttpResponse, Problem> {
     let idempotency_key = idempotency_key(&request)?;
     let body = json(&request, payload, &api).await?;
-    check_lab(&body, &principal)?;
+    check_lab(&body, &caller.principal)?;
     let new = NewEuicc::from_json(body)?;
-    let eim = api.eim.clone();
+    let eim = caller.eim;
     let euicc = to_the_end(async move { manage::register_euicc(new, idempotency_key.as_deref(), &eim).await }).await?;
     let location = format!("/api/v1/euiccs/{}", euicc.eid);
     Ok(HttpResponse::Created().insert_header((header::LOCATION, location)).json(euicc))

@@ -1,8 +1,8 @@
 //! GET /api/v1/euiccs/{eid}
 
-use crate::api::{Api, Problem};
+use crate::api::{Caller, Problem};
 use actix_web::HttpResponse;
-use actix_web::web::{Data, Path};
+use actix_web::web::Path;
 use eim_core::manage;
 use eim_core::manage::views::EuiccView;
 
@@ -16,6 +16,6 @@ use eim_core::manage::views::EuiccView;
     ),
     security(("apiKey" = ["viewer"])),
 )]
-pub async fn show(eid: Path<String>, api: Data<Api>) -> Result<HttpResponse, Problem> {
-    Ok(HttpResponse::Ok().json(manage::euicc(&eid, &api.eim).await?))
+pub async fn show(eid: Path<String>, caller: Caller) -> Result<HttpResponse, Problem> {
+    Ok(HttpResponse::Ok().json(manage::euicc(&eid, &caller.eim).await?))
 }

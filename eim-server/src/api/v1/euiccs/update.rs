@@ -3,11 +3,11 @@
 use crate::api::auth::check_lab;
 use crate::api::request::{json, to_the_end};
 use crate::api::schema::EuiccPatch;
-use crate::api::{Api, Problem};
-use actix_web::web::{Data, Path, Payload, ReqData};
+use crate::api::{Api, Caller, Problem};
+use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
+use eim_core::manage;
 use eim_core::manage::views::EuiccView;
-use eim_core::manage::{self, Principal};
 
 /// Changes an eUICC with a JSON merge patch (RFC 7396): members that are absent stay, `null` clears.
 ///
@@ -27,12 +27,12 @@ pub async fn update(
     request: HttpRequest,
     eid: Path<String>,
     payload: Payload,
-    principal: ReqData<Principal>,
+    caller: Caller,
     api: Data<Api>,
 ) -> Result<HttpResponse, Problem> {
     let body = json(&request, payload, &api).await?;
-    check_lab(&body, &principal)?;
-    let eim = api.eim.clone();
+    check_lab(&body, &caller.principal)?;
+    let eim = caller.eim;
     let euicc = to_the_end(async move { manage::update_euicc(&eid, body, &eim).await }).await?;
     Ok(HttpResponse::Ok().json(euicc))
 }

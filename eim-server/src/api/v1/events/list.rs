@@ -2,7 +2,7 @@
 
 use super::sse;
 use crate::api::request::Parameters;
-use crate::api::{Api, Problem};
+use crate::api::{Api, Caller, Problem};
 use actix_web::http::header::{ACCEPT, HeaderMap};
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
@@ -30,7 +30,7 @@ use eim_core::manage::event_stream::{self, StreamFilter, StreamView};
     ),
     security(("apiKey" = ["viewer"])),
 )]
-pub async fn list(request: HttpRequest, api: Data<Api>) -> Result<HttpResponse, Problem> {
+pub async fn list(request: HttpRequest, caller: Caller, api: Data<Api>) -> Result<HttpResponse, Problem> {
     let mut parameters = Parameters::of(&request)?;
     let mut filter = StreamFilter {
         after: parameters.text("after"),
@@ -40,7 +40,7 @@ pub async fn list(request: HttpRequest, api: Data<Api>) -> Result<HttpResponse, 
         limit: parameters.limit()?,
     };
     parameters.finish()?;
-    let eim = api.eim.clone();
+    let eim = caller.eim.clone();
     if !wants_stream(request.headers()) {
         return Ok(HttpResponse::Ok().json(event_stream::stream_page(filter, &eim).await?));
     }

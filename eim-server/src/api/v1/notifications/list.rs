@@ -1,8 +1,7 @@
 //! GET /api/v1/notifications
 
 use crate::api::request::Parameters;
-use crate::api::{Api, Problem};
-use actix_web::web::Data;
+use crate::api::{Caller, Problem};
 use actix_web::{HttpRequest, HttpResponse};
 use eim_core::manage::views::{NotificationView, Page};
 use eim_core::manage::{self, NotificationFilter};
@@ -20,7 +19,7 @@ use eim_core::manage::{self, NotificationFilter};
     responses((status = 200, description = "One page.", body = Page<NotificationView>)),
     security(("apiKey" = ["viewer"])),
 )]
-pub async fn list(request: HttpRequest, api: Data<Api>) -> Result<HttpResponse, Problem> {
+pub async fn list(request: HttpRequest, caller: Caller) -> Result<HttpResponse, Problem> {
     let mut parameters = Parameters::of(&request)?;
     let filter = NotificationFilter {
         eid: parameters.text("eid"),
@@ -30,5 +29,5 @@ pub async fn list(request: HttpRequest, api: Data<Api>) -> Result<HttpResponse, 
         limit: parameters.limit()?,
     };
     parameters.finish()?;
-    Ok(HttpResponse::Ok().json(manage::list_notifications(filter, &api.eim).await?))
+    Ok(HttpResponse::Ok().json(manage::list_notifications(filter, &caller.eim).await?))
 }

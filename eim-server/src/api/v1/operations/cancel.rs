@@ -1,9 +1,9 @@
 //! POST /api/v1/operations/{id}/cancel
 
 use crate::api::request::to_the_end;
-use crate::api::{Api, Problem};
+use crate::api::{Caller, Problem};
 use actix_web::HttpResponse;
-use actix_web::web::{Data, Path};
+use actix_web::web::Path;
 use eim_core::manage;
 use eim_core::manage::views::OperationView;
 
@@ -18,7 +18,7 @@ use eim_core::manage::views::OperationView;
     ),
     security(("apiKey" = ["operator"])),
 )]
-pub async fn cancel(id: Path<String>, api: Data<Api>) -> Result<HttpResponse, Problem> {
-    let eim = api.eim.clone();
+pub async fn cancel(id: Path<String>, caller: Caller) -> Result<HttpResponse, Problem> {
+    let eim = caller.eim;
     Ok(HttpResponse::Ok().json(to_the_end(async move { manage::cancel_operation(&id, &eim).await }).await?))
 }

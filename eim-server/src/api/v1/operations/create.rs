@@ -2,12 +2,12 @@
 
 use crate::api::request::{idempotency_key, json, to_the_end};
 use crate::api::schema::NewOperation;
-use crate::api::{Api, Problem};
+use crate::api::{Api, Caller, Problem};
 use actix_web::http::header;
-use actix_web::web::{Data, Path, Payload, ReqData};
+use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
+use eim_core::manage;
 use eim_core::manage::views::OperationView;
-use eim_core::manage::{self, Principal};
 
 /// Asks a device to do something when it polls next.
 ///
@@ -34,13 +34,12 @@ pub async fn create(
     request: HttpRequest,
     eid: Path<String>,
     payload: Payload,
-    principal: ReqData<Principal>,
+    caller: Caller,
     api: Data<Api>,
 ) -> Result<HttpResponse, Problem> {
     let idempotency_key = idempotency_key(&request)?;
     let body = json(&request, payload, &api).await?;
-    let eim = api.eim.clone();
-    let principal = principal.into_inner();
+    let Caller { principal, eim } = caller;
     let create =
         async move { manage::create_operation(&eid, body, idempotency_key.as_deref(), &principal, &eim).await };
     let operation = to_the_end(create).await?;

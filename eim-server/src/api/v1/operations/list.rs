@@ -1,8 +1,7 @@
 //! GET /api/v1/operations
 
 use crate::api::request::Parameters;
-use crate::api::{Api, Problem};
-use actix_web::web::Data;
+use crate::api::{Caller, Problem};
 use actix_web::{HttpRequest, HttpResponse};
 use eim_core::manage::views::{OperationView, Page};
 use eim_core::manage::{self, OperationFilter};
@@ -19,7 +18,7 @@ use eim_core::manage::{self, OperationFilter};
     responses((status = 200, description = "One page.", body = Page<OperationView>)),
     security(("apiKey" = ["viewer"])),
 )]
-pub async fn list(request: HttpRequest, api: Data<Api>) -> Result<HttpResponse, Problem> {
+pub async fn list(request: HttpRequest, caller: Caller) -> Result<HttpResponse, Problem> {
     let mut parameters = Parameters::of(&request)?;
     let filter = OperationFilter {
         eid: parameters.text("eid"),
@@ -28,5 +27,5 @@ pub async fn list(request: HttpRequest, api: Data<Api>) -> Result<HttpResponse, 
         limit: parameters.limit()?,
     };
     parameters.finish()?;
-    Ok(HttpResponse::Ok().json(manage::list_operations(filter, &api.eim).await?))
+    Ok(HttpResponse::Ok().json(manage::list_operations(filter, &caller.eim).await?))
 }

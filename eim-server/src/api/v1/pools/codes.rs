@@ -1,8 +1,8 @@
 //! GET /api/v1/pools/{id}/codes
 
 use crate::api::request::Parameters;
-use crate::api::{Api, Problem};
-use actix_web::web::{Data, Path};
+use crate::api::{Caller, Problem};
+use actix_web::web::Path;
 use actix_web::{HttpRequest, HttpResponse};
 use eim_core::manage;
 use eim_core::manage::views::{CodeView, Page};
@@ -22,10 +22,10 @@ use eim_core::manage::views::{CodeView, Page};
     ),
     security(("apiKey" = ["viewer"])),
 )]
-pub async fn codes(request: HttpRequest, id: Path<String>, api: Data<Api>) -> Result<HttpResponse, Problem> {
+pub async fn codes(request: HttpRequest, id: Path<String>, caller: Caller) -> Result<HttpResponse, Problem> {
     let mut parameters = Parameters::of(&request)?;
     let (state, cursor, limit) = (parameters.text("state"), parameters.text("cursor"), parameters.limit()?);
     parameters.finish()?;
-    let page = manage::list_codes(&id, state.as_deref(), cursor.as_deref(), limit, &api.eim).await?;
+    let page = manage::list_codes(&id, state.as_deref(), cursor.as_deref(), limit, &caller.eim).await?;
     Ok(HttpResponse::Ok().json(page))
 }

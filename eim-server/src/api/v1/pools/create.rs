@@ -2,7 +2,7 @@
 
 use crate::api::request::{json, to_the_end};
 use crate::api::schema::NewPool;
-use crate::api::{Api, Problem};
+use crate::api::{Api, Caller, Problem};
 use actix_web::http::header;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
@@ -20,9 +20,14 @@ use eim_core::manage::views::PoolView;
     ),
     security(("apiKey" = ["operator"])),
 )]
-pub async fn create(request: HttpRequest, payload: Payload, api: Data<Api>) -> Result<HttpResponse, Problem> {
+pub async fn create(
+    request: HttpRequest,
+    payload: Payload,
+    caller: Caller,
+    api: Data<Api>,
+) -> Result<HttpResponse, Problem> {
     let body = json(&request, payload, &api).await?;
-    let eim = api.eim.clone();
+    let eim = caller.eim;
     let pool = to_the_end(async move { manage::create_pool(body, &eim).await }).await?;
     let location = format!("/api/v1/pools/{}", pool.id);
     Ok(HttpResponse::Created().insert_header((header::LOCATION, location)).json(pool))

@@ -2,7 +2,7 @@
 
 use crate::api::request::{json, to_the_end};
 use crate::api::schema::NewCodes;
-use crate::api::{Api, Problem};
+use crate::api::{Api, Caller, Problem};
 use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use eim_core::manage;
@@ -25,10 +25,11 @@ pub async fn import(
     request: HttpRequest,
     id: Path<String>,
     payload: Payload,
+    caller: Caller,
     api: Data<Api>,
 ) -> Result<HttpResponse, Problem> {
     let body = json(&request, payload, &api).await?;
-    let eim = api.eim.clone();
+    let eim = caller.eim;
     let imported = to_the_end(async move { manage::import_codes(&id, body, &eim).await }).await?;
     Ok(HttpResponse::Ok().json(imported))
 }

@@ -1,9 +1,9 @@
 //! POST /api/v1/pools/{id}/codes/{code}/release
 
 use crate::api::request::to_the_end;
-use crate::api::{Api, Problem};
+use crate::api::{Caller, Problem};
 use actix_web::HttpResponse;
-use actix_web::web::{Data, Path};
+use actix_web::web::Path;
 use eim_core::manage;
 use eim_core::manage::views::PoolView;
 
@@ -21,8 +21,8 @@ use eim_core::manage::views::PoolView;
     ),
     security(("apiKey" = ["operator"])),
 )]
-pub async fn release(path: Path<(String, String)>, api: Data<Api>) -> Result<HttpResponse, Problem> {
+pub async fn release(path: Path<(String, String)>, caller: Caller) -> Result<HttpResponse, Problem> {
     let (pool, code) = path.into_inner();
-    let eim = api.eim.clone();
+    let eim = caller.eim;
     Ok(HttpResponse::Ok().json(to_the_end(async move { manage::release_code(&pool, &code, &eim).await }).await?))
 }

@@ -1,8 +1,8 @@
 //! GET /api/v1/pools/{id}
 
-use crate::api::{Api, Problem};
+use crate::api::{Caller, Problem};
 use actix_web::HttpResponse;
-use actix_web::web::{Data, Path};
+use actix_web::web::Path;
 use eim_core::manage;
 use eim_core::manage::views::PoolView;
 
@@ -16,6 +16,6 @@ use eim_core::manage::views::PoolView;
     ),
     security(("apiKey" = ["viewer"])),
 )]
-pub async fn show(id: Path<String>, api: Data<Api>) -> Result<HttpResponse, Problem> {
-    Ok(HttpResponse::Ok().json(manage::pool(&id, &api.eim).await?))
+pub async fn show(id: Path<String>, caller: Caller) -> Result<HttpResponse, Problem> {
+    Ok(HttpResponse::Ok().json(manage::pool(&id, &caller.eim).await?))
 }

@@ -1,9 +1,9 @@
 //! POST /api/v1/switches/{id}/cancel
 
 use crate::api::request::to_the_end;
-use crate::api::{Api, Problem};
+use crate::api::{Caller, Problem};
 use actix_web::HttpResponse;
-use actix_web::web::{Data, Path};
+use actix_web::web::Path;
 use eim_core::manage;
 use eim_core::manage::views::SwitchView;
 
@@ -18,8 +18,8 @@ use eim_core::manage::views::SwitchView;
     ),
     security(("apiKey" = ["operator"])),
 )]
-pub async fn cancel(id: Path<String>, api: Data<Api>) -> Result<HttpResponse, Problem> {
-    let eim = api.eim.clone();
+pub async fn cancel(id: Path<String>, caller: Caller) -> Result<HttpResponse, Problem> {
+    let eim = caller.eim;
     let switch = to_the_end(async move { manage::cancel_switch(&id, &eim).await }).await?;
     Ok(HttpResponse::Ok().json(switch))
 }

@@ -2,12 +2,12 @@
 
 use crate::api::request::{Parameters, idempotency_key, json, to_the_end};
 use crate::api::schema::NewSwitch;
-use crate::api::{Api, Problem};
+use crate::api::{Api, Caller, Problem};
 use actix_web::http::header;
-use actix_web::web::{Data, Path, Payload, ReqData};
+use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use eim_core::manage::views::SwitchView;
-use eim_core::manage::{self, DryRun, Principal};
+use eim_core::manage::{self, DryRun};
 
 /// Moves a device to another profile as one durable job: the guard's checks, a download where one is needed, enabling, proof,
 /// and deleting the old profile where that is wanted.
@@ -34,7 +34,7 @@ pub async fn create(
     request: HttpRequest,
     eid: Path<String>,
     payload: Payload,
-    principal: ReqData<Principal>,
+    caller: Caller,
     api: Data<Api>,
 ) -> Result<HttpResponse, Problem> {
     let mut parameters = Parameters::of(&request)?;
@@ -42,8 +42,8 @@ pub async fn create(
     parameters.finish()?;
     let idempotency_key = idempotency_key(&request)?;
     let body = json(&request, payload, &api).await?;
-    let eim = api.eim.clone();
-    let principal = principal.into_inner();
+    let eim = caller.eim;
+    let principal = caller.principal;
     if dry_run {
         return Ok(HttpResponse::Ok().json(manage::dry_run_switch(&eid, body, &principal, &eim).await?));
     }

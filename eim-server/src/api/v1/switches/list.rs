@@ -1,8 +1,7 @@
 //! GET /api/v1/switches
 
 use crate::api::request::Parameters;
-use crate::api::{Api, Problem};
-use actix_web::web::Data;
+use crate::api::{Caller, Problem};
 use actix_web::{HttpRequest, HttpResponse};
 use eim_core::manage::views::{Page, SwitchView};
 use eim_core::manage::{self, SwitchFilter};
@@ -21,7 +20,7 @@ use eim_core::manage::{self, SwitchFilter};
     responses((status = 200, description = "One page.", body = Page<SwitchView>)),
     security(("apiKey" = ["viewer"])),
 )]
-pub async fn list(request: HttpRequest, api: Data<Api>) -> Result<HttpResponse, Problem> {
+pub async fn list(request: HttpRequest, caller: Caller) -> Result<HttpResponse, Problem> {
     let mut parameters = Parameters::of(&request)?;
     let filter = SwitchFilter {
         eid: parameters.text("eid"),
@@ -32,5 +31,5 @@ pub async fn list(request: HttpRequest, api: Data<Api>) -> Result<HttpResponse, 
         limit: parameters.limit()?,
     };
     parameters.finish()?;
-    Ok(HttpResponse::Ok().json(manage::list_switches(filter, &api.eim).await?))
+    Ok(HttpResponse::Ok().json(manage::list_switches(filter, &caller.eim).await?))
 }

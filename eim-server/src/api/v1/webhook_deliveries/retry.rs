@@ -1,8 +1,8 @@
 //! POST /api/v1/webhook-deliveries/{id}/retry
 
 use crate::api::request::{idempotency_key, to_the_end};
-use crate::api::{Api, Problem};
-use actix_web::web::{Data, Path};
+use crate::api::{Caller, Problem};
+use actix_web::web::Path;
 use actix_web::{HttpRequest, HttpResponse};
 use eim_core::manage::webhook::{self, WebhookDeliveryView};
 
@@ -20,9 +20,9 @@ use eim_core::manage::webhook::{self, WebhookDeliveryView};
     ),
     security(("apiKey" = ["admin"])),
 )]
-pub async fn retry(request: HttpRequest, id: Path<String>, api: Data<Api>) -> Result<HttpResponse, Problem> {
+pub async fn retry(request: HttpRequest, id: Path<String>, caller: Caller) -> Result<HttpResponse, Problem> {
     let key = idempotency_key(&request)?;
-    let eim = api.eim.clone();
+    let eim = caller.eim.clone();
     let begun = to_the_end(async move { webhook::retry_delivery(&id, key.as_deref(), &eim).await }).await?;
     Ok(HttpResponse::Accepted().json(begun))
 }

@@ -1,8 +1,8 @@
 //! GET /api/v1/webhook-deliveries/{id}
 
-use crate::api::{Api, Problem};
+use crate::api::{Caller, Problem};
 use actix_web::HttpResponse;
-use actix_web::web::{Data, Path};
+use actix_web::web::Path;
 use eim_core::manage::webhook::{self, WebhookDeliveryView};
 
 /// One delivery.
@@ -15,6 +15,6 @@ use eim_core::manage::webhook::{self, WebhookDeliveryView};
     ),
     security(("apiKey" = ["viewer"])),
 )]
-pub async fn show(id: Path<String>, api: Data<Api>) -> Result<HttpResponse, Problem> {
-    Ok(HttpResponse::Ok().json(webhook::delivery(&id, &api.eim).await?))
+pub async fn show(id: Path<String>, caller: Caller) -> Result<HttpResponse, Problem> {
+    Ok(HttpResponse::Ok().json(webhook::delivery(&id, &caller.eim).await?))
 }

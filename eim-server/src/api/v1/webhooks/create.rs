@@ -2,7 +2,7 @@
 
 use crate::api::request::{idempotency_key, json, to_the_end};
 use crate::api::schema::WebhookSettings;
-use crate::api::{Api, Problem};
+use crate::api::{Api, Caller, Problem};
 use actix_web::http::header;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
@@ -25,10 +25,15 @@ use eim_core::manage::webhook::{self, WebhookView};
     ),
     security(("apiKey" = ["admin"])),
 )]
-pub async fn create(request: HttpRequest, payload: Payload, api: Data<Api>) -> Result<HttpResponse, Problem> {
+pub async fn create(
+    request: HttpRequest,
+    payload: Payload,
+    caller: Caller,
+    api: Data<Api>,
+) -> Result<HttpResponse, Problem> {
     let idempotency_key = idempotency_key(&request)?;
     let body = json(&request, payload, &api).await?;
-    let eim = api.eim.clone();
+    let eim = caller.eim.clone();
     let made = to_the_end(async move { webhook::create_webhook(body, idempotency_key.as_deref(), &eim).await }).await?;
     let location = format!("/api/v1/webhooks/{}", made.id);
     Ok(HttpResponse::Created().insert_header((header::LOCATION, location)).json(made))

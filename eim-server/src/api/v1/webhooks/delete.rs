@@ -1,9 +1,9 @@
 //! DELETE /api/v1/webhooks/{id}
 
 use crate::api::request::to_the_end;
-use crate::api::{Api, Problem};
+use crate::api::{Caller, Problem};
 use actix_web::HttpResponse;
-use actix_web::web::{Data, Path};
+use actix_web::web::Path;
 use eim_core::manage::webhook;
 
 /// Removes a webhook, with its dead letters.
@@ -16,8 +16,8 @@ use eim_core::manage::webhook;
     ),
     security(("apiKey" = ["admin"])),
 )]
-pub async fn delete(id: Path<String>, api: Data<Api>) -> Result<HttpResponse, Problem> {
-    let eim = api.eim.clone();
+pub async fn delete(id: Path<String>, caller: Caller) -> Result<HttpResponse, Problem> {
+    let eim = caller.eim.clone();
     to_the_end(async move { webhook::delete_webhook(&id, &eim).await }).await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -1,8 +1,8 @@
 //! GET /api/v1/webhooks/{id}/deliveries
 
 use crate::api::request::Parameters;
-use crate::api::{Api, Problem};
-use actix_web::web::{Data, Path};
+use crate::api::{Caller, Problem};
+use actix_web::web::Path;
 use actix_web::{HttpRequest, HttpResponse};
 use eim_core::manage::views::Page;
 use eim_core::manage::webhook::{self, DeliveryFilter, WebhookDeliveryView};
@@ -22,7 +22,7 @@ use eim_core::manage::webhook::{self, DeliveryFilter, WebhookDeliveryView};
     ),
     security(("apiKey" = ["viewer"])),
 )]
-pub async fn deliveries(request: HttpRequest, id: Path<String>, api: Data<Api>) -> Result<HttpResponse, Problem> {
+pub async fn deliveries(request: HttpRequest, id: Path<String>, caller: Caller) -> Result<HttpResponse, Problem> {
     let mut parameters = Parameters::of(&request)?;
     let filter = DeliveryFilter {
         state: parameters.text("state"),
@@ -30,5 +30,5 @@ pub async fn deliveries(request: HttpRequest, id: Path<String>, api: Data<Api>) 
         limit: parameters.limit()?,
     };
     parameters.finish()?;
-    Ok(HttpResponse::Ok().json(webhook::list_deliveries(&id, filter, &api.eim).await?))
+    Ok(HttpResponse::Ok().json(webhook::list_deliveries(&id, filter, &caller.eim).await?))
 }

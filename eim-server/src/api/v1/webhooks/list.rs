@@ -1,8 +1,7 @@
 //! GET /api/v1/webhooks
 
 use crate::api::request::Parameters;
-use crate::api::{Api, Problem};
-use actix_web::web::Data;
+use crate::api::{Caller, Problem};
 use actix_web::{HttpRequest, HttpResponse};
 use eim_core::manage::views::Page;
 use eim_core::manage::webhook::{self, WebhookView};
@@ -17,9 +16,9 @@ use eim_core::manage::webhook::{self, WebhookView};
     responses((status = 200, description = "One page.", body = Page<WebhookView>)),
     security(("apiKey" = ["viewer"])),
 )]
-pub async fn list(request: HttpRequest, api: Data<Api>) -> Result<HttpResponse, Problem> {
+pub async fn list(request: HttpRequest, caller: Caller) -> Result<HttpResponse, Problem> {
     let mut parameters = Parameters::of(&request)?;
     let (cursor, limit) = (parameters.text("cursor"), parameters.limit()?);
     parameters.finish()?;
-    Ok(HttpResponse::Ok().json(webhook::list_webhooks(cursor.as_deref(), limit, &api.eim).await?))
+    Ok(HttpResponse::Ok().json(webhook::list_webhooks(cursor.as_deref(), limit, &caller.eim).await?))
 }

@@ -2,7 +2,7 @@
 
 use crate::api::request::{idempotency_key, json, to_the_end};
 use crate::api::schema::NewReplay;
-use crate::api::{Api, Problem};
+use crate::api::{Api, Caller, Problem};
 use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use eim_core::manage::webhook::{self, WebhookView};
@@ -29,11 +29,12 @@ pub async fn replay(
     request: HttpRequest,
     id: Path<String>,
     payload: Payload,
+    caller: Caller,
     api: Data<Api>,
 ) -> Result<HttpResponse, Problem> {
     let key = idempotency_key(&request)?;
     let body = json(&request, payload, &api).await?;
-    let eim = api.eim.clone();
+    let eim = caller.eim.clone();
     let begun = to_the_end(async move { webhook::replay_webhook(&id, body, key.as_deref(), &eim).await }).await?;
     Ok(HttpResponse::Accepted().json(begun))
 }

@@ -1,8 +1,8 @@
 //! GET /api/v1/webhooks/{id}
 
-use crate::api::{Api, Problem};
+use crate::api::{Caller, Problem};
 use actix_web::HttpResponse;
-use actix_web::web::{Data, Path};
+use actix_web::web::Path;
 use eim_core::manage::webhook::{self, WebhookView};
 
 /// One webhook, without its secret.
@@ -15,6 +15,6 @@ use eim_core::manage::webhook::{self, WebhookView};
     ),
     security(("apiKey" = ["viewer"])),
 )]
-pub async fn show(id: Path<String>, api: Data<Api>) -> Result<HttpResponse, Problem> {
-    Ok(HttpResponse::Ok().json(webhook::webhook(&id, &api.eim).await?))
+pub async fn show(id: Path<String>, caller: Caller) -> Result<HttpResponse, Problem> {
+    Ok(HttpResponse::Ok().json(webhook::webhook(&id, &caller.eim).await?))
 }

@@ -1,9 +1,9 @@
 //! POST /api/v1/webhooks/{id}/test
 
 use crate::api::request::{idempotency_key, to_the_end};
-use crate::api::{Api, Problem};
+use crate::api::{Caller, Problem};
 use actix_web::http::header;
-use actix_web::web::{Data, Path};
+use actix_web::web::Path;
 use actix_web::{HttpRequest, HttpResponse};
 use eim_core::manage::webhook::{self, WebhookDeliveryView};
 
@@ -21,9 +21,9 @@ use eim_core::manage::webhook::{self, WebhookDeliveryView};
     ),
     security(("apiKey" = ["admin"])),
 )]
-pub async fn test(request: HttpRequest, id: Path<String>, api: Data<Api>) -> Result<HttpResponse, Problem> {
+pub async fn test(request: HttpRequest, id: Path<String>, caller: Caller) -> Result<HttpResponse, Problem> {
     let key = idempotency_key(&request)?;
-    let eim = api.eim.clone();
+    let eim = caller.eim.clone();
     let begun = to_the_end(async move { webhook::test_webhook(&id, key.as_deref(), &eim).await }).await?;
     let location = format!("/api/v1/webhook-deliveries/{}", begun.id);
     Ok(HttpResponse::Accepted().insert_header((header::LOCATION, location)).json(begun))

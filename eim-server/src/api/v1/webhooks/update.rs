@@ -2,7 +2,7 @@
 
 use crate::api::request::{json, to_the_end};
 use crate::api::schema::WebhookSettings;
-use crate::api::{Api, Problem};
+use crate::api::{Api, Caller, Problem};
 use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use eim_core::manage::webhook::{self, WebhookView};
@@ -25,9 +25,10 @@ pub async fn update(
     request: HttpRequest,
     id: Path<String>,
     payload: Payload,
+    caller: Caller,
     api: Data<Api>,
 ) -> Result<HttpResponse, Problem> {
     let body = json(&request, payload, &api).await?;
-    let eim = api.eim.clone();
+    let eim = caller.eim.clone();
     Ok(HttpResponse::Ok().json(to_the_end(async move { webhook::update_webhook(&id, body, &eim).await }).await?))
 }

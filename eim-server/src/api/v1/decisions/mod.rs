@@ -1,0 +1,3 @@
+//! The record of decisions.
+
+pub mod list;

@@ -1,0 +1,5 @@
+//! Grants between tenants.
+
+pub mod create;
+pub mod list;
+pub mod revoke;

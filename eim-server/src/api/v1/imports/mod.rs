@@ -1,0 +1,5 @@
+//! Imports: many lines in one request, and a report on each.
+
+pub mod euiccs;
+pub mod operations;
+mod stream;

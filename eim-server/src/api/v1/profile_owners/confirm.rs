@@ -1,0 +1,30 @@
+//! POST /api/v1/profile-owners/{id}/confirm
+
+use crate::api::request::{Parameters, to_the_end};
+use crate::api::{Caller, Problem};
+use actix_web::web::Path;
+use actix_web::{HttpRequest, HttpResponse};
+use eim_core::manage;
+use eim_core::manage::views::ProfileOwnerView;
+
+/// Makes what a tenant says it owns count: from now on other tenants need a grant. Only for whoever runs the server.
+#[utoipa::path(
+    post, path = "/api/v1/profile-owners/{id}/confirm", tag = "Authority", operation_id = "confirmProfileOwner",
+    params(
+        ("id" = String, Path, description = "The id."),
+        ("tenant" = Option<String>, Query, description = "Of this tenant; for whoever runs the server."),
+    ),
+    responses(
+        (status = 200, description = "As it is now.", body = ProfileOwnerView),
+        (status = 404, description = "There is none.", body = Problem, content_type = "application/problem+json"),
+    ),
+    security(("apiKey" = ["admin"])),
+)]
+pub async fn confirm(request: HttpRequest, id: Path<String>, caller: Caller) -> Result<HttpResponse, Problem> {
+    caller.must_run_the_server()?;
+    let mut parameters = Parameters::of(&request)?;
+    let tenant = parameters.text("tenant");
+    parameters.finish()?;
+    let eim = caller.acting_for(tenant.as_deref()).await?;
+    Ok(HttpResponse::Ok().json(to_the_end(async move { manage::confirm_profile_owner(&id, &eim).await }).await?))
+}

@@ -1,0 +1,5 @@
+//! Owners of profiles.
+
+pub mod confirm;
+pub mod create;
+pub mod list;

@@ -1,0 +1,3 @@
+//! The totals of a tenant.
+
+pub mod show;

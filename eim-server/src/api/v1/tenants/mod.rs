@@ -1,0 +1,5 @@
+//! Tenants.
+
+pub mod create;
+pub mod list;
+pub mod show;

@@ -1,0 +1,214 @@
+//! `ctl devices`
+
+use super::bulk::{self, ExportTo, ImportFile};
+use super::console::Column;
+use super::resource::{self, Amount, query};
+use super::{Context, Failure, input};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use reqwest::Method;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use serde_json::{Map, Value, json};
+use std::path::{Path, PathBuf};
+
+const DEVICES: [Column; 7] = [
+    ("EID", "/eid"),
+    ("STATE", "/state"),
+    ("LABEL", "/label"),
+    ("TAGS", "/tags"),
+    ("LAST SEEN", "/lastSeenAt"),
+    ("NEXT POLL", "/nextPollExpectedAt"),
+    ("PLMN", "/rPlmn"),
+];
+const PROFILES: [Column; 6] = [
+    ("ICCID", "/iccid"),
+    ("STATE", "/state"),
+    ("CLASS", "/class"),
+    ("NAME", "/name"),
+    ("PROVIDER", "/serviceProvider"),
+    ("FALLBACK", "/fallback"),
+];
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Command {
+    /// Lists devices.
+    List {
+        /// Only those with this tag.
+        #[arg(long)]
+        tag: Option<String>,
+        /// Only those in this state.
+        #[arg(long)]
+        state: Option<String>,
+        #[command(flatten)]
+        amount: Amount,
+    },
+    /// Shows a device.
+    Show {
+        /// 32 digits.
+        eid: String,
+    },
+    /// Registers a device.
+    Register {
+        /// 32 digits; in place of it, --file.
+        #[arg(required_unless_present = "file")]
+        eid: Option<String>,
+        #[command(flatten)]
+        members: Members,
+    },
+    /// Changes what is known of a device. An empty text clears.
+    Update {
+        /// 32 digits.
+        eid: String,
+        #[command(flatten)]
+        members: Members,
+    },
+    /// Registers many devices, with a report on each line.
+    Import(ImportFile),
+    /// Writes devices as an import takes them.
+    Export {
+        /// Only those with this tag.
+        #[arg(long)]
+        tag: Option<String>,
+        /// Only those in this state.
+        #[arg(long)]
+        state: Option<String>,
+        #[command(flatten)]
+        export: ExportTo,
+    },
+    /// Shows the profiles of a device as last reported.
+    Profiles {
+        /// 32 digits.
+        eid: String,
+    },
+    /// Shows what happened to a device.
+    Events {
+        /// 32 digits.
+        eid: String,
+        #[command(flatten)]
+        amount: Amount,
+    },
+}
+
+/// What can be said of a device.
+#[derive(Debug, clap::Args)]
+pub(super) struct Members {
+    /// A JSON object as the API takes it; `-` is standard input. Options beside it win.
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Your own name for it.
+    #[arg(long)]
+    label: Option<String>,
+    /// A tag; may be given several times, and replaces those it has.
+    #[arg(long = "tag")]
+    tags: Vec<String>,
+    /// The counter of the last package that the eUICC took.
+    #[arg(long)]
+    counter_value: Option<i64>,
+    /// The association token.
+    #[arg(long)]
+    association_token: Option<i64>,
+    /// File with the eUICC certificate, PEM or DER.
+    #[arg(long, value_name = "FILE")]
+    euicc_certificate: Option<PathBuf>,
+    /// File with the EUM certificate, PEM or DER.
+    #[arg(long, value_name = "FILE")]
+    eum_certificate: Option<PathBuf>,
+    /// verified or lab.
+    #[arg(long)]
+    result_policy: Option<String>,
+}
+
+pub(super) async fn run(command: Command, context: &mut Context<'_>) -> Result<(), Failure> {
+    match command {
+        Command::List { tag, state, amount } => {
+            let query = query(&[("tag", tag.as_deref()), ("state", state.as_deref())]);
+            resource::list(&["euiccs"], &query, &DEVICES, &amount, context).await
+        }
+        Command::Show { eid } => resource::show(&["euiccs", &eid], context).await,
+        Command::Register { eid, members } => {
+            let mut body = members.body(context)?;
+            if let Some(eid) = eid {
+                body.insert("eid".to_owned(), eid.into());
+            }
+            resource::send(Method::POST, &["euiccs"], Some(&body.into()), None, context).await.map(drop)
+        }
+        Command::Update { eid, members } => {
+            let mut body = members.body(context)?;
+            for value in body.values_mut().filter(|value| value.as_str() == Some("")) {
+                *value = Value::Null;
+            }
+            resource::send(Method::PATCH, &["euiccs", &eid], Some(&body.into()), None, context).await.map(drop)
+        }
+        Command::Import(import) => bulk::import(&["imports", "euiccs"], import, None, context).await,
+        Command::Export { tag, state, export } => {
+            let query = query(&[("tag", tag.as_deref()), ("state", state.as_deref())]);
+            bulk::export(&["exports", "euiccs"], &query, export, context).await
+        }
+        Command::Profiles { eid } => {
+            let profiles = context.api.get(&["euiccs", &eid, "profiles"], &[]).await?;
+            if context.json {
+                return resource::print(&profiles, context);
+            }
+            let items = profiles["items"].as_array().cloned().unwrap_or_default();
+            context.console.table(&PROFILES, &items, true)?;
+            if profiles["stale"] == true {
+                context.console.note("the list is known to be out of date");
+            }
+            Ok(())
+        }
+        Command::Events { eid, amount } => {
+            let columns = [("AT", "/at"), ("TYPE", "/type"), ("DETAILS", "")];
+            resource::list(&["euiccs", &eid, "events"], &[], &columns, &amount, context).await
+        }
+    }
+}
+
+impl Members {
+    fn body(&self, context: &mut Context<'_>) -> Result<Map<String, Value>, Failure> {
+        let mut body = match &self.file {
+            None => Map::new(),
+            Some(path) => match input::json(path, context)? {
+                Value::Object(members) => members,
+                _ => return Err(Failure::Usage("--file: a JSON object is expected".to_owned())),
+            },
+        };
+        let texts = [("label", &self.label), ("resultPolicy", &self.result_policy)];
+        for (name, text) in texts {
+            if let Some(text) = text {
+                body.insert(name.to_owned(), text.as_str().into());
+            }
+        }
+        if !self.tags.is_empty() {
+            let tags: Vec<&String> = self.tags.iter().filter(|tag| !tag.is_empty()).collect();
+            body.insert("tags".to_owned(), json!(tags));
+        }
+        let numbers = [("counterValue", self.counter_value), ("associationToken", self.association_token)];
+        for (name, number) in numbers {
+            if let Some(number) = number {
+                let association = body.entry("association").or_insert_with(|| json!({}));
+                let members = association.as_object_mut();
+                let members = members.ok_or_else(|| Failure::Usage("--file: association is no object".to_owned()))?;
+                members.insert(name.to_owned(), number.into());
+            }
+        }
+        let files = [("euiccCertificate", &self.euicc_certificate), ("eumCertificate", &self.eum_certificate)];
+        for (name, path) in files {
+            if let Some(path) = path {
+                body.insert(name.to_owned(), certificate(path)?.into());
+            }
+        }
+        Ok(body)
+    }
+}
+
+/// A certificate as the API takes it.
+fn certificate(path: &Path) -> Result<String, Failure> {
+    let octets = std::fs::read(path).map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))?;
+    let der = match CertificateDer::from_pem_slice(&octets) {
+        Ok(certificate) => certificate.to_vec(),
+        // Whether it is DER is for the server to say.
+        Err(_) => octets,
+    };
+    Ok(STANDARD.encode(der))
+}

@@ -1,0 +1,18 @@
+DROP TABLE decisions;
+DROP TABLE grants;
+DROP TABLE profile_owners;
+DROP INDEX api_keys_by_previous;
+DROP INDEX api_keys_of_tenant;
+ALTER TABLE api_keys DROP COLUMN previous_until;
+ALTER TABLE api_keys DROP COLUMN previous_digest;
+ALTER TABLE api_keys DROP COLUMN last_used_at;
+ALTER TABLE api_keys DROP COLUMN revoked_at;
+ALTER TABLE api_keys DROP COLUMN expires_at;
+ALTER TABLE api_keys DROP COLUMN scopes;
+ALTER TABLE api_keys DROP COLUMN seq;
+CREATE INDEX download_sessions_by_transaction ON download_sessions (tenant_id, transaction_id);
+DROP INDEX download_sessions_of_transaction;
+CREATE INDEX operations_by_transaction ON operations (tenant_id, eim_transaction_id);
+DROP INDEX operations_of_transaction;
+DROP INDEX euiccs_by_eid;
+DROP TABLE tenants;

@@ -1,0 +1,196 @@
+//! Keys, roles, grants between tenants, and the record of decisions.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "a test")]
+
+use chrono::TimeDelta;
+use eim_conformance::{Role, World, each_store};
+use serde_json::{Value, json};
+
+async fn key(world: &World, admin: &str, body: Value) -> (String, String) {
+    let reply = world.send_as(admin, "POST", "/api/v1/api-keys", body).await;
+    assert_eq!(reply.status, 201, "{}", reply.text());
+    let shown = reply.json();
+    (shown["id"].as_str().unwrap().to_owned(), shown["key"].as_str().unwrap().to_owned())
+}
+
+async fn status(world: &World, key: &str, method: &str, path: &str, body: Value) -> u16 {
+    world.send_as(key, method, path, body).await.status
+}
+
+#[test]
+fn a_key_expires_is_rotated_with_an_overlap_and_is_revoked() {
+    each_store(async |world: &mut World| {
+        let admin = world.tenant("ours").await;
+        let list = "/api/v1/euiccs";
+        let get = async |world: &World, key: &str| status(world, key, "GET", list, Value::Null).await;
+        let expires = (world.now() + TimeDelta::hours(1)).to_rfc3339();
+        let (_, short) = key(world, &admin, json!({ "name": "a", "role": "viewer", "expiresAt": expires })).await;
+        let (id, first) = key(world, &admin, json!({ "name": "b", "role": "operator" })).await;
+        assert_eq!((get(world, &short).await, get(world, &first).await), (200, 200));
+        world.advance(TimeDelta::hours(1)).await;
+        assert_eq!((get(world, &short).await, get(world, &first).await), (401, 200));
+
+        let path = format!("/api/v1/api-keys/{id}/rotate");
+        let reply = world.send_as(&admin, "POST", &path, json!({ "overlapSeconds": 60 })).await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        let second = reply.json()["key"].as_str().unwrap().to_owned();
+        assert_eq!((get(world, &first).await, get(world, &second).await), (200, 200), "both for a minute");
+        world.advance(TimeDelta::seconds(60)).await;
+        assert_eq!((get(world, &first).await, get(world, &second).await), (401, 200));
+        assert_eq!(
+            world.send_as(&admin, "POST", &path, json!({ "overlapSeconds": -1 })).await.pointers(422),
+            ["/overlapSeconds"]
+        );
+
+        let shown = world.send_as(&admin, "GET", "/api/v1/api-keys", Value::Null).await;
+        assert!(!shown.text().contains(&second) && !shown.text().contains("eimk_"), "no list shows a key");
+        let shown = shown.json()["items"].as_array().unwrap().iter().find(|key| key["id"] == *id).unwrap().clone();
+        assert!(shown["lastUsedAt"].as_str().unwrap() >= "2026-01-01T01:01:00", "{shown}");
+
+        let revoke = format!("/api/v1/api-keys/{id}/revoke");
+        let revoked = world.send_as(&admin, "POST", &revoke, Value::Null).await;
+        assert!(revoked.json()["revokedAt"].is_string(), "{}", revoked.text());
+        assert_eq!(get(world, &second).await, 401);
+        assert_eq!(status(world, &admin, "POST", &path, json!({})).await, 409, "what ended is not rotated");
+    });
+}
+
+#[test]
+fn scopes_and_roles_limit_a_key_and_a_key_makes_none_that_opens_more() {
+    each_store(async |world: &mut World| {
+        let admin = world.tenant("ours").await;
+        let (_, devices) = key(world, &admin, json!({ "name": "d", "role": "operator", "scopes": ["devices"] })).await;
+        let operations = "/api/v1/euiccs/89049032000000000000000000000163/operations";
+        assert_eq!(status(world, &devices, "GET", "/api/v1/euiccs", Value::Null).await, 200);
+        assert_eq!(status(world, &devices, "GET", "/api/v1/operations", Value::Null).await, 403);
+        assert_eq!(status(world, &devices, "POST", operations, json!({})).await, 403);
+        let (_, keys) = key(world, &admin, json!({ "name": "k", "role": "admin", "scopes": ["keys"] })).await;
+        for scopes in [json!(null), json!([]), json!(["keys", "devices"])] {
+            let body = json!({ "name": "more", "role": "admin", "scopes": scopes });
+            assert_eq!(world.send_as(&keys, "POST", "/api/v1/api-keys", body).await.pointers(422), ["/scopes"]);
+        }
+        key(world, &keys, json!({ "name": "same", "role": "viewer", "scopes": ["keys"] })).await;
+        let bad = json!({ "name": "", "role": "root", "scopes": ["all"], "expiresAt": "2020-01-01T00:00:00Z", "x": 1 });
+        let mut pointers = world.send_as(&admin, "POST", "/api/v1/api-keys", bad).await.pointers(422);
+        pointers.sort();
+        assert_eq!(pointers, ["/expiresAt", "/name", "/role", "/scopes", "/x"]);
+
+        let (_, approver) = key(world, &admin, json!({ "name": "second", "role": "approver" })).await;
+        assert_eq!(status(world, &approver, "GET", "/api/v1/euiccs", Value::Null).await, 200);
+        assert_eq!(status(world, &approver, "POST", operations, json!({})).await, 403, "who approves does not operate");
+        assert_eq!(status(world, &approver, "GET", "/api/v1/api-keys", Value::Null).await, 403);
+    });
+}
+
+#[test]
+fn a_request_repeated_under_its_idempotency_key_makes_one_key_and_shows_it_once() {
+    each_store(async |world: &mut World| {
+        let body = json!({ "name": "once", "role": "viewer" }).to_string();
+        let post = async |path: &str, body: &str| {
+            world.send(Role::Admin, "POST", path, &[("idempotency-key", path)], body.to_owned()).await
+        };
+        let (first, again) =
+            (post("/api/v1/api-keys", &body).await.json(), post("/api/v1/api-keys", &body).await.json());
+        assert_eq!(first["id"], again["id"]);
+        assert!(first["key"].is_string() && again.get("key").is_none(), "{again}");
+        let path = format!("/api/v1/api-keys/{}/rotate", first["id"].as_str().unwrap());
+        let (first, again) = (post(&path, "{}").await.json(), post(&path, "{}").await.json());
+        let rotated = first["key"].as_str().unwrap();
+        assert!(again.get("key").is_none(), "{again}");
+        assert_eq!(status(world, rotated, "GET", "/api/v1/euiccs", Value::Null).await, 200, "rotated once");
+    });
+}
+
+#[test]
+fn another_owners_profile_needs_a_grant_until_it_is_revoked() {
+    each_store(async |world: &mut World| {
+        let owner = world.tenant("owner").await;
+        let device = world.listed_device(1).await;
+        let operate =
+            async |body: Value| world.post(&format!("/api/v1/euiccs/{}/operations", device.eid()), body).await;
+        let claim = json!({ "name": "Acme", "serviceProviders": ["simulated OPERATOR"], "smdpAddresses": ["smdp.acme.example"] });
+        let reply = world.send_as(&owner, "POST", "/api/v1/profile-owners", claim).await;
+        assert_eq!(reply.status, 201, "{}", reply.text());
+        let id = reply.json()["id"].as_str().unwrap().to_owned();
+        assert!(reply.json().get("confirmedAt").is_none(), "a tenant can't lock others out on its own word");
+        assert_eq!(operate(device.enable(2, false)).await.status, 202);
+
+        let confirm = format!("/api/v1/profile-owners/{id}/confirm");
+        assert_eq!(status(world, &owner, "POST", &confirm, Value::Null).await, 403);
+        assert_eq!(world.send(Role::Admin, "POST", &confirm, &[], "").await.status, 200);
+        let problem = operate(device.enable(2, false)).await.problem(409);
+        assert_eq!(problem["type"], "urn:eim:problem:not-granted");
+        assert!(problem["detail"].as_str().unwrap().contains("Acme"), "{problem}");
+        let download = json!({ "profileDownload": { "activationCode": "LPA:1$smdp.acme.example$CODE-1" } });
+        assert_eq!(operate(download.clone()).await.problem(409)["type"], "urn:eim:problem:not-granted");
+        let strange = json!({ "psmo": [{ "delete": { "iccid": "8999000000000000001" } }] });
+        assert_eq!(operate(strange).await.problem(409)["type"], "urn:eim:problem:owner-unknown");
+
+        let grant = json!({ "owner": id, "grantee": "default", "actions": ["enable", "disable", "download"] });
+        let reply = world.send_as(&owner, "POST", "/api/v1/grants", grant).await;
+        assert_eq!(reply.status, 201, "{}", reply.text());
+        let grant = reply.json()["id"].as_str().unwrap().to_owned();
+        assert_eq!(operate(device.enable(2, false)).await.status, 202);
+        assert_eq!(operate(download).await.status, 202);
+        let delete = json!({ "psmo": [{ "delete": { "iccid": device.iccid(3) } }] });
+        assert_eq!(operate(delete).await.problem(409)["type"], "urn:eim:problem:not-granted", "not among its actions");
+        let decisions = world.send(Role::Admin, "GET", "/api/v1/decisions", &[], "").await.json();
+        let with_grant = |decision: &&Value| decision["authority"].as_str().unwrap().contains(&grant);
+        let by_grant: Vec<&Value> = decisions["items"].as_array().unwrap().iter().filter(with_grant).collect();
+        assert_eq!(by_grant.iter().filter(|decision| decision["outcome"] == "done").count(), 2, "{by_grant:?}");
+
+        assert_eq!(status(world, &owner, "POST", &format!("/api/v1/grants/{grant}/revoke"), Value::Null).await, 200);
+        assert_eq!(operate(device.enable(2, false)).await.problem(409)["type"], "urn:eim:problem:not-granted");
+        let seen = world.send(Role::Viewer, "GET", "/api/v1/grants", &[], "").await.json();
+        assert!(seen["items"][0]["revokedAt"].is_string(), "the grantee sees that it is gone");
+        let bad =
+            json!({ "owner": "x", "grantee": "nobody", "actions": ["everything"], "profileClass": "big", "z": 1 });
+        let mut pointers = world.send_as(&owner, "POST", "/api/v1/grants", bad).await.pointers(422);
+        pointers.sort();
+        assert_eq!(pointers, ["/actions", "/grantee", "/profileClass", "/z"]);
+    });
+}
+
+#[test]
+fn every_change_is_recorded_with_who_asked_and_what_came_of_it() {
+    each_store(async |world: &mut World| {
+        let admin = world.tenant("ours").await;
+        let (viewer_id, viewer) = key(world, &admin, json!({ "name": "looker", "role": "viewer" })).await;
+        assert_eq!(status(world, &viewer, "POST", "/api/v1/euiccs", json!({ "eid": "1" })).await, 403);
+        assert_eq!(status(world, &admin, "POST", "/api/v1/euiccs", json!({ "eid": "SECRET" })).await, 422);
+        let eid = "89049032000000000000000000000163";
+        assert_eq!(status(world, &admin, "POST", "/api/v1/euiccs", json!({ "eid": eid })).await, 201);
+        assert_eq!(status(world, &admin, "GET", "/api/v1/euiccs", Value::Null).await, 200);
+        let shown = world.send_as(&admin, "GET", "/api/v1/decisions", Value::Null).await;
+        assert!(!shown.text().contains("SECRET") && !shown.text().contains("eimk_"), "no values of a request");
+        let decisions = shown.json()["items"].as_array().unwrap().clone();
+        let of = |index: usize, name: &str| decisions[index][name].as_str().unwrap_or_default().to_owned();
+        assert_eq!(decisions.len(), 4, "reading is not recorded: {decisions:?}");
+        let action = "POST /api/v1/euiccs";
+        assert_eq!((of(1, "action"), of(1, "keyId"), of(1, "outcome")), (action.into(), viewer_id, "refused".into()));
+        assert_eq!((of(1, "authority"), of(1, "reason")), ("role viewer".into(), "forbidden".into()));
+        assert_eq!((of(2, "outcome"), of(2, "reason")), ("refused".into(), "invalid-value: /eid".into()));
+        assert_eq!((of(3, "outcome"), of(3, "subject")), ("done".into(), format!("/api/v1/euiccs/{eid}")));
+        assert_eq!(of(3, "keyName"), "first");
+    });
+}
+
+#[test]
+fn only_whoever_runs_the_server_makes_tenants() {
+    each_store(async |world: &mut World| {
+        let admin = world.tenant("ours").await;
+        let make = async |body: Value| world.send(Role::Admin, "POST", "/api/v1/tenants", &[], body.to_string()).await;
+        assert_eq!(make(json!({ "name": "ours" })).await.problem(409)["type"], "urn:eim:problem:tenant-exists");
+        for name in ["", "Caps", "a b", "a/b", &"x".repeat(65)] {
+            assert_eq!(make(json!({ "name": name })).await.pointers(422), ["/name"], "{name:?}");
+        }
+        assert_eq!(make(json!({ "name": "z", "colour": 1 })).await.pointers(422), ["/colour"]);
+        let shown = world.send(Role::Admin, "GET", "/api/v1/tenants", &[], "").await.json();
+        let names: Vec<&str> = shown["items"].as_array().unwrap().iter().map(|t| t["name"].as_str().unwrap()).collect();
+        assert_eq!(names, ["default", "ours"]);
+        assert_eq!(status(world, &admin, "GET", "/api/v1/tenants/ours", Value::Null).await, 403);
+        assert_eq!(world.send(Role::Operator, "GET", "/api/v1/tenants", &[], "").await.status, 403);
+        let unknown = world.send(Role::Admin, "GET", "/api/v1/api-keys?tenant=nobody", &[], "").await;
+        assert_eq!(unknown.status, 404);
+    });
+}

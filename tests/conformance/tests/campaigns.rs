@@ -1,0 +1,419 @@
+//! Campaigns through the front door, with simulated devices and a clock that is moved: a week runs in seconds.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "tests fail by panicking")]
+
+use chrono::TimeDelta;
+use eim_conformance::{Device, Reply, Role, World, each_store};
+use eim_core::manage;
+use eim_simulator::ipa::PollOptions;
+use serde_json::{Value, json};
+
+/// Devices with known lists, tagged `meters`; the second profile of each is what a campaign moves them to.
+async fn fleet(world: &World, size: u32) -> Vec<Device> {
+    let mut devices = Vec::new();
+    for index in 1..=size {
+        let device = world.listed_device(index).await;
+        world.patch(&device.eid(), json!({ "tags": ["meters"] })).await;
+        devices.push(device);
+    }
+    devices
+}
+
+/// Moves every device to the profile named "Two".
+fn campaign(more: Value) -> Value {
+    let mut body = json!({
+        "name": "to two",
+        "target": { "filter": { "tags": ["meters"] } },
+        "plan": { "switch": { "to": { "profile": { "name": "Two" } }, "waive": ["fallback"] } },
+        "approval": "none",
+    });
+    for (name, value) in more.as_object().into_iter().flatten() {
+        body[name] = value.clone();
+    }
+    body
+}
+
+async fn create(world: &World, body: Value) -> String {
+    let reply = world.post("/api/v1/campaigns", body).await;
+    assert_eq!(reply.status, 201, "{}", reply.text());
+    let shown = reply.json();
+    assert_eq!(shown["state"], "draft", "{shown}");
+    shown["id"].as_str().unwrap().to_owned()
+}
+
+async fn verb(world: &World, id: &str, verb: &str) -> Reply {
+    world.post(&format!("/api/v1/campaigns/{id}/{verb}"), Value::Null).await
+}
+
+async fn go(world: &World, id: &str, verbs: &[&str]) {
+    for name in verbs {
+        let reply = verb(world, id, name).await;
+        assert_eq!(reply.status, 200, "{name}: {}", reply.text());
+    }
+    drive(world).await;
+}
+
+async fn drive(world: &World) {
+    world.advance(TimeDelta::seconds(3)).await;
+}
+
+async fn show(world: &World, id: &str) -> Value {
+    world.get(&format!("/api/v1/campaigns/{id}")).await
+}
+
+async fn devices(world: &World, id: &str) -> Vec<Value> {
+    world.get(&format!("/api/v1/campaigns/{id}/devices")).await["items"].as_array().unwrap().clone()
+}
+
+async fn sessions(devices: &mut [Device]) {
+    for device in devices {
+        device.session().await;
+    }
+}
+
+async fn started(world: &World, more: Value) -> String {
+    let id = create(world, campaign(more)).await;
+    go(world, &id, &["submit", "start"]).await;
+    id
+}
+
+#[test]
+fn a_campaign_moves_its_devices_wave_by_wave() {
+    each_store(async |world: &mut World| {
+        let mut fleet = fleet(world, 5).await;
+        let waves = json!([{ "name": "canary", "count": 1, "soakSeconds": 3600 }, { "rest": true }]);
+        let preview = world.post("/api/v1/campaigns/preview", campaign(json!({ "waves": waves }))).await.json();
+        assert_eq!((&preview["devices"], &preview["waves"][0]["devices"]), (&json!(5), &json!(1)), "{preview}");
+        assert!(
+            world.get("/api/v1/campaigns").await["items"].as_array().unwrap().is_empty(),
+            "a preview makes nothing"
+        );
+        let id = started(world, json!({ "waves": waves })).await;
+        let running = show(world, &id).await;
+        assert_eq!((&running["state"], &running["wave"]), (&json!("running"), &json!(0)), "{running}");
+        assert_eq!((&running["totals"]["running"], &running["totals"]["pending"]), (&json!(1), &json!(4)), "{running}");
+
+        // Only the canary moves, and it soaks for an hour.
+        sessions(&mut fleet).await;
+        drive(world).await;
+        let soaking = show(world, &id).await;
+        assert_eq!(soaking["waves"][0]["outcomes"], json!({ "proven": 1 }), "{soaking}");
+        assert_eq!(soaking["waves"][1]["pending"], 4, "{soaking}");
+        world.advance(TimeDelta::minutes(50)).await;
+        assert_eq!(show(world, &id).await["wave"], 0);
+        world.advance(TimeDelta::minutes(20)).await;
+        assert_eq!(show(world, &id).await["waves"][1]["running"], 4);
+        sessions(&mut fleet).await;
+        drive(world).await;
+        let done = show(world, &id).await;
+        assert_eq!(
+            (&done["state"], &done["totals"]["outcomes"]),
+            (&json!("completed"), &json!({ "proven": 5 })),
+            "{done}"
+        );
+        for device in &fleet {
+            assert_eq!(world.enabled(&device.eid()).await, [device.iccid(2)]);
+        }
+        let events = world.get("/api/v1/events?type=eim.campaign*").await;
+        let types: Vec<&str> =
+            events["items"].as_array().unwrap().iter().map(|event| event["type"].as_str().unwrap()).collect();
+        assert!(types.contains(&"eim.campaignCompleted") && types.contains(&"eim.campaignWaveBegan"), "{types:?}");
+        let ended: Vec<Value> = devices(world, &id).await;
+        assert!(ended.iter().all(|device| device["outcome"] == "proven" && device["switch"].is_string()), "{ended:?}");
+    });
+}
+
+#[test]
+fn a_second_person_approves_and_nothing_happens_before() {
+    each_store(async |world: &mut World| {
+        let mut fleet = fleet(world, 1).await;
+        let id = create(world, campaign(json!({ "approval": "required" }))).await;
+        assert_eq!(verb(world, &id, "start").await.status, 409);
+        go(world, &id, &["submit"]).await;
+        assert_eq!(verb(world, &id, "start").await.status, 409);
+        assert_eq!(verb(world, &id, "approve").await.status, 403, "an operator does not approve");
+        let path = format!("/api/v1/campaigns/{id}/approve");
+        // The keys of a world have one name: the same person.
+        let same = world.send(Role::Admin, "POST", &path, &[], "").await;
+        assert_eq!(same.status, 409, "{}", same.text());
+        sessions(&mut fleet).await;
+        assert_eq!(world.enabled(&fleet[0].eid()).await, [fleet[0].iccid(1)]);
+        let eim = &world.server().eim;
+        let (_, second) = manage::create_api_key("second", manage::Role::Approver, eim).await.unwrap();
+        let reply = world.send_as(&second, "POST", &path, Value::Null).await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        assert_eq!(reply.json()["history"]["approvedBy"]["name"], "second");
+        go(world, &id, &["start"]).await;
+        sessions(&mut fleet).await;
+        drive(world).await;
+        assert_eq!(show(world, &id).await["state"], "completed");
+    });
+}
+
+#[test]
+fn a_wave_that_fails_pauses_aborts_or_goes_back() {
+    each_store(async |world: &mut World| {
+        for (index, action, state) in
+            [(1, "PAUSE", "paused"), (2, "ABORT", "aborted"), (3, "ABORT_AND_REVERT", "reverted")]
+        {
+            let tag = format!("group{index}");
+            let mut fleet = Vec::new();
+            for number in 0..4 {
+                let device = world.listed_device(10 * index + number).await;
+                world.patch(&device.eid(), json!({ "tags": [tag] })).await;
+                fleet.push(device);
+            }
+            let threshold = json!({ "count": 1, "outcomes": ["rolledBack"] });
+            let more = json!({
+                "target": { "filter": { "tags": [tag] } },
+                "waves": [{ "count": 2, "errorThreshold": threshold, "errorAction": action }, { "rest": true }],
+            });
+            let id = started(world, more).await;
+            let first: Vec<String> = devices(world, &id)
+                .await
+                .iter()
+                .filter(|device| device["wave"] == 0)
+                .map(|device| device["eid"].as_str().unwrap().to_owned())
+                .collect();
+            // One of the first wave moves, the other one goes back by itself.
+            for device in &mut fleet {
+                device.ipa.behaviour.connectivity_lost = device.eid() == first[1];
+                device.session().await;
+                device.ipa.behaviour.connectivity_lost = false;
+            }
+            drive(world).await;
+            let shown = show(world, &id).await;
+            assert_eq!(shown["waves"][0]["outcomes"], json!({ "proven": 1, "rolledBack": 1 }), "{action}: {shown}");
+            for _ in 0..3 {
+                sessions(&mut fleet).await;
+                drive(world).await;
+            }
+            let shown = show(world, &id).await;
+            assert_eq!(shown["state"], state, "{action}: {shown}");
+            let moved = fleet.iter().find(|device| device.eid() == first[0]).unwrap();
+            let expected = if action == "ABORT_AND_REVERT" { moved.iccid(1) } else { moved.iccid(2) };
+            assert_eq!(world.enabled(&moved.eid()).await, [expected], "{action}");
+            let pending = shown["totals"]["pending"].as_u64().unwrap();
+            assert_eq!(pending, if action == "PAUSE" { 2 } else { 0 }, "{shown}");
+            if action == "PAUSE" {
+                assert_eq!(shown["pause"]["name"], "errorThreshold", "{shown}");
+                go(world, &id, &["resume"]).await;
+                assert_eq!(show(world, &id).await["pause"]["name"], "successThreshold", "half of the wave is not 95%");
+                go(world, &id, &["resume"]).await;
+                sessions(&mut fleet).await;
+                drive(world).await;
+                assert_eq!(show(world, &id).await["state"], "completed");
+            }
+            if action == "ABORT_AND_REVERT" {
+                let back = devices(world, &id).await.into_iter().find(|device| device["eid"] == first[0]).unwrap();
+                assert_eq!((&back["outcome"], &back["revert"]), (&json!("proven"), &json!("proven")), "{back}");
+            }
+        }
+    });
+}
+
+#[test]
+fn what_was_delivered_goes_on_when_a_campaign_is_aborted() {
+    each_store(async |world: &mut World| {
+        let mut fleet = fleet(world, 2).await;
+        let id = started(world, json!({})).await;
+        fleet[0].fetch().await;
+        go(world, &id, &["abort"]).await;
+        let shown = show(world, &id).await;
+        assert_eq!(
+            (&shown["state"], &shown["totals"]["outcomes"]),
+            (&json!("aborting"), &json!({ "cancelled": 1 })),
+            "{shown}"
+        );
+        sessions(&mut fleet).await;
+        drive(world).await;
+        let shown = show(world, &id).await;
+        let outcomes = json!({ "cancelled": 1, "proven": 1 });
+        assert_eq!((&shown["state"], &shown["totals"]["outcomes"]), (&json!("aborted"), &outcomes), "{shown}");
+        assert_eq!(world.enabled(&fleet[1].eid()).await, [fleet[1].iccid(1)]);
+    });
+}
+
+#[test]
+fn devices_that_do_not_come_are_tried_again_and_then_left() {
+    each_store(async |world: &mut World| {
+        let mut fleet = fleet(world, 2).await;
+        let retry = json!([{ "outcomes": ["noShow"], "maxRetries": 1, "backoffSeconds": 3600 }]);
+        let id = started(world, json!({ "retry": retry })).await;
+        // One comes, the other one does not.
+        fleet[0].session().await;
+        for _ in 0..12 {
+            world.advance(TimeDelta::days(1)).await;
+        }
+        let shown = devices(world, &id).await;
+        let absent = shown.iter().find(|device| device["eid"] == fleet[1].eid()).unwrap();
+        assert_eq!(
+            (&absent["attempts"], &absent["outcome"]),
+            (&json!(2), &json!("noShow")),
+            "it is tried again: {absent}"
+        );
+        assert_ne!(absent["state"], "ended", "{absent}");
+        for _ in 0..12 {
+            world.advance(TimeDelta::days(1)).await;
+        }
+        let done = show(world, &id).await;
+        let outcomes = json!({ "noShow": 1, "proven": 1 });
+        assert_eq!((&done["state"], &done["totals"]["outcomes"]), (&json!("completed"), &outcomes), "{done}");
+        // Later somebody asks for those that failed once more, and now it is there.
+        go(world, &id, &["retryFailed"]).await;
+        sessions(&mut fleet).await;
+        drive(world).await;
+        assert_eq!(show(world, &id).await["totals"]["outcomes"], json!({ "proven": 2 }));
+    });
+}
+
+#[test]
+fn devices_begin_at_the_pace_and_in_the_windows_that_were_asked_for() {
+    each_store(async |world: &mut World| {
+        fleet(world, 5).await;
+        // The clock of a world begins at midnight UTC.
+        let windows = json!([{ "cron": "0 2 * * *", "durationMinutes": 60, "zone": "Etc/UTC" }]);
+        let more = json!({ "rate": { "maxPerMinute": 2 }, "maintenanceWindows": windows });
+        let id = started(world, more).await;
+        assert_eq!(show(world, &id).await["totals"]["running"], 0, "it is not two yet");
+        world.advance(TimeDelta::hours(2)).await;
+        assert_eq!(show(world, &id).await["totals"]["running"], 2);
+        world.advance(TimeDelta::seconds(30)).await;
+        assert_eq!(show(world, &id).await["totals"]["running"], 2);
+        world.advance(TimeDelta::seconds(40)).await;
+        assert_eq!(show(world, &id).await["totals"]["running"], 4);
+        world.advance(TimeDelta::minutes(70)).await;
+        assert_eq!(show(world, &id).await["totals"]["running"], 4, "the window has closed");
+    });
+}
+
+#[test]
+fn the_campaign_of_higher_priority_has_the_device() {
+    each_store(async |world: &mut World| {
+        let mut fleet = fleet(world, 1).await;
+        let windows = json!([{ "cron": "0 6 * * *", "durationMinutes": 60, "zone": "Etc/UTC" }]);
+        let low = started(world, json!({ "name": "low", "priority": 10, "maintenanceWindows": windows })).await;
+        let high = started(world, json!({ "name": "high", "priority": 90 })).await;
+        assert_eq!(show(world, &high).await["totals"]["running"], 1);
+        drive(world).await;
+        let shown = show(world, &low).await;
+        assert_eq!(shown["totals"]["outcomes"], json!({ "superseded": 1 }), "{shown}");
+        sessions(&mut fleet).await;
+        drive(world).await;
+        assert_eq!(show(world, &high).await["state"], "completed");
+    });
+}
+
+#[test]
+fn a_list_of_operations_is_a_plan_too() {
+    each_store(async |world: &mut World| {
+        let mut fleet = fleet(world, 2).await;
+        let plan = json!({ "operations": [{ "psmo": [{ "listProfileInfo": {} }] }, { "psmo": [{ "getRAT": {} }] }] });
+        let id = started(world, json!({ "plan": plan })).await;
+        sessions(&mut fleet).await;
+        sessions(&mut fleet).await;
+        drive(world).await;
+        let done = show(world, &id).await;
+        assert_eq!(
+            (&done["state"], &done["totals"]["outcomes"]),
+            (&json!("completed"), &json!({ "succeeded": 2 })),
+            "{done}"
+        );
+    });
+}
+
+#[test]
+fn a_crash_in_the_middle_changes_no_outcome() {
+    each_store(async |world: &mut World| {
+        let mut fleet = fleet(world, 4).await;
+        let id = started(world, json!({ "waves": [{ "count": 2 }, { "rest": true }] })).await;
+        for _ in 0..4 {
+            world.crash_and_restart().await;
+            for device in &mut fleet {
+                world.reconnect(device);
+                device.poll_with(&PollOptions::default()).await;
+            }
+            drive(world).await;
+        }
+        for device in &mut fleet {
+            world.reconnect(device);
+            device.session().await;
+        }
+        drive(world).await;
+        let done = show(world, &id).await;
+        assert_eq!(
+            (&done["state"], &done["totals"]["outcomes"]),
+            (&json!("completed"), &json!({ "proven": 4 })),
+            "{done}"
+        );
+    });
+}
+
+#[test]
+fn a_clone_is_a_draft_and_a_repeated_request_makes_one_campaign() {
+    each_store(async |world: &mut World| {
+        fleet(world, 1).await;
+        let body = campaign(json!({})).to_string();
+        let send = async |body: &str| {
+            world.send(Role::Operator, "POST", "/api/v1/campaigns", &[("idempotency-key", "c1")], body).await
+        };
+        let (first, again) = (send(&body).await, send(&body).await);
+        assert_eq!((first.status, again.status), (201, 201), "{}", again.text());
+        assert_eq!(first.json()["id"], again.json()["id"]);
+        assert_eq!(send(&campaign(json!({ "name": "other" })).to_string()).await.status, 409);
+        let id = first.json()["id"].as_str().unwrap().to_owned();
+        let copy = verb(world, &id, "clone").await;
+        assert_eq!(copy.status, 201, "{}", copy.text());
+        assert_eq!((&copy.json()["name"], &copy.json()["state"]), (&json!("to two (copy)"), &json!("draft")));
+        assert_eq!(world.get("/api/v1/campaigns?state=draft").await["items"].as_array().unwrap().len(), 2);
+    });
+}
+
+#[test]
+fn bad_campaigns_are_refused_with_their_place_and_nothing_is_made() {
+    each_store(async |world: &mut World| {
+        let fleet = fleet(world, 2).await;
+        let wave = |wave: Value| json!({ "waves": [wave] });
+        for (more, pointer) in [
+            (wave(json!({ "percent": 100, "successThreshold": 101 })), "/waves/0/successThreshold"),
+            (wave(json!({ "count": 0 })), "/waves/0/count"),
+            (
+                json!({ "maintenanceWindows": [{ "cron": "0 2 * * *", "durationMinutes": 5, "zone": "Mars/Base" }] }),
+                "/maintenanceWindows/0/zone",
+            ),
+            (json!({ "target": { "filter": { "tags": ["nobody"] } } }), "/target/filter"),
+            (json!({ "target": { "filter": {} } }), "/target/filter"),
+            (json!({ "target": { "filter": { "eids": ["89049032000000000000000000000099"] } } }), "/target/filter"),
+            (json!({ "plan": { "switch": { "to": { "pool": "none" } } } }), "/plan/switch/to/pool"),
+            (json!({ "plan": { "switch": { "to": {} } } }), "/plan/switch/to/activationCode"),
+            (
+                json!({ "plan": { "operations": [{ "psmo": [{ "explode": {} }] }] } }),
+                "/plan/operations/0/psmo/0/explode",
+            ),
+            (json!({ "plan": {} }), "/plan/switch"),
+            (json!({ "waves": [{ "count": 2 }, { "filter": { "tags": ["nobody"] } }] }), "/waves/1"),
+            (json!({ "endAt": "2020-01-01T00:00:00Z" }), "/endAt"),
+            (json!({ "colour": 1 }), "/colour"),
+        ] {
+            let reply = world.post("/api/v1/campaigns", campaign(more.clone())).await;
+            assert_eq!(reply.pointers(422), [pointer], "{more}");
+        }
+        let pool = world.post("/api/v1/pools", json!({ "name": "small" })).await.json();
+        let codes = json!({ "codes": ["1$smdp.example$ONE"] });
+        world.post(&format!("/api/v1/pools/{}/codes", pool["id"].as_str().unwrap()), codes).await;
+        let small = campaign(json!({ "plan": { "switch": { "to": { "pool": "small" } } } }));
+        let reply = world.post("/api/v1/campaigns", small).await;
+        assert_eq!(reply.pointers(422), ["/plan/switch/to/pool"]);
+        assert!(reply.text().contains("1 free codes") && reply.text().contains("2 devices"), "{}", reply.text());
+        assert!(world.get("/api/v1/campaigns").await["items"].as_array().unwrap().is_empty());
+        assert_eq!(fleet.len(), 2);
+
+        // A secret in a plan is sealed.
+        let secret = json!({ "plan": { "switch": { "to": { "activationCode": "1$smdp.example$HIDDEN-ID" }, "waive": ["fallback"] } } });
+        let id = create(world, campaign(secret)).await;
+        assert!(!show(world, &id).await.to_string().contains("HIDDEN-ID"));
+        assert_eq!(verb(world, &id, "nextWave").await.status, 409);
+        assert_eq!(verb(world, "nonsense", "start").await.status, 404);
+        let path = format!("/api/v1/campaigns/{id}/devices?outcome=great");
+        assert_eq!(world.send(Role::Viewer, "GET", &path, &[], "").await.pointers(422), ["/outcome"]);
+    });
+}
