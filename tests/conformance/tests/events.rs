@@ -347,20 +347,29 @@ fn a_webhook_gets_signed_events_in_order() {
             world.queue(EIDS[1], json!({ "psmo": [{ "listProfileInfo": {} }] })).await;
             expected.push(format!("euiccs/{}", EIDS[1]));
         }
-        world.until("all are delivered", async || receiver.taken().len() == 21).await;
+        let (began, looks) = (world.now().timestamp(), std::cell::Cell::new(0));
+        let all = async || {
+            looks.set(looks.get() + 1);
+            // One that was not taken at the first try is sent again after a pause, for which the clock has to move.
+            if looks.get() % 400 == 0 {
+                world.advance(TimeDelta::seconds(20)).await;
+            }
+            receiver.taken().len() == 21
+        };
+        world.until("all are delivered", all).await;
         let delivered = receiver.all();
         let stream = read_all(world, "", 22).await;
         let events: Vec<Value> = delivered.iter().map(|one| one.event()).collect();
         assert_eq!(events, stream[1..], "what happened before is not sent, what happened since is, in order");
-        let now = world.now().timestamp().to_string();
+        let times = began..=world.now().timestamp();
         for one in &delivered {
             assert_eq!(one.signed_with(&secret), 1);
             assert_eq!(one.header("webhook-id"), one.event()["id"].as_str().unwrap());
-            assert_eq!(one.header("webhook-timestamp"), now);
+            assert!(times.contains(&one.header("webhook-timestamp").parse().unwrap()));
             assert!(one.header("content-type").starts_with("application/cloudevents+json"));
         }
         let shown = world.get(&path).await;
-        assert_eq!((&shown["delivered"], &shown["lastSuccessAt"]), (&json!(21), &json!("2026-01-01T00:00:00.000Z")));
+        assert_eq!((&shown["delivered"], shown["lastSuccessAt"].is_string()), (&json!(21), true), "{shown}");
         // Removed, it gets nothing more.
         assert_eq!(admin(world, "DELETE", &path, Value::Null).await.status, 204);
         assert_eq!(admin(world, "DELETE", &path, Value::Null).await.status, 404);
