@@ -588,6 +588,7 @@ fn the_events_of_a_time_are_sent_once_more() {
         world.patch(EIDS[1], json!({ "label": "one" })).await;
         world.advance(TimeDelta::hours(1)).await;
         register(world, EIDS[2], &[]).await;
+        read_all(world, "", 4).await;
         let receiver = Receiver::start().await;
         let (path, secret) = webhook(world, &receiver, json!({ "types": ["eim.registered"] })).await;
         let replay = format!("{path}/replay");
