@@ -116,6 +116,7 @@ pub struct Eim {
 
 struct Inner {
     parts: EimParts,
+    started_at: i64,
     /// When devices were last seen, until that is written to the store.
     sightings: Mutex<HashMap<Eid, i64>>,
     /// Told after a commit that may have made a job due.
@@ -127,7 +128,9 @@ impl Eim {
     #[must_use]
     pub fn new(parts: EimParts) -> Self {
         let store = parts.store.clone();
-        Self { inner: Arc::new(Inner { parts, sightings: Mutex::default(), jobs: Notify::new() }), store }
+        let started_at = parts.clock.now_ms();
+        let inner = Inner { parts, started_at, sightings: Mutex::default(), jobs: Notify::new() };
+        Self { inner: Arc::new(inner), store }
     }
 
     /// The same application as another tenant has it.
@@ -146,6 +149,12 @@ impl Eim {
     #[must_use]
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// Since when this process is there, milliseconds since 1970. What devices did before it need not know.
+    #[must_use]
+    pub fn started_at(&self) -> i64 {
+        self.inner.started_at
     }
 
     /// The clock.
@@ -228,7 +237,22 @@ impl Eim {
     /// When the store fails; then they wait on.
     pub async fn flush_sightings(&self) -> Result<(), StoreError> {
         let waiting = std::mem::take(&mut *self.inner.sightings.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut waiting: Vec<(Eid, i64)> = waiting.into_iter().collect();
+        self.write_sightings(waiting.into_iter().collect()).await
+    }
+
+    /// Writes the sightings of these devices, if they wait: somebody is about to decide on them.
+    ///
+    /// # Errors
+    /// When the store fails; then they wait on.
+    pub(crate) async fn flush_sightings_of(&self, eids: &[Eid]) -> Result<(), StoreError> {
+        let waiting = {
+            let mut sightings = self.inner.sightings.lock().unwrap_or_else(PoisonError::into_inner);
+            eids.iter().filter_map(|eid| sightings.remove_entry(eid)).collect()
+        };
+        self.write_sightings(waiting).await
+    }
+
+    async fn write_sightings(&self, mut waiting: Vec<(Eid, i64)>) -> Result<(), StoreError> {
         // Nodes that write the same rows do it in the same order, or they would wait for each other.
         waiting.sort_unstable();
         for chunk in waiting.chunks(200) {

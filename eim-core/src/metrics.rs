@@ -1,7 +1,7 @@
 //! All metrics of the library, registered in one place. No label holds an EID.
 
 use crate::Eim;
-use crate::domain::{Changes, Kind, ReceivedStatus};
+use crate::domain::{Changes, Event, Kind, ReceivedStatus};
 use crate::store::StoreError;
 use prometheus::{GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 use serde_json::Value;
@@ -36,6 +36,8 @@ pub struct Metrics {
     pub jobs_total: IntCounterVec,
     /// `eim_webhook_deliveries_total{outcome}`: delivered, failed, busy or dead.
     pub webhook_deliveries_total: IntCounterVec,
+    /// `eim_drift_total{outcome}`: devices found otherwise than desired, corrected, or given up.
+    pub drift_total: IntCounterVec,
 }
 
 impl Metrics {
@@ -106,11 +108,17 @@ impl Metrics {
                 "Events sent to webhooks, by outcome",
                 &["outcome"],
             )?,
+            drift_total: counter(
+                "eim_drift_total",
+                "Devices found otherwise than desired, corrected, or given up",
+                &["outcome"],
+            )?,
         })
     }
 
     /// Counts the outcomes in what was just saved.
     pub(crate) fn count_changes(&self, changes: &Changes) {
+        self.count_drift(&changes.events);
         for event in &changes.events {
             if event.event_type == "certificatesRefused" {
                 let reason = event.details.get("reason").and_then(Value::as_str).unwrap_or("unknown");
@@ -141,6 +149,19 @@ impl Metrics {
         for received in changes.received.iter().filter(|received| received.status == ReceivedStatus::Refused) {
             let reason = received.reason.as_deref().unwrap_or("unknown");
             self.verification_failures_total.with_label_values(&[reason]).inc();
+        }
+    }
+
+    /// Counts what was found and what became of it.
+    pub(crate) fn count_drift(&self, events: &[Event]) {
+        for event in events {
+            let outcome = match event.event_type {
+                "driftFound" => "found",
+                "driftCorrected" => "corrected",
+                "driftGivenUp" => "givenUp",
+                _ => continue,
+            };
+            self.drift_total.with_label_values(&[outcome]).inc();
         }
     }
 

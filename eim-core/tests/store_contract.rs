@@ -7,7 +7,8 @@ mod store_support;
 use eim_core::domain::changes::ProfileChanges;
 use eim_core::domain::operation::Purpose;
 use eim_core::domain::{
-    Changes, Event, Kind, NewOperation, OperationState, Origin, Profile, Received, ReceivedKind, ReceivedStatus,
+    Changes, Event, InstalledRules, Kind, NewOperation, OperationState, Origin, Profile, Received, ReceivedKind,
+    ReceivedStatus,
 };
 use eim_core::ids::{CounterValue, Eid, EimTransactionId, Iccid, OperationId, SeqNumber, TenantId};
 use eim_core::store::{Enqueued, EuiccFilter, IdempotencyKey, OperationFilter, ResultKeys, Saved, Store, StoredApiKey};
@@ -111,6 +112,8 @@ fn saves_a_decision_whole_or_not_at_all() {
             aid: Some(vec![0xa0]),
             verified: true,
             updated_at: NOW,
+            rules: Some(InstalledRules { ppr1: true, ppr2: false }),
+            owner_mcc_mnc: Some("26201".to_owned()),
         };
         let changes = Arc::new(Changes {
             euicc: Some(changed.clone()),

@@ -55,6 +55,8 @@ async fn rounds(eim: Eim, mut finished: watch::Receiver<bool>) {
                 expire_operations(&eim).await;
                 drive_switches(&eim).await;
                 drive_campaigns(&eim).await;
+                drive_rules(&eim).await;
+                keep_desired_states(&eim).await;
                 forget_idempotency_keys(&eim).await;
                 forget_old(&eim).await;
                 hurry_letters(&eim).await;
@@ -104,6 +106,32 @@ async fn drive_switches(eim: &Eim) {
 async fn drive_campaigns(eim: &Eim) {
     if let Err(error) = jobs::drive_campaigns(eim).await {
         tracing::error!(%error, "campaigns could not be looked at");
+    }
+}
+
+async fn drive_rules(eim: &Eim) {
+    if let Err(error) = jobs::note_firings(eim).await {
+        tracing::error!(%error, "events could not be looked at for rules");
+    }
+    if let Err(error) = jobs::look_for_silence(eim).await {
+        tracing::error!(%error, "silent devices could not be looked for");
+    }
+    if let Err(error) = jobs::carry_out_rules(eim).await {
+        tracing::error!(%error, "what rules ask for could not be carried out");
+    }
+}
+
+async fn keep_desired_states(eim: &Eim) {
+    // Some hundreds at once; the rest has its turn in the next round.
+    for _ in 0..20 {
+        match jobs::keep_desired_states(eim).await {
+            Ok(0) => break,
+            Ok(_) => {}
+            Err(error) => {
+                tracing::error!(%error, "devices could not be compared with their desired states");
+                break;
+            }
+        }
     }
 }
 

@@ -109,7 +109,8 @@ impl<'a> Subject<'a> {
     #[must_use]
     pub fn of(profile: &'a Profile) -> Self {
         let service_provider = profile.service_provider.as_deref();
-        Self { service_provider, profile_class: profile.profile_class, ..Self::default() }
+        let mcc_mnc = profile.owner_mcc_mnc.as_deref();
+        Self { service_provider, mcc_mnc, profile_class: profile.profile_class, ..Self::default() }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::authority::Rights;
 use super::euicc::{Euicc, Profile, words};
+use super::fleet::desired::{Correcting, DriftFacts, DriftState};
 use super::fleet::{OwnerPolicy, Switch};
 use super::operation::{Kind, Operation, Origin, Purpose};
 use super::session::DownloadSession;
@@ -197,6 +198,25 @@ pub struct ProfileChanges {
     pub gone: Vec<Iccid>,
 }
 
+/// What is written of a device's drift.
+#[derive(Debug, Clone)]
+pub struct DriftChange {
+    /// The version of the row that it was decided on; on another one nothing is written.
+    pub version: i64,
+    /// The desired state that counts, with the version that it was decided on; `None` when none is for the device.
+    pub state: Option<(OperationId, i64)>,
+    /// How the device stands.
+    pub drift: DriftState,
+    /// What is done about it.
+    pub correcting: Correcting,
+    /// When it is looked at again if nothing happens, milliseconds since 1970.
+    pub look_at: Option<i64>,
+    /// The rest.
+    pub facts: DriftFacts,
+    /// A correction has ended badly: it counts, and at so many the desired state stops.
+    pub bad_of: Option<i64>,
+}
+
 /// What a decision changes about one eUICC: written in one transaction, or not at all.
 #[derive(Debug, Clone, Default)]
 pub struct Changes {
@@ -220,6 +240,8 @@ pub struct Changes {
     pub switch: Option<Box<Switch>>,
     /// The code of a pool that a new switch takes.
     pub code: Option<String>,
+    /// What becomes known of the eUICC's drift, where a decision was made to bring it back.
+    pub drift: Option<Box<DriftChange>>,
 }
 
 impl Changes {
@@ -235,5 +257,6 @@ impl Changes {
             && self.sessions.is_empty()
             && self.notifications.is_empty()
             && self.switch.is_none()
+            && self.drift.is_none()
     }
 }

@@ -1,6 +1,7 @@
 //! What an IPA reports about itself and its eUICC. Nobody signs it: it is shown as reported and moves no profile state.
 
 use super::codes;
+use super::fleet::guard::free_memory;
 use super::interpret::plain;
 use super::operation::{Kind, OperationResult, OperationState, Purpose};
 use super::poll;
@@ -36,6 +37,7 @@ const ECALL_WAIT_MS: i64 = 60_000;
 /// Takes over what was reported, and ends the data request that it answers.
 pub fn report(work: &mut Work, data: &IpaEuiccData, certificates: Certificates) {
     let capabilities = capabilities(data);
+    let free_before = free_memory(&work.state.euicc);
     let reported_at = work.now_text();
     if !capabilities.is_empty() {
         let known = work.euicc().capabilities.get_or_insert_with(|| json!({}));
@@ -44,6 +46,11 @@ pub fn report(work: &mut Work, data: &IpaEuiccData, certificates: Certificates) 
             known.insert("verified".to_owned(), json!(false));
             known.insert("reportedAt".to_owned(), json!(reported_at));
         }
+    }
+    let free = free_memory(&work.state.euicc);
+    if free.is_some() && free != free_before {
+        let details = json!({ "freeBytes": free, "previousFreeBytes": free_before, "verified": false });
+        work.event("memoryReported", details);
     }
     if let Some(token) = data.association_token
         && work.state.euicc.association_token.map_or(0, crate::ids::AssociationToken::value) != token

@@ -7,6 +7,7 @@
 use super::changes::NewOperation;
 use super::codes;
 use super::euicc::Profile;
+use super::interpret;
 use super::operation::{Kind, Operation, OperationError, OperationResult, OperationState, Origin, Purpose};
 use super::order::{DownloadOrder, Mode, Secrets, source_of};
 use super::poll::list_profiles;
@@ -345,6 +346,8 @@ fn put_profile(work: &mut Work, iccid: Iccid, aid: &[u8], metadata: Option<&Stor
             aid: Some(aid.to_vec()),
             verified,
             updated_at: now,
+            rules: metadata.map(|metadata| interpret::rules(metadata.profile_policy_rules.as_ref())),
+            owner_mcc_mnc: metadata.and_then(|metadata| interpret::owner_mcc_mnc(metadata.profile_owner.as_ref())),
         });
         if !verified {
             work.euicc().profiles_verified = false;

@@ -136,4 +136,17 @@ pub struct Profile {
     pub verified: bool,
     /// When it was last reported or changed, milliseconds since 1970.
     pub updated_at: i64,
+    /// profilePolicyRules; `None` when a list never told of them.
+    pub rules: Option<InstalledRules>,
+    /// mccMnc of profileOwner: 5 or 6 digits.
+    pub owner_mcc_mnc: Option<String>,
+}
+
+/// The policy rules of an installed profile (SGP.22 v2.5 2.9.1.1). The eUICC enforces them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct InstalledRules {
+    /// PPR1: disabling is not allowed.
+    pub ppr1: bool,
+    /// PPR2: deletion is not allowed.
+    pub ppr2: bool,
 }

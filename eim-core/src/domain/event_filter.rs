@@ -35,6 +35,10 @@ pub const EVENT_TYPES: &[&str] = &[
     "counterLost",
     "counterNearlyExhausted",
     "dataError",
+    "desiredStateChanged",
+    "desiredStateCreated",
+    "desiredStateDeleted",
+    "desiredStateStopped",
     "downloadAuthenticated",
     "downloadBound",
     "downloadCancelled",
@@ -43,12 +47,17 @@ pub const EVENT_TYPES: &[&str] = &[
     "downloadPostponed",
     "downloadRefused",
     "downloadResultReceived",
+    "driftCorrected",
+    "driftFound",
+    "driftGivenUp",
     "firstSeen",
+    "foreignEim",
     "foreignResult",
     "guardSetAside",
     "ipaError",
     "lateError",
     "lateResult",
+    "memoryReported",
     "notificationReceived",
     "notificationUndeliverable",
     "operationAbandoned",
@@ -68,6 +77,11 @@ pub const EVENT_TYPES: &[&str] = &[
     "registered",
     "resultHeld",
     "resultRefused",
+    "ruleChanged",
+    "ruleCreated",
+    "ruleDeleted",
+    "ruleFired",
+    "ruleStopped",
     "stateChange",
     "switchCreated",
     "switchEnded",
@@ -138,8 +152,13 @@ impl EventFilter {
     /// Whether an event is wanted. `eid` is empty for what is about no eUICC, `tagged` tells whether the eUICC has a tag.
     pub fn matches(&self, event_type: &str, eid: &str, tagged: impl Fn(&str) -> bool) -> bool {
         let of_type = self.types.is_empty() || self.types.iter().any(|pattern| pattern.matches(event_type));
+        of_type && self.matches_euicc(eid, tagged)
+    }
+
+    /// The same whatever the type is: whether events about this eUICC are wanted at all.
+    pub fn matches_euicc(&self, eid: &str, tagged: impl Fn(&str) -> bool) -> bool {
         let of_euicc = self.eid.is_none_or(|wanted| wanted.to_string() == eid);
-        of_type && of_euicc && (self.tags.is_empty() || (!eid.is_empty() && self.tags.iter().all(|tag| tagged(tag))))
+        of_euicc && (self.tags.is_empty() || (!eid.is_empty() && self.tags.iter().all(|tag| tagged(tag))))
     }
 }
 

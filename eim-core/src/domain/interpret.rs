@@ -1,12 +1,14 @@
 //! What an eUICC reported, in words: each arm of a result by name, with its data as the API shows them.
 
 use super::codes::{self, UNKNOWN_RESULT};
-use super::euicc::Profile;
+use super::euicc::{InstalledRules, Profile};
 use super::operation::OperationResult;
+use super::policy_rules;
 use crate::asn1::{
-    AddEimResult, CodeTable, EuiccResultData, Lenient, ListEimResult, ProfileInfo, ProfileInfoListResponse, code_name,
+    AddEimResult, CodeTable, EuiccResultData, Lenient, ListEimResult, OperatorId, PprIds, ProfileInfo,
+    ProfileInfoListResponse, code_name,
 };
-use crate::ids::Iccid;
+use crate::ids::{Iccid, Plmn};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -132,12 +134,32 @@ const fn is_complete(info: &ProfileInfo) -> bool {
         && info.isdp_aid.is_some()
 }
 
+/// What a list tells of by leaving it out.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Told {
+    /// fallbackAttribute.
+    pub(super) fallback: bool,
+    /// profilePolicyRules.
+    pub(super) rules: bool,
+}
+
+/// Policy rules as they stand in ProfileInfo or in metadata: absent is none.
+pub(super) fn rules(ppr_ids: Option<&PprIds>) -> InstalledRules {
+    let has = |bit| ppr_ids.is_some_and(|ids| ids.contains(bit));
+    InstalledRules { ppr1: has(policy_rules::PPR1), ppr2: has(policy_rules::PPR2) }
+}
+
+/// MCC and MNC of a profile's owner as digits.
+pub(super) fn owner_mcc_mnc(owner: Option<&OperatorId>) -> Option<String> {
+    Plmn::from_octets(&owner?.mcc_mnc).ok().map(|plmn| plmn.to_string())
+}
+
 /// The profile that a ProfileInfo tells of; `None` without an ICCID, since nothing could be asked of it. What a reduced
 /// tag list left out is taken from what was known.
 pub(super) fn profile(
     info: &ProfileInfo,
     known: Option<&Profile>,
-    fallback_reported: bool,
+    told: Told,
     verified: bool,
     now: i64,
 ) -> Option<Profile> {
@@ -152,10 +174,17 @@ pub(super) fn profile(
             .as_ref()
             .map(storable)
             .or_else(|| known.and_then(|known| known.service_provider.clone())),
-        fallback: if fallback_reported { info.fallback_attribute } else { known.is_some_and(|known| known.fallback) },
+        fallback: if told.fallback { info.fallback_attribute } else { known.is_some_and(|known| known.fallback) },
         aid: info.isdp_aid.as_ref().map(|aid| aid.to_vec()).or_else(|| known.and_then(|known| known.aid.clone())),
         // What is taken from before is no better than it was.
         verified: verified && known.is_none_or(|known| known.verified || is_complete(info)),
         updated_at: now,
+        rules: if told.rules {
+            Some(self::rules(info.profile_policy_rules.as_ref()))
+        } else {
+            known.and_then(|known| known.rules)
+        },
+        owner_mcc_mnc: owner_mcc_mnc(info.profile_owner.as_ref())
+            .or_else(|| known.and_then(|known| known.owner_mcc_mnc.clone())),
     })
 }

@@ -24,8 +24,8 @@ pub mod session;
 pub mod work;
 
 pub use changes::{Changes, Event, NewOperation, Received, ReceivedKind, ReceivedStatus, Snapshot};
-pub use changes::{NewNotification, NotificationState};
-pub use euicc::{Euicc, EuiccState, Profile, ResultPolicy};
+pub use changes::{DriftChange, NewNotification, NotificationState};
+pub use euicc::{Euicc, EuiccState, InstalledRules, Profile, ResultPolicy};
 pub use event_filter::{EVENT_TYPES, EventFilter, NoSuchType, TYPE_PREFIX, TypePattern};
 pub use operation::{Kind, Operation, OperationError, OperationResult, OperationState, Origin, Purpose, Refusal};
 pub use order::{Capabilities, DownloadOrder, Secrets};

@@ -59,8 +59,10 @@ pub enum PolicyCause {
     NotAuthorised,
 }
 
+/// The bit of PPR2: deletion of the profile is not allowed.
+pub(super) const PPR2: u32 = 2;
 /// The bit of PPR1: disabling of the profile is not allowed.
-const PPR1: u32 = 1;
+pub(super) const PPR1: u32 = 1;
 
 fn ppr_name(ppr: u32) -> String {
     match ppr {

@@ -58,6 +58,7 @@ pub fn decide(work: &mut Work, poll: &Poll) -> Next {
 }
 
 fn note_state_change(work: &mut Work, poll: &Poll) {
+    let before = work.state.euicc.r_plmn;
     let moved = poll.r_plmn.is_some() && poll.r_plmn != work.state.euicc.r_plmn;
     if poll.notify_state_change || poll.state_change_cause.is_some() || moved {
         work.event(
@@ -66,6 +67,7 @@ fn note_state_change(work: &mut Work, poll: &Poll) {
                 "notifyStateChange": poll.notify_state_change,
                 "stateChangeCause": poll.state_change_cause.map(codes::state_change_cause),
                 "rPlmn": poll.r_plmn,
+                "previousRPlmn": before,
             }),
         );
     }
@@ -89,10 +91,12 @@ fn note_state_change(work: &mut Work, poll: &Poll) {
     }
 }
 
-/// The request that asks for all profiles.
+/// The request that asks for all profiles: the usual members (SGP.32 5.9.14), with those that the guard and the owners'
+/// claims need beside them, profileOwner (B7) and profilePolicyRules (99).
 #[must_use]
 pub fn list_profiles() -> serde_json::Value {
-    json!({ "psmo": [{ "listProfileInfo": {} }] })
+    let tags = ["5A", "4F", "9F70", "91", "92", "95", "B7", "99", "9F7B", "9F26", "9F67"];
+    json!({ "psmo": [{ "listProfileInfo": { "tags": tags } }] })
 }
 
 /// A switch whose result was believed is done once the device is seen again.

@@ -202,7 +202,19 @@ impl Work {
         let sessions = state.sessions.into_iter().filter(|new| !before.sessions.contains(new)).collect();
         let profiles = ProfileChanges { put, gone };
         let switch = state.switch.filter(|new| before.switch.as_ref() != Some(new)).map(Box::new);
-        Changes { euicc, operations, queue, profiles, received, events, sessions, notifications, switch, code: None }
+        Changes {
+            euicc,
+            operations,
+            queue,
+            profiles,
+            received,
+            events,
+            sessions,
+            notifications,
+            switch,
+            code: None,
+            drift: None,
+        }
     }
 }
 

@@ -264,7 +264,11 @@ impl Run<'_> {
         }
         let wanted = events.iter().filter(|event| {
             let tagged = |tag: &str| tags.get(&event.eid).is_some_and(|tags| tags.iter().any(|other| other == tag));
-            webhook.filter.matches(&event.event_type, &event.eid, tagged)
+            if named_by_rule(webhook, event) {
+                webhook.filter.matches_euicc(&event.eid, tagged)
+            } else {
+                webhook.filter.matches(&event.event_type, &event.eid, tagged)
+            }
         });
         Ok(wanted.map(|event| event.position.seq).collect())
     }
@@ -365,4 +369,12 @@ impl Run<'_> {
         }
         Ok(signatures.join(" "))
     }
+}
+
+/// Whether a rule that fired tells this webhook by name, which the types that it wants do not stop. Who makes a rule may do
+/// less than who makes a webhook, so the devices that the webhook is for still hold.
+fn named_by_rule(webhook: &Webhook, event: &StreamEvent) -> bool {
+    let named = event.details.get("webhooks").and_then(serde_json::Value::as_array);
+    let id = webhook.id.to_string();
+    event.event_type == "ruleFired" && named.is_some_and(|named| named.iter().any(|name| *name == id.as_str()))
 }

@@ -8,12 +8,14 @@ use crate::Eim;
 use crate::domain::fleet::campaign::{CampaignState, Place, Step, TargetMode, place_later, step};
 use crate::domain::fleet::plan::Planned;
 use crate::domain::fleet::{Outcome, Plan, Target, guard, switch};
-use crate::domain::{Changes, Event, Secrets};
+use crate::domain::poll::list_profiles;
+use crate::domain::{Changes, Event, Kind, Operation, OperationState, Purpose, Secrets};
 use crate::ids::{Eid, OperationId};
 use crate::manage::ManageError;
 use crate::manage::campaign::{Loaded, load};
 use crate::manage::switch::{NewSwitch, begin, load as load_euicc, with_code};
 use crate::store::campaign::{CampaignChange, NewDevice};
+use crate::store::switch::SavedOnce;
 use crate::store::{Saved, StoreError};
 use tokio::task::JoinSet;
 
@@ -101,9 +103,10 @@ async fn take_step(id: OperationId, eim: &Eim) -> Result<bool, ManageError> {
         revert: next.revert,
         retry_failed: false,
         events: next.events.iter().map(|event| Event::new(event.kind, event.details.clone())).collect(),
+        key: None,
     };
     let moved = state != before || begun > 0 || !next.events.is_empty() || !next.retry.is_empty() || next.revert;
-    if !eim.store().save_campaign(id, stored.version, change, now).await? {
+    if eim.store().save_campaign(id, stored.version, change, now).await? != SavedOnce::Done {
         return Ok(false);
     }
     let loaded = Loaded { stored, spec, state, facts, counts };
@@ -179,12 +182,21 @@ async fn begin_devices(loaded: &Loaded, eids: Vec<Eid>, eim: &Eim) -> Result<(),
         tracing::error!(campaign = %loaded.stored.id, "the plan of a campaign can't be read; is secrets.key the right one?");
         return Ok(());
     };
+    // In one transaction, instead of one each.
+    eim.flush_sightings_of(&eids).await?;
     for chunk in eids.chunks(SIDE_BY_SIDE) {
         let mut beginning = JoinSet::new();
         for eid in chunk {
-            let (id, priority, name) = (loaded.stored.id, loaded.stored.priority, loaded.spec.name.clone());
-            let (plan, secrets, eim, eid) = (plan.clone(), secrets.clone(), eim.clone(), *eid);
-            beginning.spawn(async move { begin_device(id, priority, name, plan, secrets, eid, &eim).await });
+            let part = Part {
+                id: loaded.stored.id,
+                priority: loaded.stored.priority,
+                name: loaded.spec.name.clone(),
+                since: loaded.facts.started_at.unwrap_or(loaded.stored.created_at),
+                plan: plan.clone(),
+                secrets: secrets.clone(),
+            };
+            let (eim, eid) = (eim.clone(), *eid);
+            beginning.spawn(async move { begin_device(part, eid, &eim).await });
         }
         while let Some(done) = beginning.join_next().await {
             match done {
@@ -196,19 +208,24 @@ async fn begin_devices(loaded: &Loaded, eids: Vec<Eid>, eim: &Eim) -> Result<(),
     Ok(())
 }
 
-async fn begin_device(
+/// What a campaign brings to each of its devices.
+struct Part {
     id: OperationId,
     priority: i64,
     name: String,
+    /// When it started, milliseconds since 1970.
+    since: i64,
     plan: Plan,
     secrets: Secrets,
-    eid: Eid,
-    eim: &Eim,
-) -> Result<(), ManageError> {
+}
+
+async fn begin_device(part: Part, eid: Eid, eim: &Eim) -> Result<(), ManageError> {
+    let Part { id, priority, name, since, plan, secrets } = part;
     let now = eim.clock().now_ms();
     if eim.store().is_wanted_elsewhere(eid, id, priority).await? {
         return Ok(eim.store().postpone_device(id, eid, now + BUSY_MS).await?);
     }
+    let no_show_after = plan.no_show_after();
     let new = NewSwitch {
         id: eim.entropy().operation_id(now),
         planned: Planned { plan, secrets, overrides: false },
@@ -216,11 +233,17 @@ async fn begin_device(
         not_before: None,
         campaign: Some(id),
         reverts: false,
+        rules: vec![],
     };
     match save(&new, eid, eim).await {
         Ok(()) => Ok(()),
         Err(ManageError::Guard(checks)) => match guard::refusal(&checks) {
             Some(check) if check.name == guard::NOTHING_IN_FLIGHT => {
+                Ok(eim.store().postpone_device(id, eid, now + BUSY_MS).await?)
+            }
+            Some(check)
+                if check.name == guard::PROFILE_LIST && ask_for_list(eid, since, no_show_after, eim).await? =>
+            {
                 Ok(eim.store().postpone_device(id, eid, now + BUSY_MS).await?)
             }
             check => {
@@ -237,6 +260,31 @@ async fn begin_device(
         Err(ManageError::Invalid(_)) => Ok(eim.store().end_device(id, eid, Outcome::Refused, "plan", now).await?),
         Err(error) => Err(error),
     }
+}
+
+/// Asks a device for its profile list that never told it. `false` when that is of no use: the list was told and is not believed, or
+/// the device did not come for as long as it may stay away from the campaign.
+async fn ask_for_list(eid: Eid, since: i64, no_show_after: i64, eim: &Eim) -> Result<bool, ManageError> {
+    let now = eim.clock().now_ms();
+    let (version, mut work) = load_euicc(eid, eim).await?;
+    let euicc = &work.state.euicc;
+    // It has a package and no answer to it is believed: asking once more is of no use.
+    let unanswered =
+        |operation: &Operation| operation.kind == Kind::Psmo && operation.state == OperationState::Delivered;
+    if euicc.profiles_listed_at.is_some()
+        || work.state.operations.iter().any(unanswered)
+        || !euicc.state.takes_packages()
+        || now >= since + switch::period(euicc, no_show_after)
+    {
+        return Ok(false);
+    }
+    let asked = [Purpose::Refresh, Purpose::Reconcile].iter().any(|purpose| work.asks_already(*purpose, Kind::Psmo));
+    if !asked {
+        work.ask(Purpose::Refresh, Kind::Psmo, None, list_profiles());
+        // Somebody who was faster is seen when the device has its turn again.
+        eim.save(eid, version, work.finish(), now).await?;
+    }
+    Ok(true)
 }
 
 /// Makes a switch, on the newest version of its eUICC. One that others keep changing waits for the next step.
@@ -296,7 +344,7 @@ async fn begin_reverts(loaded: &Loaded, eim: &Eim) -> Result<(), ManageError> {
                 waive: guard::WAIVABLE.iter().map(ToString::to_string).collect(),
                 overridden,
             }),
-            Plan::Operations { .. } => None,
+            Plan::Download { .. } | Plan::Operations { .. } => None,
         });
         let Some(plan) = plan else {
             eim.store().end_revert(id, eid, Outcome::Refused).await?;
@@ -309,6 +357,7 @@ async fn begin_reverts(loaded: &Loaded, eim: &Eim) -> Result<(), ManageError> {
             not_before: None,
             campaign: Some(id),
             reverts: true,
+            rules: vec![],
         };
         match save(&new, eid, eim).await {
             Ok(()) => {}

@@ -1,4 +1,4 @@
-//! Forgets what is over: sessions that did not move for long, notifications and deliveries to webhooks that ended.
+//! Forgets what is over: sessions that did not move for long, notifications, deliveries to webhooks and firings of rules that ended.
 
 use crate::Eim;
 use crate::store::StoreError;
@@ -7,6 +7,7 @@ use crate::store::StoreError;
 const SESSIONS_KEPT_MS: i64 = 90 * 24 * 3_600_000;
 const NOTIFICATIONS_KEPT_MS: i64 = 90 * 24 * 3_600_000;
 const DELIVERIES_KEPT_MS: i64 = 90 * 24 * 3_600_000;
+const FIRINGS_KEPT_MS: i64 = 90 * 24 * 3_600_000;
 
 /// Forgets some hundreds of each at once, and gives how many.
 ///
@@ -17,7 +18,8 @@ pub async fn forget_old(eim: &Eim) -> Result<usize, StoreError> {
     let done = async {
         let sessions = eim.store().forget_sessions(now - SESSIONS_KEPT_MS).await?;
         let deliveries = eim.store().forget_deliveries(now - DELIVERIES_KEPT_MS).await?;
-        Ok(sessions + deliveries + eim.store().forget_notifications(now - NOTIFICATIONS_KEPT_MS).await?)
+        let firings = eim.store().forget_firings(now - FIRINGS_KEPT_MS).await?;
+        Ok(sessions + deliveries + firings + eim.store().forget_notifications(now - NOTIFICATIONS_KEPT_MS).await?)
     };
     let done: Result<usize, StoreError> = done.await;
     super::count("forget_old", &done, eim);

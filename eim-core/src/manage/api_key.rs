@@ -7,6 +7,7 @@ use crate::Eim;
 use crate::domain::rfc3339;
 use crate::ids::TenantId;
 use crate::store::authority::{Made, NewSecret};
+use crate::store::switch::SavedOnce;
 use crate::store::{Enqueued, StoredApiKey};
 use chrono::DateTime;
 use serde_json::Value;
@@ -337,8 +338,14 @@ pub async fn rotate_api_key(
 ///
 /// # Errors
 /// When it is not known.
-pub async fn revoke_api_key(id: &str, eim: &Eim) -> Result<ApiKeyView, ManageError> {
-    if eim.store().revoke_api_key(id, eim.clock().now_ms()).await? { api_key(id, eim).await } else { Err(no_key(id)) }
+pub async fn revoke_api_key(id: &str, idempotency_key: Option<&str>, eim: &Eim) -> Result<ApiKeyView, ManageError> {
+    let function = format!("revoke_api_key {id}");
+    let once = idempotency_key.map(|key| idempotency(key, &function, &Value::Null, eim)).transpose()?;
+    match eim.store().revoke_api_key(id, once, eim.clock().now_ms()).await? {
+        SavedOnce::Done | SavedOnce::Before { .. } => api_key(id, eim).await,
+        SavedOnce::KeyTaken => Err(key_taken()),
+        SavedOnce::Conflict => Err(no_key(id)),
+    }
 }
 
 /// Whose key this is; `None` when it is nobody's, was revoked or has expired. Notes that it was used.

@@ -12,6 +12,7 @@ use crate::domain::{DownloadOrder, Kind, NewOperation, Request, rfc3339};
 use crate::ids::{Eid, Iccid, RspAddress, TenantId};
 use crate::store::Enqueued;
 use crate::store::authority::{Made, StoredDecision, StoredGrant, StoredOwner};
+use crate::store::switch::SavedOnce;
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 
@@ -161,8 +162,19 @@ pub async fn list_profile_owners(
 ///
 /// # Errors
 /// When it is not known.
-pub async fn confirm_profile_owner(id: &str, eim: &Eim) -> Result<ProfileOwnerView, ManageError> {
-    let found = eim.store().confirm_owner(id, eim.clock().now_ms()).await?;
+pub async fn confirm_profile_owner(
+    id: &str,
+    idempotency_key: Option<&str>,
+    eim: &Eim,
+) -> Result<ProfileOwnerView, ManageError> {
+    let function = format!("confirm_owner {id}");
+    let once = idempotency_key.map(|key| idempotency(key, &function, &Value::Null, eim)).transpose()?;
+    match eim.store().confirm_owner(id, once, eim.clock().now_ms()).await? {
+        SavedOnce::Done | SavedOnce::Before { .. } => {}
+        SavedOnce::KeyTaken => return Err(key_taken()),
+        SavedOnce::Conflict => return Err(no_owner(id)),
+    }
+    let found = eim.store().owner_named(id).await?;
     owner_view(found.ok_or_else(|| no_owner(id))?, &names(eim).await?)
 }
 
@@ -263,11 +275,13 @@ pub async fn list_grants(cursor: Option<&str>, limit: Option<u32>, eim: &Eim) ->
 ///
 /// # Errors
 /// When it is not known.
-pub async fn revoke_grant(id: &str, eim: &Eim) -> Result<GrantView, ManageError> {
-    if eim.store().revoke_grant(id, eim.clock().now_ms()).await? {
-        grant_named(id, eim).await
-    } else {
-        Err(no_grant(id))
+pub async fn revoke_grant(id: &str, idempotency_key: Option<&str>, eim: &Eim) -> Result<GrantView, ManageError> {
+    let function = format!("revoke_grant {id}");
+    let once = idempotency_key.map(|key| idempotency(key, &function, &Value::Null, eim)).transpose()?;
+    match eim.store().revoke_grant(id, once, eim.clock().now_ms()).await? {
+        SavedOnce::Done | SavedOnce::Before { .. } => grant_named(id, eim).await,
+        SavedOnce::KeyTaken => Err(key_taken()),
+        SavedOnce::Conflict => Err(no_grant(id)),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Campaigns: a plan for many devices, in waves, at a pace, approved by a second person.
 
-use super::register::{idempotency, key_taken};
+use super::register::{earlier, idempotency, key_taken};
 use super::views::{CampaignDeviceView, CampaignPreview, CampaignView, Page, PreviewedWave};
 use super::{FieldError, ManageError, Principal, Role, page, view};
 use crate::Eim;
@@ -57,14 +57,17 @@ pub async fn create_campaign(
     eim: &Eim,
 ) -> Result<CampaignView, ManageError> {
     let key = idempotency_key.map(|key| idempotency(key, "campaign", &body, eim)).transpose()?;
-    if let Some(key) = &key {
-        match eim.store().earlier_request(key.clone()).await? {
-            Some(SavedOnce::Before { resource }) => return campaign(&resource, eim).await,
-            Some(_) => return Err(key_taken()),
-            None => {}
-        }
+    if let Some(made) = earlier(key.as_ref(), eim).await? {
+        return campaign(&made, eim).await;
     }
     let asked = read(body, principal, eim).await?;
+    if asked.assignment.in_no_wave > 0 {
+        let message = format!(
+            "{} devices of the target are in no wave: add {{\"rest\": true}}, or bound the target by maxDevices",
+            asked.assignment.in_no_wave
+        );
+        return Err(ManageError::invalid("/waves", message));
+    }
     let stored = new_campaign(&asked.spec, &asked.plan, &asked.secrets, principal, eim);
     let places = asked.assignment.places.iter();
     let mut devices: Vec<NewDevice> = Vec::with_capacity(asked.devices.len());
@@ -209,10 +212,15 @@ fn read_plan(spec: &CampaignSpec, principal: &Principal) -> Result<(Plan, Secret
         }
     }
     let planned = plan::switch(switch, "/plan/switch").map_err(ManageError::Invalid)?;
-    if planned.overrides && !principal.role.may(Role::Admin) {
+    may_override(planned.overrides, principal)?;
+    Ok((planned.plan, planned.secrets))
+}
+
+fn may_override(overrides: bool, principal: &Principal) -> Result<(), ManageError> {
+    if overrides && !principal.role.may(Role::Admin) {
         return Err(ManageError::Forbidden("overriding a check of the guard needs the role admin".to_owned()));
     }
-    Ok((planned.plan, planned.secrets))
+    Ok(())
 }
 
 async fn check_pool(plan: &Plan, devices: u64, eim: &Eim) -> Result<(), ManageError> {
@@ -356,7 +364,8 @@ pub async fn list_campaign_devices(
     Ok(Page { items: devices.into_iter().map(view::campaign_device).collect(), next_cursor })
 }
 
-/// Does something with a campaign: submit, approve, deny, start, pause, resume, nextWave, abort, revert, retryFailed.
+/// Does something with a campaign: submit, approve, deny, start, pause, resume, nextWave, abort, revert, retryFailed. Once for
+/// an idempotency key: repeated, it gives the campaign as it is now.
 ///
 /// # Errors
 /// `Conflict` when its state does not allow it; approval by the one who made or submitted it included.
@@ -364,13 +373,20 @@ pub async fn act_on_campaign(
     id: &str,
     verb: Verb,
     body: Value,
+    idempotency_key: Option<&str>,
     principal: &Principal,
     eim: &Eim,
 ) -> Result<CampaignView, ManageError> {
     let id = parse(id)?;
     let message = message(body)?;
+    let asked = json!({ "message": message });
+    let function = format!("campaign {id} {}", verb.as_str());
+    let key = idempotency_key.map(|key| idempotency(key, &function, &asked, eim)).transpose()?;
     for _ in 0..ATTEMPTS {
         let Loaded { stored, spec, mut state, mut facts, counts } = found(id, eim).await?;
+        if earlier(key.as_ref(), eim).await?.is_some() {
+            return campaign(&id.to_string(), eim).await;
+        }
         let now = eim.clock().now_ms();
         let by = actor(principal);
         let done =
@@ -383,10 +399,13 @@ pub async fn act_on_campaign(
             look_at: state.is_live().then_some(now),
             retry_failed: done.retry_failed,
             events: done.events.into_iter().map(|event| Event::new(event.kind, event.details)).collect(),
+            key: key.clone(),
             ..CampaignChange::default()
         };
-        if eim.store().save_campaign(id, stored.version, change, now).await? {
-            return campaign(&id.to_string(), eim).await;
+        match eim.store().save_campaign(id, stored.version, change, now).await? {
+            SavedOnce::Done | SavedOnce::Before { .. } => return campaign(&id.to_string(), eim).await,
+            SavedOnce::KeyTaken => return Err(key_taken()),
+            SavedOnce::Conflict => {}
         }
     }
     Err(ManageError::Conflict {
@@ -416,14 +435,27 @@ fn message(body: Value) -> Result<Option<String>, ManageError> {
 /// Makes a draft like another campaign, with the devices that match now.
 ///
 /// # Errors
-/// When it is not known, or what it asks for can't be taken any more.
-pub async fn clone_campaign(id: &str, principal: &Principal, eim: &Eim) -> Result<CampaignView, ManageError> {
-    let loaded = found(parse(id)?, eim).await?;
+/// When it is not known, or what it asks for can't be taken any more; `Forbidden` when its plan overrides a check and the
+/// caller is no admin.
+pub async fn clone_campaign(
+    id: &str,
+    idempotency_key: Option<&str>,
+    principal: &Principal,
+    eim: &Eim,
+) -> Result<CampaignView, ManageError> {
+    let id = parse(id)?;
+    let request = json!({ "campaign": id });
+    let key = idempotency_key.map(|key| idempotency(key, "cloneCampaign", &request, eim)).transpose()?;
+    if let Some(made) = earlier(key.as_ref(), eim).await? {
+        return campaign(&made, eim).await;
+    }
+    let loaded = found(id, eim).await?;
     let unreadable = || ManageError::Conflict {
         slug: "secret-unreadable",
         message: "The campaign's plan can't be read with the key in secrets.key.".to_owned(),
     };
     let (plan, secrets) = loaded.plan(eim).ok_or_else(unreadable)?;
+    may_override(plan.overrides(), principal)?;
     let spec = cloned(&loaded.spec, eim.clock().now_ms());
     let now = eim.clock().now_ms();
     eim.flush_sightings().await?;
@@ -448,6 +480,9 @@ pub async fn clone_campaign(id: &str, principal: &Principal, eim: &Eim) -> Resul
     }
     let details = json!({ "campaign": stored.id, "name": stored.name, "clonedFrom": loaded.stored.id });
     let new = stored.id;
-    eim.store().insert_campaign(stored, joining, Event::new("campaignCreated", details), None, now).await?;
-    campaign(&new.to_string(), eim).await
+    match eim.store().insert_campaign(stored, joining, Event::new("campaignCreated", details), key, now).await? {
+        SavedOnce::Done | SavedOnce::Conflict => campaign(&new.to_string(), eim).await,
+        SavedOnce::Before { resource } => campaign(&resource, eim).await,
+        SavedOnce::KeyTaken => Err(key_taken()),
+    }
 }

@@ -67,7 +67,7 @@ pub(super) fn store_filter(filter: EuiccFilter, after: i64, limit: i64) -> Resul
 /// When it is not known.
 pub async fn euicc(eid: &str, eim: &Eim) -> Result<EuiccView, ManageError> {
     let eid = eid_of(eid)?;
-    eim.flush_sightings().await?;
+    eim.flush_sightings_of(&[eid]).await?;
     let (euicc, held) = eim.store().euicc(eid).await?.ok_or_else(|| not_found(eid))?;
     Ok(view::euicc(euicc, held, eim))
 }

@@ -4,6 +4,7 @@ mod api_key;
 mod authority;
 mod bulk;
 pub(crate) mod campaign;
+pub mod desired_state;
 mod eim;
 mod error;
 mod euicc;
@@ -14,6 +15,7 @@ mod owner_policy;
 mod page;
 mod pool;
 mod register;
+pub mod rule;
 pub(crate) mod switch;
 mod tenant;
 mod update;
@@ -42,7 +44,8 @@ pub use error::{FieldError, ManageError};
 pub use euicc::{EuiccFilter, euicc, events, list_euiccs, profiles};
 pub use notification::{NotificationFilter, list_notifications};
 pub use operation::{
-    OperationFilter, abandon_operation, cancel_operation, create_operation, list_operations, operation,
+    OperationFilter, abandon_operation, cancel_operation, create_operation, dry_run_operation, list_operations,
+    operation,
 };
 pub use owner_policy::{create_owner_policy, delete_owner_policy, list_owner_policies};
 pub use pool::{create_pool, import_codes, list_codes, list_pools, pool, release_code};

@@ -1,13 +1,13 @@
 //! Asking devices for something, and following what becomes of it.
 
 use super::euicc::eid_of;
-use super::register::{idempotency, key_taken};
+use super::register::{earlier, idempotency, key_taken};
 use super::views::{OperationView, Page};
-use super::{FieldError, ManageError, Principal, Role, page, view};
+use super::{DryRun, FieldError, ManageError, Principal, Role, page, view};
 use crate::Eim;
 use crate::asn1::{Eco, Psmo};
 use crate::domain::apply;
-use crate::domain::fleet::guard::{self, CheckResult, Known};
+use crate::domain::fleet::guard::{self, Check, CheckResult, Known};
 use crate::domain::operation::{ABANDONED, Purpose};
 use crate::domain::poll::list_profiles;
 use crate::domain::{
@@ -15,7 +15,8 @@ use crate::domain::{
     Work, order,
 };
 use crate::ids::{Eid, OperationId};
-use crate::store::{self, Enqueued, ResultKeys, Saved};
+use crate::store::switch::SavedOnce;
+use crate::store::{self, Enqueued, ResultKeys};
 use chrono::DateTime;
 use serde_json::{Map, Value, json};
 
@@ -63,9 +64,7 @@ pub(super) async fn queue_operation(
     let key = idempotency_key.map(|key| idempotency(key, &format!("operation {eid}"), &body, eim)).transpose()?;
     let id = eim.entropy().operation_id(now);
     let (operation, overridden) = read(body, id, now, eim)?;
-    if !overridden.is_empty() && !principal.role.may(Role::Admin) {
-        return Err(ManageError::Forbidden("overriding a check of the guard needs the role admin".to_owned()));
-    }
+    may_override(&overridden, principal)?;
     // A repeated request has its answer, whatever the guard says now.
     let earlier = match &key {
         Some(key) => eim.store().earlier_request(key.clone()).await?,
@@ -89,6 +88,35 @@ pub(super) async fn queue_operation(
     }
 }
 
+/// Says what the guard would say to an operation, and does nothing.
+///
+/// # Errors
+/// What can't be taken; `NotFound` when the eUICC is not known.
+pub async fn dry_run_operation(
+    eid: &str,
+    body: Value,
+    principal: &Principal,
+    eim: &Eim,
+) -> Result<DryRun, ManageError> {
+    let eid = eid_of(eid)?;
+    let now = eim.clock().now_ms();
+    let (operation, overridden) = read(body, eim.entropy().operation_id(now), now, eim)?;
+    may_override(&overridden, principal)?;
+    if eim.store().euicc(eid).await?.is_none() {
+        return Err(ManageError::NotFound { what: "eUICC", id: eid.to_string() });
+    }
+    super::authority::check_owners(eid, &operation, principal, eim).await?;
+    let checks = guard_says(eid, &operation, &overridden, eim).await?;
+    Ok(DryRun { allowed: guard::allows(&checks), checks })
+}
+
+fn may_override(overridden: &[String], principal: &Principal) -> Result<(), ManageError> {
+    if !overridden.is_empty() && !principal.role.may(Role::Admin) {
+        return Err(ManageError::Forbidden("overriding a check of the guard needs the role admin".to_owned()));
+    }
+    Ok(())
+}
+
 /// Lets an operation through that leaves the device a profile and that the owners allow. Gives the checks that were
 /// overridden.
 ///
@@ -100,6 +128,21 @@ async fn guarded(
     overridden: &[String],
     eim: &Eim,
 ) -> Result<Vec<&'static str>, ManageError> {
+    let checks = guard_says(eid, operation, overridden, eim).await?;
+    if !guard::allows(&checks) {
+        return Err(ManageError::Guard(checks));
+    }
+    let set_aside = checks.iter().filter(|check| check.result == CheckResult::Overridden);
+    Ok(set_aside.map(|check| check.name).collect())
+}
+
+/// The checks of the guard; none for what it has nothing to say to.
+async fn guard_says(
+    eid: Eid,
+    operation: &NewOperation,
+    overridden: &[String],
+    eim: &Eim,
+) -> Result<Vec<Check>, ManageError> {
     let request = operation.request.as_object().and_then(|body| Request::parse(body).ok());
     let Some(Request::Psmo(list)) = request else { return Ok(vec![]) };
     if !list.iter().any(|psmo| matches!(psmo, Psmo::Enable(_) | Psmo::Disable(_) | Psmo::Delete(_))) {
@@ -109,16 +152,11 @@ async fn guarded(
     let profiles = eim.store().profiles(eid).await?;
     let policies = eim.store().owner_policies().await?;
     let known = Known { euicc: &euicc, profiles: &profiles, busy_with: None, policies: &policies, rights: None };
-    let checks = guard::package_checks(&list, known, overridden);
-    if !guard::allows(&checks) {
-        return Err(ManageError::Guard(checks));
-    }
-    let set_aside = checks.iter().filter(|check| check.result == CheckResult::Overridden);
-    Ok(set_aside.map(|check| check.name).collect())
+    Ok(guard::package_checks(&list, known, overridden))
 }
 
 fn overrides(body: &mut Map<String, Value>, errors: &mut Vec<FieldError>) -> Vec<String> {
-    let names = [guard::OWNER_POLICY, guard::NOT_THE_ONLY_PROFILE];
+    let names = [guard::OWNER_POLICY, guard::POLICY_RULES, guard::NOT_THE_ONLY_PROFILE];
     let list = match body.remove("override") {
         None | Some(Value::Null) => return vec![],
         Some(Value::Array(list)) if list.len() <= names.len() => list,
@@ -199,7 +237,7 @@ fn asked_for(body: Map<String, Value>) -> Result<Asked, Vec<FieldError>> {
 
 /// An eUICC that takes another key or token for this eIM could not be reached again, since this version signs with one
 /// key and learns no token from updateEim; and a lower counter under the same key would make old packages valid again.
-fn refuse_own_rotation(request: &Request, eim: &Eim) -> Result<(), ManageError> {
+pub(super) fn refuse_own_rotation(request: &Request, eim: &Eim) -> Result<(), ManageError> {
     let Request::Eco(list) = request else { return Ok(()) };
     let mut errors = Vec::new();
     for (index, eco) in list.iter().enumerate() {
@@ -296,12 +334,16 @@ pub(super) fn store_filter(
     Ok(store::OperationFilter { eid, state, after, limit })
 }
 
-/// Withdraws an operation that was not delivered yet.
+/// Withdraws an operation that was not delivered yet. Once for an idempotency key: repeated, it gives the operation as it is now.
 ///
 /// # Errors
 /// `Conflict` when it was delivered or has ended.
-pub async fn cancel_operation(id: &str, eim: &Eim) -> Result<OperationView, ManageError> {
-    change(id, eim, |work, id| {
+pub async fn cancel_operation(
+    id: &str,
+    idempotency_key: Option<&str>,
+    eim: &Eim,
+) -> Result<OperationView, ManageError> {
+    change(id, ("cancel", idempotency_key), eim, |work, id| {
         let now = work.now();
         let Some(operation) = work.operation(id) else { return Ok(()) };
         match operation.state {
@@ -323,12 +365,17 @@ pub async fn cancel_operation(id: &str, eim: &Eim) -> Result<OperationView, Mana
     .await
 }
 
-/// Stops waiting for a delivered operation. The device may have carried it out; its profile list is asked for.
+/// Stops waiting for a delivered operation. The device may have carried it out; its profile list is asked for. Once for an
+/// idempotency key, like [`cancel_operation`].
 ///
 /// # Errors
 /// `Conflict` when it is still queued or has ended.
-pub async fn abandon_operation(id: &str, eim: &Eim) -> Result<OperationView, ManageError> {
-    change(id, eim, |work, id| {
+pub async fn abandon_operation(
+    id: &str,
+    idempotency_key: Option<&str>,
+    eim: &Eim,
+) -> Result<OperationView, ManageError> {
+    change(id, ("abandon", idempotency_key), eim, |work, id| {
         let now = work.now();
         let Some(operation) = work.operation(id) else { return Ok(()) };
         match operation.state {
@@ -361,9 +408,13 @@ fn ended(state: OperationState) -> ManageError {
 
 async fn change(
     id: &str,
+    (verb, idempotency_key): (&str, Option<&str>),
     eim: &Eim,
     decide: impl Fn(&mut Work, OperationId) -> Result<(), ManageError>,
 ) -> Result<OperationView, ManageError> {
+    let parsed = load(id, eim).await?.id;
+    let function = format!("operation {parsed} {verb}");
+    let key = idempotency_key.map(|key| idempotency(key, &function, &Value::Null, eim)).transpose()?;
     for _ in 0..ATTEMPTS {
         let operation = load(id, eim).await?;
         let now = eim.clock().now_ms();
@@ -373,9 +424,15 @@ async fn change(
         };
         let version = snapshot.euicc.version;
         let mut work = Work::new(snapshot, now, eim.entropy().octets());
-        decide(&mut work, operation.id)?;
-        if eim.save(operation.eid, version, work.finish(), now).await? == Saved::Done {
+        if earlier(key.as_ref(), eim).await?.is_some() {
             return self::operation(id, eim).await;
+        }
+        decide(&mut work, operation.id)?;
+        let once = (key.clone(), operation.id.to_string());
+        match eim.save_once(operation.eid, version, work.finish(), once, now).await? {
+            SavedOnce::Done | SavedOnce::Before { .. } => return self::operation(id, eim).await,
+            SavedOnce::KeyTaken => return Err(key_taken()),
+            SavedOnce::Conflict => {}
         }
     }
     Err(ManageError::Conflict {

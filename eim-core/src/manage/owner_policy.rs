@@ -1,25 +1,42 @@
 //! Owner policies: what the owner of profiles allows on this server.
 
+use super::register::{idempotency, key_taken};
 use super::views::{OwnerPolicyView, Page};
 use super::{ManageError, page, view};
 use crate::Eim;
 use crate::domain::fleet::OwnerPolicy;
-use crate::store::switch::StoredPolicy;
+use crate::store::switch::{SavedOnce, StoredPolicy};
 use serde_json::Value;
 
-/// Adds a policy.
+/// Adds a policy. Once for an idempotency key: repeated, it gives the policy that was made.
 ///
 /// # Errors
 /// What can't be taken; `Conflict` when there are too many.
-pub async fn create_owner_policy(body: Value, eim: &Eim) -> Result<OwnerPolicyView, ManageError> {
+pub async fn create_owner_policy(
+    body: Value,
+    idempotency_key: Option<&str>,
+    eim: &Eim,
+) -> Result<OwnerPolicyView, ManageError> {
+    let key = idempotency_key.map(|key| idempotency(key, "owner_policy", &body, eim)).transpose()?;
     let policy = OwnerPolicy::from_api(&body).map_err(ManageError::Invalid)?;
     let now = eim.clock().now_ms();
     let id = eim.entropy().operation_id(now).to_string();
-    if !eim.store().insert_policy(id.clone(), policy.clone(), now).await? {
-        let message = "There are as many owner policies as there may be. Delete one first.".to_owned();
-        return Err(ManageError::Conflict { slug: "too-many-policies", message });
+    match eim.store().insert_policy(id.clone(), policy.clone(), key, now).await? {
+        SavedOnce::Done => Ok(view::owner_policy(StoredPolicy { seq: 0, id, policy, created_at: now })),
+        SavedOnce::Before { resource } => {
+            let found = eim.store().policy(&resource).await?;
+            found.map(view::owner_policy).ok_or_else(|| not_found(&resource))
+        }
+        SavedOnce::KeyTaken => Err(key_taken()),
+        SavedOnce::Conflict => {
+            let message = "There are as many owner policies as there may be. Delete one first.".to_owned();
+            Err(ManageError::Conflict { slug: "too-many-policies", message })
+        }
     }
-    Ok(view::owner_policy(StoredPolicy { seq: 0, id, policy, created_at: now }))
+}
+
+fn not_found(id: &str) -> ManageError {
+    ManageError::NotFound { what: "owner policy", id: id.chars().take(64).collect() }
 }
 
 /// Lists policies, oldest first.
@@ -45,5 +62,5 @@ pub async fn delete_owner_policy(id: &str, eim: &Eim) -> Result<(), ManageError>
     if eim.store().delete_policy(id.to_owned()).await? {
         return Ok(());
     }
-    Err(ManageError::NotFound { what: "owner policy", id: id.chars().take(64).collect() })
+    Err(not_found(id))
 }

@@ -1,11 +1,13 @@
 //! Pools of activation codes, from which a campaign gives each device its own.
 
+use super::register::{idempotency, key_taken};
 use super::views::{CodeView, CodesImported, Page, PoolView};
 use super::{FieldError, ManageError, page, view};
 use crate::Eim;
 use crate::domain::order::source_of;
 use crate::ids::ActivationCode;
 use crate::store::pool::{CodeState, NewCode, StoredPool};
+use crate::store::switch::SavedOnce;
 use serde_json::{Map, Value};
 
 /// The longest name of a pool.
@@ -22,11 +24,12 @@ fn members(body: Value, known: &[&str]) -> Result<Map<String, Value>, ManageErro
     if errors.is_empty() { Ok(members) } else { Err(ManageError::Invalid(errors)) }
 }
 
-/// Makes an empty pool.
+/// Makes an empty pool. Once for an idempotency key: repeated, it gives the pool as it is now.
 ///
 /// # Errors
 /// What can't be taken; `Conflict` when the name is taken.
-pub async fn create_pool(body: Value, eim: &Eim) -> Result<PoolView, ManageError> {
+pub async fn create_pool(body: Value, idempotency_key: Option<&str>, eim: &Eim) -> Result<PoolView, ManageError> {
+    let key = idempotency_key.map(|key| idempotency(key, "pool", &body, eim)).transpose()?;
     let members = members(body, &["name", "lowWater"])?;
     let name = match members.get("name") {
         Some(Value::String(name)) if (1..=NAME_MAX).contains(&name.len()) && !name.contains('\0') => name.clone(),
@@ -44,11 +47,15 @@ pub async fn create_pool(body: Value, eim: &Eim) -> Result<PoolView, ManageError
     let now = eim.clock().now_ms();
     let id = eim.entropy().operation_id(now).to_string();
     let pool = StoredPool { seq: 0, id, name, low_water, free: 0, created_at: now };
-    if eim.store().insert_pool(pool.clone()).await? {
-        return Ok(view::pool(pool));
+    match eim.store().insert_pool(pool.clone(), key).await? {
+        SavedOnce::Done => Ok(view::pool(pool)),
+        SavedOnce::Before { resource } => self::pool(&resource, eim).await,
+        SavedOnce::KeyTaken => Err(key_taken()),
+        SavedOnce::Conflict => {
+            let message = "There is a pool of this name already.".to_owned();
+            Err(ManageError::Conflict { slug: "pool-exists", message })
+        }
     }
-    let message = "There is a pool of this name already.".to_owned();
-    Err(ManageError::Conflict { slug: "pool-exists", message })
 }
 
 /// Lists pools, oldest first.
@@ -79,12 +86,19 @@ async fn load(id: &str, eim: &Eim) -> Result<StoredPool, ManageError> {
 }
 
 /// Puts activation codes into a pool. All of them, or none when one can't be taken; one that is known already is left as it
-/// is.
+/// is. Once for an idempotency key: repeated, it gives what it gave before, with the codes that are free now.
 ///
 /// # Errors
 /// What can't be taken, by its place in the list; no code is repeated in a message.
-pub async fn import_codes(id: &str, body: Value, eim: &Eim) -> Result<CodesImported, ManageError> {
+pub async fn import_codes(
+    id: &str,
+    body: Value,
+    idempotency_key: Option<&str>,
+    eim: &Eim,
+) -> Result<CodesImported, ManageError> {
     let pool = load(id, eim).await?;
+    let function = format!("pool {} codes", pool.id);
+    let key = idempotency_key.map(|key| idempotency(key, &function, &body, eim)).transpose()?;
     let members = members(body, &["codes"])?;
     let Some(list) =
         members.get("codes").and_then(Value::as_array).filter(|list| (1..=CODES_MAX).contains(&list.len()))
@@ -118,7 +132,7 @@ pub async fn import_codes(id: &str, body: Value, eim: &Eim) -> Result<CodesImpor
         return Err(ManageError::Invalid(errors));
     }
     let given = codes.len();
-    let imported = eim.store().insert_codes(pool.id.clone(), codes, now).await?;
+    let imported = eim.store().insert_codes(pool.id.clone(), codes, key, now).await?.ok_or_else(key_taken)?;
     let free = load(&pool.id, eim).await?.free;
     Ok(CodesImported { imported, known_already: given - imported, free })
 }
@@ -148,15 +162,27 @@ pub async fn list_codes(
     Ok(Page { items: found.into_iter().map(view::code).collect(), next_cursor })
 }
 
-/// Puts a spent code back, after the operator has found out that it was not used.
+/// Puts a spent code back, after the operator has found out that it was not used. Once for an idempotency key: repeated, it
+/// gives the pool as it is now.
 ///
 /// # Errors
 /// When there is no such code, or it is not spent.
-pub async fn release_code(pool: &str, code: &str, eim: &Eim) -> Result<PoolView, ManageError> {
+pub async fn release_code(
+    pool: &str,
+    code: &str,
+    idempotency_key: Option<&str>,
+    eim: &Eim,
+) -> Result<PoolView, ManageError> {
     let pool = load(pool, eim).await?;
-    if eim.store().release_code(pool.id.clone(), code.to_owned(), eim.clock().now_ms()).await? {
-        return Ok(view::pool(load(&pool.id, eim).await?));
+    let function = format!("pool {} release {code}", pool.id);
+    let key = idempotency_key.map(|key| idempotency(key, &function, &Value::Null, eim)).transpose()?;
+    match eim.store().release_code(pool.id.clone(), code.to_owned(), key, eim.clock().now_ms()).await? {
+        SavedOnce::Done | SavedOnce::Before { .. } => Ok(view::pool(load(&pool.id, eim).await?)),
+        SavedOnce::KeyTaken => Err(key_taken()),
+        SavedOnce::Conflict => {
+            let message =
+                "There is no spent code of this name in the pool; only a spent one can be put back.".to_owned();
+            Err(ManageError::Conflict { slug: "code-not-spent", message })
+        }
     }
-    let message = "There is no spent code of this name in the pool; only a spent one can be put back.".to_owned();
-    Err(ManageError::Conflict { slug: "code-not-spent", message })
 }

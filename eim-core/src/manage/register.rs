@@ -6,6 +6,7 @@ use crate::Eim;
 use crate::domain::{Euicc, EuiccState, Event, Kind, ResultPolicy};
 use crate::ids::{AssociationToken, CounterValue, Eid};
 use crate::pki;
+use crate::store::switch::SavedOnce;
 use crate::store::{Enqueued, IdempotencyKey};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -285,7 +286,7 @@ pub(super) fn idempotency(
         return Err(ManageError::invalid("/Idempotency-Key", "a key of 1 to 255 octets is expected"));
     }
     let text = format!("{function}\n{request}");
-    let holds_secrets = [Kind::ProfileDownload.as_str(), "to", "plan", "codes"];
+    let holds_secrets = [Kind::ProfileDownload.as_str(), "to", "plan", "then", "codes", "obtain"];
     let fingerprint = if holds_secrets.iter().any(|name| request.get(name).is_some()) {
         // A digest alone would let whoever reads the database try out confirmation codes.
         eim.sealing().fingerprint(text.as_bytes()).to_vec()
@@ -293,6 +294,20 @@ pub(super) fn idempotency(
         ring::digest::digest(&ring::digest::SHA256, text.as_bytes()).as_ref().to_vec()
     };
     Ok(IdempotencyKey { key: key.to_owned(), fingerprint })
+}
+
+/// What the same request made before under its key; `None` when it is to be carried out now. Looked up after what it decides
+/// on was read: who then sees its effect sees its key, too.
+///
+/// # Errors
+/// `Conflict` when the key was used for another request.
+pub(super) async fn earlier(key: Option<&IdempotencyKey>, eim: &Eim) -> Result<Option<String>, ManageError> {
+    let Some(key) = key else { return Ok(None) };
+    match eim.store().earlier_request(key.clone()).await? {
+        Some(SavedOnce::Before { resource }) => Ok(Some(resource)),
+        Some(_) => Err(key_taken()),
+        None => Ok(None),
+    }
 }
 
 pub(super) fn key_taken() -> ManageError {

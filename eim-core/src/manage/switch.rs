@@ -2,7 +2,7 @@
 
 use super::euicc::eid_of;
 use super::operation::{label, time};
-use super::register::{idempotency, key_taken};
+use super::register::{earlier, idempotency, key_taken};
 use super::views::{Page, SwitchView};
 use super::{FieldError, ManageError, Principal, Role, page, view};
 use crate::Eim;
@@ -10,8 +10,8 @@ use crate::domain::fleet::plan::{self, Planned};
 use crate::domain::fleet::{Check, Outcome, Plan, Switch, SwitchFacts, SwitchState, Target, guard, switch};
 use crate::domain::{Changes, DownloadOrder, Euicc, Kind, NewOperation, Origin, Secrets, Work, order};
 use crate::ids::{ActivationCode, Eid, OperationId};
+use crate::store::ResultKeys;
 use crate::store::switch::{SavedOnce, StoredSwitch, SwitchFilter as Filter};
-use crate::store::{ResultKeys, Saved};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
@@ -56,6 +56,8 @@ pub(crate) struct NewSwitch {
     pub(crate) not_before: Option<i64>,
     pub(crate) campaign: Option<OperationId>,
     pub(crate) reverts: bool,
+    /// The rules that cause it, the last one asking for it.
+    pub(crate) rules: Vec<OperationId>,
 }
 
 /// Asks for a switch. It begins when the device polls.
@@ -106,7 +108,11 @@ const CODES_SEEN: i64 = 64;
 /// # Errors
 /// When there is no such pool, or no code is free.
 pub(crate) async fn with_code(new: &NewSwitch, eim: &Eim) -> Result<(NewSwitch, Option<String>), ManageError> {
-    let Plan::Switch { to: Target::Pool(name), .. } = &new.planned.plan else { return Ok((new.clone(), None)) };
+    let (Plan::Switch { to: Target::Pool(name), .. } | Plan::Download { from: Target::Pool(name), .. }) =
+        &new.planned.plan
+    else {
+        return Ok((new.clone(), None));
+    };
     let Some(pool) = eim.store().pool(name).await? else {
         return Err(ManageError::invalid("/to/pool", "there is no such pool"));
     };
@@ -127,7 +133,7 @@ pub(crate) async fn with_code(new: &NewSwitch, eim: &Eim) -> Result<(NewSwitch, 
     let (order, secrets) = order::of_code(&parsed).ok_or_else(unreadable)?;
     let mut new = new.clone();
     new.planned.secrets = secrets;
-    if let Plan::Switch { to, .. } = &mut new.planned.plan {
+    if let Plan::Switch { to, .. } | Plan::Download { from: to, .. } = &mut new.planned.plan {
         *to = Target::Download(order.to_request());
     }
     Ok((new, Some(code.id)))
@@ -147,7 +153,7 @@ pub async fn dry_run_switch(eid: &str, body: Value, principal: &Principal, eim: 
 
 /// The eUICC with what a switch is decided on.
 pub(crate) async fn load(eid: Eid, eim: &Eim) -> Result<(i64, Work), ManageError> {
-    eim.flush_sightings().await?;
+    eim.flush_sightings_of(&[eid]).await?;
     let now = eim.clock().now_ms();
     let keys = ResultKeys { without_held: true, ..ResultKeys::default() };
     let Some((mut snapshot, _)) = eim.store().result_snapshot(eid, keys, now).await? else {
@@ -178,8 +184,7 @@ pub(crate) fn begin(
         |check: &&Check| matches!(check.result, guard::CheckResult::Waived | guard::CheckResult::Overridden);
     for check in checks.iter().filter(set_aside) {
         let who = principal.map(|principal| json!({ "key": principal.key_id, "name": principal.name }));
-        let details =
-            json!({ "switch": new.id, "check": check.name, "result": check.result, "found": check.message, "by": who });
+        let details = json!({ "switch": new.id, "check": check.name, "result": check.result, "found": check.message, "by": who, "rule": new.rules.last() });
         work.event("guardSetAside", details);
     }
     let now = work.now();
@@ -192,7 +197,7 @@ pub(crate) fn begin(
         plan: plan.clone(),
         state: SwitchState::Waiting,
         outcome: None,
-        facts: SwitchFacts { reverts: new.reverts, ..SwitchFacts::default() },
+        facts: SwitchFacts { reverts: new.reverts, rules: new.rules.clone(), ..SwitchFacts::default() },
         deadline: None,
         created_at: now,
         started_at: new.not_before.filter(|at| *at > now),
@@ -217,7 +222,11 @@ fn chosen(plan: &Plan, work: &Work) -> Plan {
 
 /// The download that a switch begins with, its secrets sealed for it.
 fn download_of(work: &mut Work, new: &NewSwitch, eim: &Eim) -> Result<Option<NewOperation>, ManageError> {
-    let Plan::Switch { to: Target::Download(request), .. } = &new.planned.plan else { return Ok(None) };
+    let (Plan::Switch { to: Target::Download(request), .. } | Plan::Download { from: Target::Download(request), .. }) =
+        &new.planned.plan
+    else {
+        return Ok(None);
+    };
     let unreadable = || ManageError::invalid("/to", "the download can't be read");
     let order =
         request.get(Kind::ProfileDownload.as_str()).and_then(DownloadOrder::from_stored).ok_or_else(unreadable)?;
@@ -263,7 +272,7 @@ fn read(body: Value, id: OperationId, principal: &Principal) -> Result<NewSwitch
     if planned.overrides && !principal.role.may(Role::Admin) {
         return Err(ManageError::Forbidden("overriding a check of the guard needs the role admin".to_owned()));
     }
-    Ok(NewSwitch { id, planned, label, not_before, campaign: None, reverts: false })
+    Ok(NewSwitch { id, planned, label, not_before, campaign: None, reverts: false, rules: vec![] })
 }
 
 /// Shows one switch.
@@ -284,8 +293,8 @@ async fn stored(id: OperationId, eim: &Eim) -> Result<StoredSwitch, ManageError>
 }
 
 async fn switch_view(id: OperationId, eim: &Eim) -> Result<SwitchView, ManageError> {
-    eim.flush_sightings().await?;
     let StoredSwitch { eid, switch } = stored(id, eim).await?;
+    eim.flush_sightings_of(&[eid]).await?;
     let euicc: Option<Euicc> = eim.store().euicc(eid).await?.map(|(euicc, _)| euicc);
     Ok(view::switch(eid, switch, euicc.as_ref()))
 }
@@ -321,14 +330,20 @@ pub async fn list_switches(filter: SwitchFilter, eim: &Eim) -> Result<Page<Switc
     Ok(Page { items, next_cursor })
 }
 
-/// Withdraws a switch of which nothing was delivered yet.
+/// Withdraws a switch of which nothing was delivered yet. Once for an idempotency key: repeated, it gives the switch as it is
+/// now.
 ///
 /// # Errors
 /// `Conflict` when a package is out already or it has ended.
-pub async fn cancel_switch(id: &str, eim: &Eim) -> Result<SwitchView, ManageError> {
+pub async fn cancel_switch(id: &str, idempotency_key: Option<&str>, eim: &Eim) -> Result<SwitchView, ManageError> {
     let id = parse(id)?;
+    let function = format!("switch {id} cancel");
+    let key = idempotency_key.map(|key| idempotency(key, &function, &Value::Null, eim)).transpose()?;
     for _ in 0..ATTEMPTS {
         let StoredSwitch { eid, switch } = stored(id, eim).await?;
+        if earlier(key.as_ref(), eim).await?.is_some() {
+            return switch_view(id, eim).await;
+        }
         if let Some(outcome) = switch.outcome {
             let message = format!("The switch has ended: {}.", outcome.as_str());
             return Err(ManageError::Conflict { slug: "switch-ended", message });
@@ -345,8 +360,11 @@ pub async fn cancel_switch(id: &str, eim: &Eim) -> Result<SwitchView, ManageErro
                     .to_owned();
             return Err(ManageError::Conflict { slug: "switch-delivered", message });
         }
-        if eim.save(eid, version, work.finish(), now).await? == Saved::Done {
-            return switch_view(id, eim).await;
+        let once = (key.clone(), id.to_string());
+        match eim.save_once(eid, version, work.finish(), once, now).await? {
+            SavedOnce::Done | SavedOnce::Before { .. } => return switch_view(id, eim).await,
+            SavedOnce::KeyTaken => return Err(key_taken()),
+            SavedOnce::Conflict => {}
         }
     }
     Err(busy())

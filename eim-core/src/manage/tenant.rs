@@ -1,9 +1,12 @@
 //! Tenants: organisations that share the server and see nothing of each other.
 
+use super::register::{idempotency, key_taken};
 use super::views::{Page, TenantView};
 use super::{ManageError, page};
 use crate::Eim;
 use crate::domain::rfc3339;
+use crate::store::IdempotencyKey;
+use crate::store::switch::SavedOnce;
 use crate::store::tenant::StoredTenant;
 use serde_json::Value;
 
@@ -14,19 +17,25 @@ const NAME_MAX: usize = 64;
 /// # Errors
 /// When the name can't be taken or is taken, or the store fails.
 pub async fn create_tenant(name: &str, eim: &Eim) -> Result<TenantView, ManageError> {
+    create_once(name, None, eim).await
+}
+
+async fn create_once(name: &str, key: Option<IdempotencyKey>, eim: &Eim) -> Result<TenantView, ManageError> {
     let is_known = |octet: u8| octet.is_ascii_lowercase() || octet.is_ascii_digit() || b"-._".contains(&octet);
     if name.is_empty() || name.len() > NAME_MAX || !name.bytes().all(is_known) {
         let message = format!("1 to {NAME_MAX} lower case letters, digits, -, . and _ are expected");
         return Err(ManageError::invalid("/name", message));
     }
-    let made = eim.store().insert_tenant(name, eim.clock().now_ms()).await?;
-    made.map(view).ok_or_else(|| ManageError::Conflict {
-        slug: "tenant-exists",
-        message: format!("There is a tenant {name} already."),
-    })
+    match eim.store().insert_tenant(name, key, eim.clock().now_ms()).await? {
+        SavedOnce::Done | SavedOnce::Before { .. } => show_tenant(name, eim).await,
+        SavedOnce::KeyTaken => Err(key_taken()),
+        SavedOnce::Conflict => {
+            Err(ManageError::Conflict { slug: "tenant-exists", message: format!("There is a tenant {name} already.") })
+        }
+    }
 }
 
-/// Makes a tenant as the API asks for it: `name`.
+/// Makes a tenant as the API asks for it: `name`. Once for an idempotency key: repeated, it gives the tenant that was made.
 ///
 /// # Errors
 /// When the name can't be taken or is taken, or the store fails.
@@ -36,11 +45,8 @@ pub async fn make_tenant(body: &Value, idempotency_key: Option<&str>, eim: &Eim)
         return Err(ManageError::invalid(format!("/{name}"), "this member is not known here"));
     }
     let name = members.get("name").and_then(Value::as_str).unwrap_or_default();
-    // The name is the only thing that is asked for: whoever repeats the request finds what it made.
-    match (create_tenant(name, eim).await, idempotency_key) {
-        (Err(ManageError::Conflict { .. }), Some(_)) => show_tenant(name, eim).await,
-        (made, _) => made,
-    }
+    let key = idempotency_key.map(|key| idempotency(key, "tenant", body, eim)).transpose()?;
+    create_once(name, key, eim).await
 }
 
 /// The application as the tenant of this name has it.

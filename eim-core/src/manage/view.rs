@@ -71,6 +71,11 @@ pub(super) fn profile(profile: Profile) -> ProfileView {
         aid: profile.aid.map(hex::encode_upper),
         verified: profile.verified,
         updated_at: rfc3339(profile.updated_at),
+        policy_rules: profile.rules.map(|rules| {
+            let named = [("ppr1", rules.ppr1), ("ppr2", rules.ppr2)];
+            named.into_iter().filter(|(_, set)| *set).map(|(name, _)| name.to_owned()).collect()
+        }),
+        owner_mcc_mnc: profile.owner_mcc_mnc,
     }
 }
 
@@ -120,6 +125,7 @@ pub(super) fn switch(eid: Eid, switch: Switch, euicc: Option<&Euicc>) -> SwitchV
         next_poll_expected_at: euicc.and_then(switch::next_poll_expected_at).map(rfc3339),
         poll_interval_seconds: euicc.map(|euicc| switch::interval(euicc) / 1_000),
         campaign: switch.campaign.map(|id| id.to_string()),
+        rules: facts.rules.iter().map(ToString::to_string).collect(),
         label: switch.label,
         created_at: rfc3339(switch.created_at),
         started_at: switch.started_at.map(rfc3339),
@@ -130,16 +136,8 @@ pub(super) fn switch(eid: Eid, switch: Switch, euicc: Option<&Euicc>) -> SwitchV
 pub(super) fn plan(plan: &Plan) -> Value {
     match plan {
         Plan::Switch { to, rollback, delete_old, proof, no_show_after, memory_bytes, waive, overridden } => {
-            let to = match to {
-                Target::Iccid(iccid) => json!({ "iccid": iccid, "rawIccid": iccid.raw_hex() }),
-                Target::Matching { service_provider, profile_name } => {
-                    json!({ "profile": { "serviceProvider": service_provider, "name": profile_name } })
-                }
-                Target::Pool(pool) => json!({ "pool": pool }),
-                Target::Download(request) => request.get("profileDownload").cloned().unwrap_or_default(),
-            };
             json!({ "switch": {
-                "to": to,
+                "to": target(to),
                 "rollback": rollback,
                 "deleteOld": delete_old,
                 "proof": proof,
@@ -149,9 +147,27 @@ pub(super) fn plan(plan: &Plan) -> Value {
                 "override": overridden,
             } })
         }
+        Plan::Download { from, no_show_after, memory_bytes, waive } => json!({ "download": {
+            "from": target(from),
+            "noShowAfter": no_show_after,
+            "memoryBytes": memory_bytes,
+            "waive": waive,
+        } }),
         Plan::Operations { requests, no_show_after } => {
             json!({ "operations": requests, "noShowAfter": no_show_after })
         }
+    }
+}
+
+/// Which profile is meant, or how it is got, without its codes.
+pub(super) fn target(target: &Target) -> Value {
+    match target {
+        Target::Iccid(iccid) => json!({ "iccid": iccid, "rawIccid": iccid.raw_hex() }),
+        Target::Matching { service_provider, profile_name } => {
+            json!({ "profile": { "serviceProvider": service_provider, "name": profile_name } })
+        }
+        Target::Pool(pool) => json!({ "pool": pool }),
+        Target::Download(request) => request.get("profileDownload").cloned().unwrap_or_default(),
     }
 }
 

@@ -99,6 +99,12 @@ pub struct ProfileView {
     pub verified: bool,
     /// When it was last reported or changed.
     pub updated_at: String,
+    /// `ppr1` (disabling is not allowed) and `ppr2` (deletion is not allowed); absent when no list told of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy_rules: Option<Vec<String>>,
+    /// MCC and MNC of the profile's owner; absent when no list told of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owner_mcc_mnc: Option<String>,
 }
 
 /// The profile list of an eUICC.
@@ -365,14 +371,14 @@ pub struct SwitchView {
     pub id: String,
     /// The eUICC that it is for.
     pub eid: String,
-    /// What it is to do: `switch` with the request as it was made, without activation code and confirmation code, or
-    /// `operations`.
+    /// What it is to do: `switch` with the request as it was made, without activation code and confirmation code,
+    /// `download`, or `operations`.
     #[schema(value_type = Object)]
     pub plan: Value,
     /// `waiting`, `downloading`, `enabling`, `proving`, `deleting`, `running` or `ended`.
     pub state: String,
     /// `proven`, `unchanged`, `unconfirmed`, `rolledBack`, `fellBack`, `lostAfterSwitch`, `downloadFailed`, `refused`,
-    /// `noShow`, `cancelled`, `superseded`; for a list of operations `succeeded` or `failed`. Absent until it has ended.
+    /// `noShow`, `cancelled`, `superseded`; for a download or a list of operations `succeeded` or `failed`. Absent until it has ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outcome: Option<String>,
     /// Why it ended as it did, or why the old profile stayed.
@@ -402,6 +408,8 @@ pub struct SwitchView {
     /// The campaign that it is part of.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub campaign: Option<String>,
+    /// The rules that caused it, one after the other; the last one asked for it.
+    pub rules: Vec<String>,
     /// The operator's name for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,

@@ -1,5 +1,6 @@
 //! Keys, owners of profiles, grants, decisions and totals: rows and transactions.
 
+use super::switch::SavedOnce;
 use super::{Backend, Enqueued, IdempotencyKey, Store, StoreError, StoredApiKey, on, postgres, sqlite};
 use crate::domain::authority::{Action, Claims, Rights};
 use crate::ids::TenantId;
@@ -147,13 +148,19 @@ impl Store {
         on!(self.write("rotate_api_key"), |conn| rotate_key(conn, &secret, once.as_ref(), tenant, now))
     }
 
-    /// Ends a key of the tenant; `false` when there is none of this name. One that ended before stays as it is.
+    /// Ends a key of the tenant, once for an idempotency key; `Conflict` when there is none of this name. One that ended before
+    /// stays as it is.
     ///
     /// # Errors
     /// When the transaction fails.
-    pub async fn revoke_api_key(&self, id: &str, now: i64) -> Result<bool, StoreError> {
+    pub async fn revoke_api_key(
+        &self,
+        id: &str,
+        once: Option<IdempotencyKey>,
+        now: i64,
+    ) -> Result<SavedOnce, StoreError> {
         let (tenant, id) = (self.tenant, id.to_owned());
-        on!(self.write("revoke_api_key"), |conn| revoke_key(conn, &id, tenant, now))
+        on!(self.write("revoke_api_key"), |conn| revoke_key(conn, &id, once.as_ref(), tenant, now))
     }
 
     /// Notes that a key was used, unless somebody noted that since `not_since`.
@@ -187,13 +194,28 @@ impl Store {
         on!(self.read("owners"), |conn| owner_page(conn, after, limit, tenant))
     }
 
-    /// Makes the claims of an owner of any tenant count. Gives it; `None` when there is none of this name.
+    /// An owner of any tenant by name.
     ///
     /// # Errors
     /// When the transaction fails.
-    pub async fn confirm_owner(&self, id: &str, now: i64) -> Result<Option<StoredOwner>, StoreError> {
+    pub async fn owner_named(&self, id: &str) -> Result<Option<StoredOwner>, StoreError> {
         let id = id.to_owned();
-        on!(self.write("confirm_owner"), |conn| confirm_owner(conn, &id, now))
+        on!(self.read("owner_named"), |conn| owner_named(conn, &id))
+    }
+
+    /// Makes the claims of an owner of any tenant count, once for an idempotency key of the tenant; `Conflict` when there is none
+    /// of this name.
+    ///
+    /// # Errors
+    /// When the transaction fails.
+    pub async fn confirm_owner(
+        &self,
+        id: &str,
+        once: Option<IdempotencyKey>,
+        now: i64,
+    ) -> Result<SavedOnce, StoreError> {
+        let (tenant, id) = (self.tenant, id.to_owned());
+        on!(self.write("confirm_owner"), |conn| confirm_owner(conn, &id, once.as_ref(), tenant, now))
     }
 
     /// Adds a grant of the tenant. `UnknownEuicc` when the owner is not the tenant's.
@@ -227,13 +249,18 @@ impl Store {
         on!(self.read("grant"), |conn| grant_named(conn, &id, tenant))
     }
 
-    /// Takes back a grant that the tenant gave; `false` when there is none of this name.
+    /// Takes back a grant that the tenant gave, once for an idempotency key; `Conflict` when there is none of this name.
     ///
     /// # Errors
     /// When the transaction fails.
-    pub async fn revoke_grant(&self, id: &str, now: i64) -> Result<bool, StoreError> {
+    pub async fn revoke_grant(
+        &self,
+        id: &str,
+        once: Option<IdempotencyKey>,
+        now: i64,
+    ) -> Result<SavedOnce, StoreError> {
         let (tenant, id) = (self.tenant, id.to_owned());
-        on!(self.write("revoke_grant"), |conn| revoke_grant(conn, &id, tenant, now))
+        on!(self.write("revoke_grant"), |conn| revoke_grant(conn, &id, once.as_ref(), tenant, now))
     }
 
     /// What decides about other owners' profiles: all confirmed owners, and the grants to the tenant that are in force.

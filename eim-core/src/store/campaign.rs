@@ -102,7 +102,7 @@ pub struct CampaignChange {
     pub look_at: Option<i64>,
     /// Ended devices that are tried again.
     pub retry: Vec<Retry>,
-    /// How devices end that were not begun.
+    /// How devices end that were not begun; those that wait for another attempt end like the one before.
     pub end_pending: Option<Outcome>,
     /// Whether devices that wait to be moved back stay where they are.
     pub end_reverts: bool,
@@ -112,6 +112,8 @@ pub struct CampaignChange {
     pub retry_failed: bool,
     /// What happened.
     pub events: Vec<Event>,
+    /// The key of the request that asks for it; taken with the change.
+    pub key: Option<IdempotencyKey>,
 }
 
 /// A campaign to be looked at.
@@ -294,7 +296,8 @@ impl Store {
         on!(self.read("due_campaigns"), |conn| due_campaigns(conn, now, limit))
     }
 
-    /// Writes a step of a campaign made on this version; `false` when somebody else was faster, and nothing was written.
+    /// Writes a step of a campaign made on this version, once for its idempotency key; `Conflict` when somebody else was faster,
+    /// and nothing was written.
     ///
     /// # Errors
     /// When the transaction fails.
@@ -304,7 +307,7 @@ impl Store {
         version: i64,
         change: CampaignChange,
         now: i64,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<SavedOnce, StoreError> {
         let tenant = self.tenant;
         on!(self.write("save_campaign"), |conn| save_campaign(conn, id, version, &change, tenant, now))
     }

@@ -5,11 +5,13 @@
 
 pub mod authority;
 pub mod campaign;
+pub mod desired;
 mod error;
 pub mod pool;
 mod postgres;
 mod quiet;
 mod rows;
+pub mod rule;
 mod schema;
 mod sqlite;
 pub mod stream;

@@ -1,6 +1,7 @@
 //! Pools of activation codes, each of which is handed out once.
 
-use super::{Backend, Store, StoreError, on, postgres, sqlite};
+use super::switch::SavedOnce;
+use super::{Backend, IdempotencyKey, Store, StoreError, on, postgres, sqlite};
 use crate::domain::euicc::words;
 use crate::ids::Eid;
 
@@ -77,13 +78,13 @@ pub struct FreeCode {
 }
 
 impl Store {
-    /// Makes a pool; `false` when the name is taken.
+    /// Makes a pool, once for an idempotency key; `Conflict` when the name is taken.
     ///
     /// # Errors
     /// When the transaction fails.
-    pub async fn insert_pool(&self, pool: StoredPool) -> Result<bool, StoreError> {
+    pub async fn insert_pool(&self, pool: StoredPool, key: Option<IdempotencyKey>) -> Result<SavedOnce, StoreError> {
         let tenant = self.tenant;
-        on!(self.write("insert_pool"), |conn| insert_pool(conn, &pool, tenant))
+        on!(self.write("insert_pool"), |conn| insert_pool(conn, &pool, key.as_ref(), tenant))
     }
 
     /// Pools, oldest first.
@@ -105,13 +106,20 @@ impl Store {
         on!(self.read("pool"), |conn| pool_named(conn, &name, tenant))
     }
 
-    /// Puts codes into a pool and gives how many were new.
+    /// Puts codes into a pool, once for an idempotency key, and gives how many were new the first time; `None` when the key was
+    /// used for another request.
     ///
     /// # Errors
     /// When the transaction fails.
-    pub async fn insert_codes(&self, pool: String, codes: Vec<NewCode>, now: i64) -> Result<usize, StoreError> {
+    pub async fn insert_codes(
+        &self,
+        pool: String,
+        codes: Vec<NewCode>,
+        key: Option<IdempotencyKey>,
+        now: i64,
+    ) -> Result<Option<usize>, StoreError> {
         let tenant = self.tenant;
-        on!(self.write("insert_codes"), |conn| insert_codes(conn, &pool, &codes, tenant, now))
+        on!(self.write("insert_codes"), |conn| insert_codes(conn, &pool, &codes, key.as_ref(), tenant, now))
     }
 
     /// Codes of a pool, oldest first.
@@ -138,12 +146,18 @@ impl Store {
         on!(self.read("free_codes"), |conn| free_codes(conn, &pool, limit, tenant))
     }
 
-    /// Puts a spent code back into its pool; `false` when there is no spent code of this name.
+    /// Puts a spent code back into its pool, once for an idempotency key; `Conflict` when there is no spent code of this name.
     ///
     /// # Errors
     /// When the transaction fails.
-    pub async fn release_code(&self, pool: String, id: String, now: i64) -> Result<bool, StoreError> {
+    pub async fn release_code(
+        &self,
+        pool: String,
+        id: String,
+        key: Option<IdempotencyKey>,
+        now: i64,
+    ) -> Result<SavedOnce, StoreError> {
         let tenant = self.tenant;
-        on!(self.write("release_code"), |conn| release_code(conn, &pool, &id, tenant, now))
+        on!(self.write("release_code"), |conn| release_code(conn, &pool, &id, key.as_ref(), tenant, now))
     }
 }

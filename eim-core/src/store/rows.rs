@@ -4,8 +4,8 @@ use super::StoreError;
 use super::StoredNotification;
 use super::schema::{download_sessions, euiccs, events, notifications, operations, profiles, received};
 use crate::domain::{
-    DownloadSession, Euicc, EuiccState, Kind, NewNotification, NewOperation, NotificationState, Operation,
-    OperationState, Origin, Phase, Profile, Purpose, Received, ReceivedKind, ReceivedStatus, ResultPolicy,
+    DownloadSession, Euicc, EuiccState, InstalledRules, Kind, NewNotification, NewOperation, NotificationState,
+    Operation, OperationState, Origin, Phase, Profile, Purpose, Received, ReceivedKind, ReceivedStatus, ResultPolicy,
 };
 use crate::ids::{
     AssociationToken, CounterValue, Eid, EimTransactionId, Iccid, OperationId, Plmn, SeqNumber, TenantId,
@@ -380,6 +380,9 @@ pub(super) struct ProfileRow {
     aid: Option<Vec<u8>>,
     verified: bool,
     updated_at: i64,
+    ppr1: Option<bool>,
+    ppr2: Option<bool>,
+    owner_mcc_mnc: Option<String>,
 }
 
 impl ProfileRow {
@@ -396,6 +399,9 @@ impl ProfileRow {
             aid: profile.aid.clone(),
             verified: profile.verified,
             updated_at: profile.updated_at,
+            ppr1: profile.rules.map(|rules| rules.ppr1),
+            ppr2: profile.rules.map(|rules| rules.ppr2),
+            owner_mcc_mnc: profile.owner_mcc_mnc.clone(),
         }
     }
 
@@ -410,6 +416,8 @@ impl ProfileRow {
             aid: self.aid,
             verified: self.verified,
             updated_at: self.updated_at,
+            rules: self.ppr1.zip(self.ppr2).map(|(ppr1, ppr2)| InstalledRules { ppr1, ppr2 }),
+            owner_mcc_mnc: self.owner_mcc_mnc,
         })
     }
 }

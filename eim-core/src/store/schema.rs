@@ -89,6 +89,9 @@ diesel::table! {
         aid -> Nullable<Binary>,
         verified -> Bool,
         updated_at -> BigInt,
+        ppr1 -> Nullable<Bool>,
+        ppr2 -> Nullable<Bool>,
+        owner_mcc_mnc -> Nullable<Text>,
     }
 }
 
@@ -396,4 +399,88 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    rules (seq) {
+        seq -> BigInt,
+        id -> Text,
+        tenant_id -> BigInt,
+        name -> Text,
+        enabled -> Bool,
+        version -> BigInt,
+        spec -> Text,
+        secret -> Nullable<Binary>,
+        created_by -> Text,
+        since_xid -> BigInt,
+        since_seq -> BigInt,
+        since_at -> BigInt,
+        stopped_at -> Nullable<BigInt>,
+        look_at -> Nullable<BigInt>,
+        scan_after -> BigInt,
+        created_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    rule_readers (tenant_id) {
+        tenant_id -> BigInt,
+        cursor_xid -> BigInt,
+        cursor_seq -> BigInt,
+        revision -> BigInt,
+    }
+}
+
+diesel::table! {
+    rule_firings (seq) {
+        seq -> BigInt,
+        id -> Text,
+        tenant_id -> BigInt,
+        rule_id -> Text,
+        rule_version -> BigInt,
+        eid -> Text,
+        at -> BigInt,
+        cause -> Text,
+        event -> Text,
+        chain -> Text,
+        outcome -> Text,
+        steps -> Text,
+        step -> BigInt,
+        repeats -> BigInt,
+        next_attempt_at -> Nullable<BigInt>,
+        created_at -> BigInt,
+        ended_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    desired_states (seq) {
+        seq -> BigInt,
+        id -> Text,
+        tenant_id -> BigInt,
+        eid -> Nullable<Text>,
+        version -> BigInt,
+        spec -> Text,
+        obtain -> Nullable<Text>,
+        secret -> Nullable<Binary>,
+        sweep_at -> Nullable<BigInt>,
+        swept_to -> BigInt,
+        bad_outcomes -> BigInt,
+        created_at -> BigInt,
+        changed_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    desired_devices (tenant_id, eid) {
+        tenant_id -> BigInt,
+        eid -> Text,
+        version -> BigInt,
+        state_id -> Nullable<Text>,
+        drift -> Text,
+        correcting -> Text,
+        look_at -> Nullable<BigInt>,
+        facts -> Text,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(euiccs, euicc_tags);
+diesel::allow_tables_to_appear_in_same_query!(rules, rule_readers);

@@ -241,13 +241,28 @@ impl Store {
         on!(self.read("list_policies"), |conn| policy_page(conn, after, limit, tenant))
     }
 
-    /// Adds a policy; `false` when there are too many.
+    /// A policy by name.
     ///
     /// # Errors
     /// When the transaction fails.
-    pub async fn insert_policy(&self, id: String, policy: OwnerPolicy, now: i64) -> Result<bool, StoreError> {
+    pub async fn policy(&self, id: &str) -> Result<Option<StoredPolicy>, StoreError> {
+        let (tenant, id) = (self.tenant, id.to_owned());
+        on!(self.read("policy"), |conn| policy_named(conn, &id, tenant))
+    }
+
+    /// Adds a policy, once for an idempotency key; `Conflict` when there are too many.
+    ///
+    /// # Errors
+    /// When the transaction fails.
+    pub async fn insert_policy(
+        &self,
+        id: String,
+        policy: OwnerPolicy,
+        key: Option<IdempotencyKey>,
+        now: i64,
+    ) -> Result<SavedOnce, StoreError> {
         let tenant = self.tenant;
-        on!(self.write("insert_policy"), |conn| insert_policy(conn, &id, &policy, tenant, now))
+        on!(self.write("insert_policy"), |conn| insert_policy(conn, &id, &policy, key.as_ref(), tenant, now))
     }
 
     /// Takes a policy away; `false` when there is none of this name.

@@ -1,6 +1,7 @@
 //! Tenants, and whose an eUICC is.
 
-use super::{Backend, Store, StoreError, on, postgres, sqlite};
+use super::switch::SavedOnce;
+use super::{Backend, IdempotencyKey, Store, StoreError, on, postgres, sqlite};
 use crate::ids::{Eid, TenantId};
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -78,13 +79,18 @@ impl Store {
         Ok(found)
     }
 
-    /// Adds a tenant; `None` when the name is taken.
+    /// Adds a tenant, once for an idempotency key of the tenant that asks; `Conflict` when the name is taken.
     ///
     /// # Errors
     /// When the transaction fails.
-    pub async fn insert_tenant(&self, name: &str, now: i64) -> Result<Option<StoredTenant>, StoreError> {
-        let name = name.to_owned();
-        on!(self.write("insert_tenant"), |conn| insert_tenant(conn, &name, now))
+    pub async fn insert_tenant(
+        &self,
+        name: &str,
+        key: Option<IdempotencyKey>,
+        now: i64,
+    ) -> Result<SavedOnce, StoreError> {
+        let (tenant, name) = (self.tenant, name.to_owned());
+        on!(self.write("insert_tenant"), |conn| insert_tenant(conn, &name, key.as_ref(), tenant, now))
     }
 
     /// The tenant of this name.

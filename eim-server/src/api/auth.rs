@@ -58,7 +58,7 @@ impl Caller {
 }
 
 /// The group of each noun in a path, for keys that are limited to some groups. A noun without a group is closed to them.
-const GROUPS: [(&str, &str); 23] = [
+const GROUPS: [(&str, &str); 24] = [
     ("euiccs", "devices"),
     ("profiles", "devices"),
     ("notifications", "devices"),
@@ -67,6 +67,7 @@ const GROUPS: [(&str, &str); 23] = [
     ("operations", "operations"),
     ("switches", "operations"),
     ("rules", "operations"),
+    ("desired-state", "operations"),
     ("desired-states", "operations"),
     ("campaigns", "campaigns"),
     ("pools", "campaigns"),
@@ -104,7 +105,11 @@ pub(super) async fn admit(
     let changes = !matches!(*request.method(), Method::GET | Method::HEAD);
     let action = format!("{} {route}", request.method());
     let path = request.path().to_owned();
-    if let Err(problem) = check(role, &route, &caller.principal) {
+    let known = |request: &ServiceRequest| match request.app_data::<Data<Api>>() {
+        Some(api) if changes => api.queries.check(&route, request.request()),
+        _ => Ok(()),
+    };
+    if let Err(problem) = check(role, &route, &caller.principal).and_then(|()| known(&request)) {
         if changes {
             record(action, path, "refused", Some(reason(&problem)), &caller).await;
         }

@@ -8,6 +8,7 @@ mod health;
 mod metrics;
 mod openapi;
 mod problem;
+mod queries;
 mod request;
 pub mod routes;
 pub mod schema;
@@ -18,6 +19,7 @@ use auth::Caller;
 pub use openapi::document;
 pub(crate) use problem::as_problems;
 pub use problem::{Problem, ProblemField};
+use queries::Queries;
 pub(crate) use streams::Streams;
 
 use crate::config::Limits;
@@ -36,6 +38,7 @@ pub struct Api {
     import_bytes: u64,
     body_timeout: Duration,
     openapi_json: String,
+    queries: Queries,
     queue: Option<Arc<Queue>>,
     streams: Streams,
 }
@@ -58,6 +61,7 @@ impl Api {
             import_bytes: limits.import_bytes,
             body_timeout: limits.request_timeout(),
             openapi_json: document().to_json()?,
+            queries: Queries::of(&serde_json::to_value(document())?),
             queue,
             streams: Streams::new(0),
         })

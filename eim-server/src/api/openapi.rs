@@ -1,9 +1,9 @@
 //! The OpenAPI 3.1 document, generated from the handlers, and the reference that shows it.
 
-use super::v1::{api_keys, decisions, grants, profile_owners, summary, tenants};
+use super::v1::{api_keys, decisions, grants, profile_owners, rules, summary, tenants};
 use super::v1::{
-    campaigns, eim, euiccs, events, exports, imports, notifications, operations, owner_policies, pools, switches,
-    webhook_deliveries, webhooks,
+    campaigns, desired_states, eim, euiccs, events, exports, imports, notifications, operations, owner_policies, pools,
+    switches, webhook_deliveries, webhooks,
 };
 use super::{Api, Problem, health, metrics, problem, schema};
 use actix_web::HttpResponse;
@@ -82,6 +82,21 @@ pub(super) fn docs() -> SwaggerUi {
         campaigns::act::revert,
         campaigns::act::retry_failed,
         campaigns::act::clone,
+        rules::create::create,
+        rules::list::list,
+        rules::show::show,
+        rules::update::update,
+        rules::delete::delete,
+        rules::firings::firings,
+        desired_states::create::create,
+        desired_states::list::list,
+        desired_states::show::show,
+        desired_states::update::update,
+        desired_states::delete::delete,
+        desired_states::devices::devices,
+        desired_states::own::show,
+        desired_states::own::put,
+        desired_states::own::delete,
         pools::create::create,
         pools::list::list,
         pools::show::show,
@@ -145,7 +160,10 @@ pub(super) fn docs() -> SwaggerUi {
         schema::NewGrant,
         schema::NewPool,
         schema::NewCampaign,
+        schema::RuleSettings,
         schema::CampaignMessage,
+        schema::NewDesiredState,
+        schema::OwnDesiredState,
         schema::NewCodes,
     )),
     tags(
@@ -155,6 +173,8 @@ pub(super) fn docs() -> SwaggerUi {
         (name = "Bulk", description = "Many devices or operations in one request, and all of them in one answer."),
         (name = "Switches", description = "Moving a device to another profile, with proof."),
         (name = "Campaigns", description = "A plan for many devices: in waves, at a pace, approved by a second person."),
+        (name = "Rules", description = "What is done by itself when something happens to a device."),
+        (name = "Desired states", description = "What is wanted of devices, how they stand to it, and what brings them back."),
         (name = "Pools", description = "Activation codes to hand out, one for each device."),
         (name = "Owner policies", description = "What the owner of profiles allows."),
         (name = "Tenants", description = "Organisations that share the server and see nothing of each other."),

@@ -75,7 +75,8 @@ impl Parameters {
 
     /// A parameter that is true or false; absent is false.
     pub(super) fn flag(&mut self, name: &str) -> Result<bool, Problem> {
-        match self.text(name).as_deref() {
+        // Named without a value it is refused: who writes `?dryRun` does not mean false.
+        match self.0.remove(name).as_deref() {
             None | Some("false") => Ok(false),
             Some("true") => Ok(true),
             Some(_) => Err(Problem::malformed_parameter(name, "true or false")),
@@ -128,6 +129,11 @@ mod tests {
         assert_eq!(of("stat=queued").unwrap().finish().unwrap_err().errors[0].pointer, "/stat");
         assert_eq!(of("limit=all").unwrap().limit().unwrap_err().errors[0].pointer, "/limit");
         assert!(of("tag=a&tag=b").is_err());
+        assert_eq!(
+            (of("dryRun=true").unwrap().flag("dryRun").unwrap(), of("").unwrap().flag("dryRun").unwrap()),
+            (true, false)
+        );
+        assert!(of("dryRun=").unwrap().flag("dryRun").is_err() && of("dryRun").unwrap().flag("dryRun").is_err());
     }
 
     #[test]

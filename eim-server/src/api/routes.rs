@@ -1,14 +1,14 @@
 //! Every route of the operator API on one page, with the role it needs.
 
 use super::auth::admit;
-use super::v1::{api_keys, decisions, grants, profile_owners, summary, tenants};
+use super::v1::{api_keys, decisions, grants, profile_owners, rules, summary, tenants};
 use super::v1::{
-    campaigns, eim, euiccs, events, exports, imports, notifications, operations, owner_policies, pools, switches,
-    webhook_deliveries, webhooks,
+    campaigns, desired_states, eim, euiccs, events, exports, imports, notifications, operations, owner_policies, pools,
+    switches, webhook_deliveries, webhooks,
 };
 use super::{health, metrics, openapi, problem};
 use actix_web::middleware::from_fn;
-use actix_web::web::{self, ServiceConfig, delete, get, patch, post};
+use actix_web::web::{self, ServiceConfig, delete, get, patch, post, put};
 use actix_web::{FromRequest, Handler, Responder, Route};
 use eim_core::manage::Role::{self, Admin, Approver, Operator, Viewer};
 
@@ -87,6 +87,18 @@ pub fn routes(config: &mut ServiceConfig) {
                     delete(),
                     owner_policies::delete::delete,
                 )))
+                .service(web::resource("/rules").route(allow(Viewer, get(), rules::list::list)).route(allow(
+                    Operator,
+                    post(),
+                    rules::create::create,
+                )))
+                .service(
+                    web::resource("/rules/{id}")
+                        .route(allow(Viewer, get(), rules::show::show))
+                        .route(allow(Operator, patch(), rules::update::update))
+                        .route(allow(Operator, delete(), rules::delete::delete)),
+                )
+                .service(web::resource("/rules/{id}/firings").route(allow(Viewer, get(), rules::firings::firings)))
                 .service(web::resource("/pools").route(allow(Viewer, get(), pools::list::list)).route(allow(
                     Operator,
                     post(),
@@ -209,6 +221,28 @@ pub fn routes(config: &mut ServiceConfig) {
                     campaigns::act::retry_failed,
                 )))
                 .service(web::resource("/campaigns/{id}/clone").route(allow(Operator, post(), campaigns::act::clone)))
+                .service(
+                    web::resource("/euiccs/{eid}/desired-state")
+                        .route(allow(Viewer, get(), desired_states::own::show))
+                        .route(allow(Operator, put(), desired_states::own::put))
+                        .route(allow(Operator, delete(), desired_states::own::delete)),
+                )
+                .service(
+                    web::resource("/desired-states")
+                        .route(allow(Viewer, get(), desired_states::list::list))
+                        .route(allow(Operator, post(), desired_states::create::create)),
+                )
+                .service(
+                    web::resource("/desired-states/{id}")
+                        .route(allow(Viewer, get(), desired_states::show::show))
+                        .route(allow(Operator, patch(), desired_states::update::update))
+                        .route(allow(Operator, delete(), desired_states::delete::delete)),
+                )
+                .service(web::resource("/desired-states/{id}/devices").route(allow(
+                    Viewer,
+                    get(),
+                    desired_states::devices::devices,
+                )))
                 .service(web::resource("/eim").route(allow(Viewer, get(), eim::show::show))),
         )
         .service(web::resource("/healthz").route(get().to(health::healthz)))

@@ -44,7 +44,7 @@ struct Common {
 enum Command {
     /// Runs the server.
     Serve(serve::Arguments),
-    /// Runs the server with a small simulated fleet, downloads a profile onto each device and switches to it.
+    /// Runs the server with a small simulated fleet and moves it to other profiles by a campaign.
     Demo(demo::Arguments),
     /// Brings the database to this version.
     Migrate,

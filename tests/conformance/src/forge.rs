@@ -34,7 +34,17 @@ pub struct SentPackage {
     pub operations: Vec<u8>,
 }
 
+/// The list of profiles that the eIM asks for by itself: `psmoList { listProfileInfo { tagList } }`, with profileOwner (B7)
+/// and profilePolicyRules (99) beside the usual members.
+const OWN_LIST: &str = "a014bf2d115c0f5a4f9f70919295b7999f7b9f269f67";
+
 impl SentPackage {
+    /// Whether this is the list of profiles that the eIM asks for by itself.
+    #[must_use]
+    pub fn is_own_list(&self) -> bool {
+        hex::encode(&self.operations) == OWN_LIST
+    }
+
     /// Reads BF51, or the BF4F around it.
     #[must_use]
     pub fn read(octets: &[u8]) -> Self {

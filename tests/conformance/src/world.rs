@@ -19,6 +19,7 @@ use eim_simulator::tlv::{Tlv, element, integer};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// Which database the server of a world has.
@@ -121,6 +122,9 @@ fn run(backends: &[Backend], bindings: &[Binding], configure: impl Fn(&mut Confi
     run_with(&modes, bindings, configure, test);
 }
 
+/// A test that waits for something that never comes fails after this time of the machine's own clock, in place of holding up all others.
+const LASTS_AT_MOST: Duration = Duration::from_secs(600);
+
 /// Runs the test in these modes and bindings.
 pub fn run_with(modes: &[Mode], bindings: &[Binding], configure: impl Fn(&mut Config), test: impl AsyncFn(&mut World)) {
     run_as(boot::Role::All, modes, bindings, configure, test);
@@ -139,7 +143,10 @@ fn run_as(
             runtime.block_on(async {
                 let Some(mut world) = World::start(role, *mode, *binding, &configure).await else { return };
                 eprintln!("on {mode:?}, {binding:?}");
-                test(&mut world).await;
+                assert!(
+                    tokio::time::timeout(LASTS_AT_MOST, test(&mut world)).await.is_ok(),
+                    "the test on {mode:?}, {binding:?} has not ended after {LASTS_AT_MOST:?}"
+                );
                 if let Some(server) = world.server.take() {
                     server.kill().await;
                 }
@@ -257,7 +264,13 @@ impl World {
 
     /// Ends the server as a crash would, and starts it again on the same data. Devices must be reconnected.
     pub async fn crash_and_restart(&mut self) {
+        self.crash_and_restart_after(TimeDelta::zero()).await;
+    }
+
+    /// The same, and nobody serves for a while.
+    pub async fn crash_and_restart_after(&mut self, outage: TimeDelta) {
         self.server.take().expect("it runs").kill().await;
+        self.clock.advance(outage);
         self.boot().await;
     }
 
@@ -299,6 +312,15 @@ impl World {
         eim_core::jobs::flush_sightings(&self.server().eim).await.unwrap();
         eim_core::jobs::drive_switches(&self.server().eim).await.unwrap();
         eim_core::jobs::drive_campaigns(&self.server().eim).await.unwrap();
+        while eim_core::jobs::keep_desired_states(&self.server().eim).await.unwrap() > 0 {}
+        self.rules().await;
+    }
+
+    /// Does what rules do by time alone.
+    pub async fn rules(&self) {
+        eim_core::jobs::note_firings(&self.server().eim).await.unwrap();
+        eim_core::jobs::look_for_silence(&self.server().eim).await.unwrap();
+        eim_core::jobs::carry_out_rules(&self.server().eim).await.unwrap();
     }
 
     /// The time now.

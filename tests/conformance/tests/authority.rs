@@ -134,6 +134,22 @@ fn another_owners_profile_needs_a_grant_until_it_is_revoked() {
         assert_eq!(operate(download).await.status, 202);
         let delete = json!({ "psmo": [{ "delete": { "iccid": device.iccid(3) } }] });
         assert_eq!(operate(delete).await.problem(409)["type"], "urn:eim:problem:not-granted", "not among its actions");
+        // What the owner allows is the owner's word, whatever was granted.
+        let policy = json!({ "serviceProvider": "Simulated Operator", "disableAllowed": false });
+        let made = world.send_as(&owner, "POST", "/api/v1/owner-policies", policy).await;
+        assert_eq!(made.status, 201, "{}", made.text());
+        assert_eq!(operate(device.enable(2, false)).await.pointers(409), ["/checks/ownerPolicy"]);
+        let mut overriding = device.enable(2, false);
+        overriding["override"] = json!(["ownerPolicy"]);
+        let path = format!("/api/v1/euiccs/{}/operations", device.eid());
+        let reply = world.send(Role::Admin, "POST", &path, &[], overriding.to_string()).await;
+        assert_eq!(reply.pointers(409), ["/checks/ownerPolicy"], "nobody but the owner sets it aside");
+        assert!(world.get("/api/v1/owner-policies").await["items"].as_array().unwrap().is_empty(), "it is theirs");
+        let gone = format!("/api/v1/owner-policies/{}", made.json()["id"].as_str().unwrap());
+        assert_eq!(status(world, &owner, "DELETE", &gone, Value::Null).await, 204);
+        // One on what somebody else owns, or nobody, binds no other tenant.
+        let foreign = json!({ "serviceProvider": "Another operator", "disableAllowed": false });
+        assert_eq!(world.send_as(&owner, "POST", "/api/v1/owner-policies", foreign).await.status, 201);
         let decisions = world.send(Role::Admin, "GET", "/api/v1/decisions", &[], "").await.json();
         let with_grant = |decision: &&Value| decision["authority"].as_str().unwrap().contains(&grant);
         let by_grant: Vec<&Value> = decisions["items"].as_array().unwrap().iter().filter(with_grant).collect();

@@ -373,6 +373,65 @@ fn a_clone_is_a_draft_and_a_repeated_request_makes_one_campaign() {
 }
 
 #[test]
+fn a_device_that_never_told_its_profiles_is_asked_for_them_first() {
+    each_store(async |world: &mut World| {
+        let mut comes = world.device(1).await;
+        let absent = world.device(2).await;
+        for device in [&comes, &absent] {
+            world.patch(&device.eid(), json!({ "tags": ["meters"] })).await;
+        }
+        let id = started(world, json!({})).await;
+        comes.session().await;
+        world.advance(TimeDelta::minutes(6)).await;
+        comes.session().await;
+        comes.session().await;
+        drive(world).await;
+        assert_eq!(world.enabled(&comes.eid()).await, [comes.iccid(2)]);
+        let shown = show(world, &id).await;
+        assert_eq!(
+            (&shown["state"], &shown["totals"]["outcomes"]),
+            (&json!("running"), &json!({ "proven": 1 })),
+            "{shown}"
+        );
+        for _ in 0..30 {
+            world.advance(TimeDelta::hours(12)).await;
+        }
+        let ended = devices(world, &id).await;
+        let left = ended.iter().find(|device| device["eid"] == absent.eid()).unwrap();
+        assert_eq!((&left["outcome"], &left["reason"]), (&json!("refused"), &json!("profileList")), "{left}");
+        assert_eq!(show(world, &id).await["state"], "completed");
+        assert_eq!(world.operations(&absent.eid()).await.len(), 1, "asked once");
+    });
+}
+
+#[test]
+fn a_clone_needs_the_role_of_its_plan_and_is_made_once_for_a_key() {
+    each_store(async |world: &mut World| {
+        fleet(world, 1).await;
+        let switch = json!({ "to": { "profile": { "name": "Two" } }, "override": ["fallback"] });
+        let body = campaign(json!({ "plan": { "switch": switch } })).to_string();
+        assert_eq!(world.send(Role::Operator, "POST", "/api/v1/campaigns", &[], body.as_str()).await.status, 403);
+        let over = world.send(Role::Admin, "POST", "/api/v1/campaigns", &[], body).await;
+        assert_eq!(over.status, 201, "{}", over.text());
+        let path = format!("/api/v1/campaigns/{}/clone", over.json()["id"].as_str().unwrap());
+        assert_eq!(world.post(&path, Value::Null).await.status, 403);
+        let count = async || world.get("/api/v1/campaigns").await["items"].as_array().unwrap().len();
+        assert_eq!(count().await, 1, "nothing was made");
+
+        let clone = async |path: &str| world.send(Role::Admin, "POST", path, &[("idempotency-key", "k1")], "").await;
+        let (first, again) = (clone(&path).await, clone(&path).await);
+        assert_eq!((first.status, again.status), (201, 201), "{}", again.text());
+        assert_eq!(first.json()["id"], again.json()["id"]);
+        assert_eq!(first.header("location"), again.header("location"));
+        assert_eq!(count().await, 2);
+        let other = format!("/api/v1/campaigns/{}/clone", first.json()["id"].as_str().unwrap());
+        assert_eq!(clone(&other).await.status, 409);
+        assert_eq!(world.post(&other, Value::Null).await.status, 403);
+        assert_eq!(count().await, 2);
+    });
+}
+
+#[test]
 fn bad_campaigns_are_refused_with_their_place_and_nothing_is_made() {
     each_store(async |world: &mut World| {
         let fleet = fleet(world, 2).await;
@@ -395,6 +454,7 @@ fn bad_campaigns_are_refused_with_their_place_and_nothing_is_made() {
             ),
             (json!({ "plan": {} }), "/plan/switch"),
             (json!({ "waves": [{ "count": 2 }, { "filter": { "tags": ["nobody"] } }] }), "/waves/1"),
+            (json!({ "waves": [{ "count": 1 }] }), "/waves"),
             (json!({ "endAt": "2020-01-01T00:00:00Z" }), "/endAt"),
             (json!({ "colour": 1 }), "/colour"),
         ] {

@@ -1,9 +1,10 @@
 //! The command line client against a running server; what this server does not serve yet, against a scripted one.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "tests may panic")]
 
-use eim_conformance::{Binding, Mode, Role, World, each_store, run_with};
+use eim_conformance::{Binding, Device, Mode, Role, World, each_store, run_with};
 use eim_server::cli::ctl::{self, Console};
 use serde_json::{Value, json};
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::io::{Cursor, Write};
@@ -67,6 +68,23 @@ async fn ctl_with(world: &World, role: Role, arguments: &[&str], input: &str) ->
 
 async fn ctl(world: &World, arguments: &[&str]) -> Ran {
     ctl_with(world, Role::Operator, arguments, "").await
+}
+
+/// Waits for the command while the device has one session after the other: which of them meets what the command asks
+/// for is not known.
+async fn while_it_polls(device: &mut Device, command: impl Future<Output = Ran>) -> Ran {
+    let ended = Cell::new(false);
+    let command = async {
+        let ran = command.await;
+        ended.set(true);
+        ran
+    };
+    let polls = async {
+        while !ended.get() {
+            device.session().await;
+        }
+    };
+    tokio::join!(command, polls).0
 }
 
 fn eid(number: u32) -> String {
@@ -245,18 +263,13 @@ fn an_operation_is_awaited_to_its_end() {
     each_store(async |world: &mut World| {
         let mut device = world.listed_device(1).await;
         let eid = device.eid();
-        let known = world.operations(&eid).await.len();
         let list = json!({"psmo": [{"listProfileInfo": {}}]});
         let missing = json!({"psmo": [{"enable": {"iccid": "89880000000000000001"}}]});
-        for (index, (body, code)) in [(list, 0), (missing, 4)].into_iter().enumerate() {
+        for (body, code) in [(list, 0), (missing, 4)] {
             let arguments = ["operations", "create", &eid, "--file", "-", "--wait", "--look-seconds", "0.01", "--json"];
             let body = body.to_string();
             let waiting = ctl_with(world, Role::Operator, &arguments, &body);
-            let device = async {
-                while world.operations(&eid).await.len() <= known + index {}
-                device.session().await;
-            };
-            let (ran, ()) = tokio::join!(waiting, device);
+            let ran = while_it_polls(&mut device, waiting).await;
             assert_eq!(ran.code, code, "{}", ran.err);
             // The state that is told first depends on how fast the device is.
             assert!(ran.err.starts_with("operation "), "{}", ran.err);
@@ -291,12 +304,7 @@ fn a_switch_is_planned_asked_for_and_awaited() {
         let arguments =
             [&["switches", "create"][..], &wanted, &["--wait", "--look-seconds", "0.01", "--json"]].concat();
         let waiting = ctl(world, &arguments);
-        let device = async {
-            while world.get("/api/v1/switches").await["items"].as_array().unwrap().is_empty() {}
-            device.session().await;
-            device.session().await;
-        };
-        let (ran, ()) = tokio::join!(waiting, device);
+        let ran = while_it_polls(&mut device, waiting).await;
         assert_eq!(ran.code, 0, "{}", ran.err);
         assert_eq!(ran.json()["outcome"], "proven");
         let rows = ctl(world, &["switches", "list", "--outcome", "proven", "--json"]).await.rows();
@@ -314,6 +322,35 @@ fn a_switch_is_planned_asked_for_and_awaited() {
 }
 
 /// The ICCID of the profile that is not enabled, or the first.
+#[test]
+fn a_rule_is_rehearsed_made_changed_and_removed() {
+    each_store(async |world: &mut World| {
+        let rule = json!({
+            "name": "silent",
+            "filter": { "all": true },
+            "when": { "noPollFor": { "intervals": 3 } },
+            "then": [{ "tag": { "add": ["silent"] } }],
+        })
+        .to_string();
+        let create = ["rules", "create", "--file", "-", "--json"];
+        let ran = ctl_with(world, Role::Operator, &[&create[..], &["--dry-run"]].concat(), &rule).await;
+        assert_eq!((ran.code, &ran.json()["devices"]), (0, &json!(0)), "{}", ran.err);
+        assert_eq!(ctl(world, &["rules", "list", "--json"]).await.out, "", "nothing was made");
+        let ran = ctl_with(world, Role::Operator, &create, &rule).await;
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        let id = ran.json()["id"].as_str().unwrap().to_owned();
+        let listed = ctl(world, &["rules", "list"]).await;
+        assert!(listed.out.contains("silent") && listed.out.contains("active"), "{}", listed.out);
+        let patch = json!({ "enabled": false }).to_string();
+        let ran = ctl_with(world, Role::Operator, &["rules", "update", &id, "--file", "-"], &patch).await;
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        assert_eq!(ctl(world, &["rules", "show", &id, "--json"]).await.json()["state"], "disabled");
+        assert_eq!(ctl(world, &["rules", "firings", &id]).await.code, 0);
+        assert_eq!(ctl(world, &["rules", "delete", &id]).await.code, 0);
+        assert_eq!(ctl(world, &["rules", "show", &id]).await.code, 1);
+    });
+}
+
 async fn device_iccid(world: &World, eid: &str, number: usize) -> String {
     let enabled = world.enabled(eid).await;
     let all: Vec<String> = world.profiles(eid).await.into_iter().map(|(iccid, _)| iccid).collect();
@@ -335,6 +372,41 @@ fn codes_go_into_a_pool_and_are_never_printed() {
             let ran = ctl(world, arguments).await;
             assert_eq!((ran.code, ran.out.contains("SECRET")), (0, false), "{}", ran.err);
         }
+    });
+}
+
+#[test]
+fn desired_states_are_made_listed_changed_and_removed() {
+    each_store(async |world: &mut World| {
+        let device = world.listed_device(1).await;
+        let eid = device.eid();
+        let body = json!({
+            "name": "all on two",
+            "filter": { "all": true },
+            "state": { "enabled": { "iccid": device.iccid(2) } },
+        });
+        let arguments = ["--json", "desired-states", "create", "--file", "-", "--idempotency-key", "k"];
+        let made = ctl_with(world, Role::Operator, &arguments, &body.to_string()).await;
+        assert_eq!(made.code, 0, "{}", made.err);
+        let id = made.json()["id"].as_str().unwrap().to_owned();
+        world.advance(chrono::TimeDelta::seconds(3)).await;
+        let listed = ctl(world, &["desired-states", "list"]).await;
+        assert!(listed.out.contains("all on two") && listed.out.contains("DRIFTING"), "{}", listed.out);
+        let rows = ctl(world, &["--json", "desired-states", "devices", &id, "--drift", "drifting"]).await.rows();
+        assert_eq!((rows.len(), &rows[0]["eid"]), (1, &json!(eid)));
+        let own = json!({ "state": { "enabled": { "iccid": device.iccid(1) } } }).to_string();
+        let set = ctl_with(world, Role::Operator, &["desired-states", "set", &eid, "--file", "-"], &own).await;
+        assert_eq!(set.code, 0, "{}", set.err);
+        let shown = ctl(world, &["--json", "desired-states", "device", &eid]).await.json();
+        assert_eq!((&shown["from"]["own"], &shown["drift"]), (&json!(true), &json!("inLine")), "{shown}");
+        let patch = json!({ "name": "renamed" }).to_string();
+        let changed = ctl_with(world, Role::Operator, &["desired-states", "update", &id, "--file", "-"], &patch).await;
+        assert_eq!(changed.code, 0, "{}", changed.err);
+        assert!(ctl(world, &["desired-states", "show", &id]).await.out.contains("renamed"));
+        assert_eq!(ctl(world, &["desired-states", "unset", &eid]).await.code, 0);
+        assert_eq!(ctl(world, &["desired-states", "unset", &eid]).await.code, 1);
+        assert_eq!(ctl(world, &["desired-states", "delete", &id]).await.code, 0);
+        assert_eq!(ctl(world, &["desired-states", "show", &id]).await.code, 1);
     });
 }
 

@@ -31,6 +31,8 @@ struct Things {
     key: String,
     webhook: String,
     campaign: String,
+    rule: String,
+    desired: String,
 }
 
 /// A route that is not named here fails the test.
@@ -43,8 +45,10 @@ fn case(route: &str, things: &Things) -> Case {
         | "GET /notifications"
         | "GET /switches"
         | "GET /campaigns"
+        | "GET /desired-states"
         | "GET /owner-policies"
         | "GET /pools"
+        | "GET /rules"
         | "GET /summary"
         | "GET /api-keys"
         | "GET /profile-owners"
@@ -77,7 +81,20 @@ fn case(route: &str, things: &Things) -> Case {
         | "POST /campaigns/{id}/revert"
         | "POST /campaigns/{id}/retryFailed"
         | "POST /campaigns/{id}/clone" => Missing(Value::Null),
+        "GET /rules/{id}" | "DELETE /rules/{id}" | "GET /rules/{id}/firings" => Missing(Value::Null),
+        "PATCH /rules/{id}" => Missing(json!({ "enabled": false })),
+        "POST /rules" => Refused(422, rule(&things.webhook)),
         "POST /campaigns" | "POST /campaigns/preview" => Refused(422, campaign(&things.eid)),
+        "GET /desired-states/{id}"
+        | "GET /desired-states/{id}/devices"
+        | "DELETE /desired-states/{id}"
+        | "GET /euiccs/{eid}/desired-state"
+        | "DELETE /euiccs/{eid}/desired-state" => Missing(Value::Null),
+        "PATCH /desired-states/{id}" => Missing(json!({ "name": "stolen" })),
+        "PUT /euiccs/{eid}/desired-state" => {
+            Missing(json!({ "state": { "enabled": { "profile": { "name": "Two" } } } }))
+        }
+        "POST /desired-states" => Makes(desired()),
         "PATCH /webhooks/{id}" => Missing(json!({ "description": "stolen" })),
         "POST /webhooks/{id}/rotate-secret" => Missing(json!({})),
         "POST /webhooks/{id}/replay" => {
@@ -124,6 +141,8 @@ fn path(template: &str, things: &Things) -> String {
         "pools" => &things.pool,
         "webhooks" => &things.webhook,
         "campaigns" => &things.campaign,
+        "rules" => &things.rule,
+        "desired-states" => &things.desired,
         "owner-policies" => &things.policy,
         "profile-owners" => &things.owner,
         "grants" => &things.grant,
@@ -152,6 +171,8 @@ async fn things(world: &World, key: &str, other: &str, device: &mut Device) -> T
     let codes = world.send_as(key, "GET", &format!("/api/v1/pools/{pool}/codes"), Value::Null).await.json();
     let owner = json!({ "name": "Acme", "serviceProviders": ["Acme"] });
     let owner = made(world, key, "/api/v1/profile-owners", owner).await;
+    let webhook = json!({ "url": "https://127.0.0.1:9/", "enabled": false });
+    let webhook = made(world, key, "/api/v1/webhooks", webhook).await;
     let grant = json!({ "owner": owner, "grantee": other, "actions": ["enable"] });
     Things {
         switch: made(
@@ -168,10 +189,27 @@ async fn things(world: &World, key: &str, other: &str, device: &mut Device) -> T
         grant: made(world, key, "/api/v1/grants", grant).await,
         owner,
         key: made(world, key, "/api/v1/api-keys", json!({ "name": "second", "role": "viewer" })).await,
-        webhook: made(world, key, "/api/v1/webhooks", json!({ "url": "https://127.0.0.1:9/", "enabled": false })).await,
+        rule: made(world, key, "/api/v1/rules", rule(&webhook)).await,
+        webhook,
         campaign: made(world, key, "/api/v1/campaigns", campaign(&eid)).await,
+        desired: made(world, key, "/api/v1/desired-states", desired()).await,
         eid,
     }
+}
+
+/// A rule that no device meets, and that names a webhook.
+fn rule(webhook: &str) -> Value {
+    json!({
+        "name": "tell",
+        "filter": { "tags": ["nobody"] },
+        "when": { "foreignEim": {} },
+        "then": [{ "webhook": { "id": webhook } }],
+    })
+}
+
+/// What is wanted of every device, and nothing done about it.
+fn desired() -> Value {
+    json!({ "name": "all", "filter": { "all": true }, "state": { "enabled": { "profile": { "name": "Two" } } } })
 }
 
 fn campaign(eid: &str) -> Value {
@@ -192,6 +230,9 @@ async fn sight(world: &World, key: &str, things: &Things) -> Vec<String> {
         "/api/v1/operations".to_owned(),
         "/api/v1/switches".to_owned(),
         "/api/v1/campaigns".to_owned(),
+        "/api/v1/rules".to_owned(),
+        "/api/v1/desired-states".to_owned(),
+        format!("/api/v1/euiccs/{}/desired-state", things.eid),
         "/api/v1/pools".to_owned(),
         "/api/v1/webhooks".to_owned(),
         "/api/v1/events".to_owned(),
@@ -222,8 +263,9 @@ fn a_key_of_one_tenant_finds_and_changes_nothing_of_another_on_any_route() {
         // On PostgreSQL the stream waits for whatever could still come before, transactions of others included.
         let told = async || {
             let events = world.send_as(&ours, "GET", "/api/v1/events", Value::Null).await.text();
-            events.contains("campaignCreated")
+            ["campaignCreated", "desiredStateCreated", "driftFound"].iter().all(|told| events.contains(told))
         };
+        world.advance(chrono::TimeDelta::zero()).await;
         world.until("the stream has told everything", told).await;
         let before = sight(world, &ours, &things).await;
         let document = world.send(Role::Nobody, "GET", "/openapi.json", &[], "").await.json();

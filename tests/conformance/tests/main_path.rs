@@ -530,7 +530,7 @@ fn a_result_of_another_kind_than_asked_is_a_mismatch_and_the_list_is_asked_for()
             if seq < 102 {
                 assert_eq!(operation["error"]["name"], "resultMismatch");
                 let next = SentPackage::read(&device.fetch().await);
-                assert_eq!(next.operations, [0xa0, 0x03, 0xbf, 0x2d, 0x00]);
+                assert!(next.is_own_list(), "{next:?}");
                 // the eUICC did nothing of it: its own list says so
                 device.euicc.association_mut(&next.eim_id).unwrap().counter = next.counter - 1;
                 let result = device.euicc.load_euicc_package(&next.octets).unwrap();

@@ -25,7 +25,7 @@ fn a_switch_takes_a_code_of_its_own_and_the_code_is_used_up() {
     modes(async |world: &mut World| {
         let smdp = world.smdp().await;
         smdp.add_order(order(&smdp, "POOLED", 1));
-        let id = pool(world, "operator one", 1).await;
+        let id = pool(world, "operator one", 3).await;
         let path = format!("/api/v1/pools/{id}/codes");
         let body = json!({ "codes": [code_of(&smdp, "POOLED")] });
         for (imported, known) in [(1, 0), (0, 1)] {
@@ -50,6 +50,12 @@ fn a_switch_takes_a_code_of_its_own_and_the_code_is_used_up() {
         let codes = world.get(&path).await;
         assert_eq!(codes["items"][0]["eid"], device.eid());
         assert!(!codes.to_string().contains("POOLED"), "a code is a secret: {codes}");
+        // It never had more codes than its mark, and it says that the last one is gone.
+        let low = async || {
+            let events = world.get("/api/v1/events?type=eim.poolLow").await;
+            events["items"].as_array().unwrap().iter().filter(|event| event["data"]["free"] == 0).count()
+        };
+        world.until("poolLow", async || low().await == 1).await;
         let problem = world.post(&switches, to).await.problem(409);
         assert_eq!(problem["type"], "urn:eim:problem:pool-empty");
         smdp.stop().await;

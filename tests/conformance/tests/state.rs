@@ -18,7 +18,7 @@ fn tags_of(data_request: &[u8]) -> Vec<u8> {
 }
 
 fn is_list(package: &SentPackage) -> bool {
-    package.operations == [0xa0, 0x03, 0xbf, 0x2d, 0x00]
+    package.is_own_list()
 }
 
 async fn state(world: &World, id: &str) -> String {

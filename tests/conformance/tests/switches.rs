@@ -336,9 +336,78 @@ fn the_guard_names_what_speaks_against_a_switch_and_the_cure() {
 }
 
 #[test]
+fn policy_rules_of_installed_profiles_are_known_and_predict_the_euiccs_refusal() {
+    each_store(async |world: &mut World| {
+        let mut device = world.listed_device(1).await;
+        for (number, ppr1, ppr2) in [(1, true, false), (2, false, true)] {
+            let iccid = device.raw_iccid(number);
+            let profile = device.euicc.profile_mut(&iccid).unwrap();
+            *profile = profile.clone().rules(ppr1, ppr2);
+        }
+        let path = format!("/api/v1/euiccs/{}/switches", device.eid());
+        let rules = async |device: &Device| {
+            let reply = world.post(&format!("{path}?dryRun=true"), to(device, 2, json!({}))).await;
+            let checks = reply.json()["checks"].as_array().unwrap().clone();
+            let check = checks.into_iter().find(|check| check["name"] == "policyRules").unwrap();
+            check["result"].as_str().unwrap().to_owned()
+        };
+        // The usual members of a list don't tell of them; the list that this eIM asks for does.
+        assert_eq!(rules(&device).await, "unknown");
+        device.poll_with(&PollOptions::state_change(0)).await;
+        device.session().await;
+        let shown = world.get(&format!("/api/v1/euiccs/{}/profiles", device.eid())).await;
+        let told = |number: u8| {
+            let mut items = shown["items"].as_array().unwrap().iter();
+            items.find(|item| item["iccid"] == device.iccid(number)).unwrap()["policyRules"].clone()
+        };
+        assert_eq!((told(1), told(2), told(3)), (json!(["ppr1"]), json!(["ppr2"]), json!([])), "{shown}");
+        assert_eq!(rules(&device).await, "failed");
+        let reply = world.post(&path, to(&device, 2, json!({}))).await;
+        assert_eq!(reply.pointers(409), ["/checks/policyRules"]);
+        assert!(reply.text().contains("PPR1") && reply.text().contains("disallowedByPolicy"), "{}", reply.text());
+
+        // A dry run of an operation does nothing, and a parameter that nobody reads is refused instead of being passed over.
+        let operations = format!("/api/v1/euiccs/{}/operations", device.eid());
+        let before = world.operations(&device.eid()).await.len();
+        let reply = world.post(&format!("{operations}?dryRun=true"), device.enable(2, true)).await;
+        assert_eq!((reply.status, &reply.json()["allowed"]), (200, &json!(false)), "{}", reply.text());
+        assert!(reply.json()["checks"].to_string().contains("PPR1"), "{}", reply.text());
+        let reply = world.post(&format!("{operations}?dryrun=true"), device.enable(2, true)).await;
+        assert_eq!(reply.pointers(400), ["/dryrun"]);
+        let reply = world.post("/api/v1/desired-states?dryRun=true", json!({})).await;
+        assert_eq!(reply.pointers(400), ["/dryRun"]);
+        assert_eq!(world.operations(&device.eid()).await.len(), before);
+
+        // Single operations, too; and who overrides it learns what the eUICC says.
+        let operations = format!("/api/v1/euiccs/{}/operations", device.eid());
+        let delete = json!({ "psmo": [{ "delete": { "iccid": device.iccid(2) } }] });
+        assert_eq!(world.post(&operations, delete.clone()).await.pointers(409), ["/checks/policyRules"]);
+        let mut overriding = delete;
+        overriding["override"] = json!(["policyRules"]);
+        assert_eq!(world.post(&operations, overriding.clone()).await.status, 403);
+        let reply = world.send(Role::Admin, "POST", &operations, &[], overriding.to_string()).await;
+        assert_eq!(reply.status, 202, "{}", reply.text());
+        device.session().await;
+        let ended = world.operation(reply.json()["id"].as_str().unwrap()).await;
+        assert_eq!(ended["state"], "failed", "{ended}");
+        assert!(ended.to_string().contains("disallowedByPolicy"), "{ended}");
+        // A profile without rules may go.
+        let third = json!({ "psmo": [{ "delete": { "iccid": device.iccid(3) } }] });
+        assert_eq!(world.post(&operations, third).await.status, 202);
+    });
+}
+
+#[test]
 fn owner_policies_are_checked_before_anything_is_signed() {
     each_store(async |world: &mut World| {
         let mut device = world.device(1).await;
+        let dry = format!("/api/v1/euiccs/{}/operations?dryRun=true", device.eid());
+        let unlisted = world.post(&dry, device.enable(2, true)).await.json();
+        let result = |name: &str| {
+            let mut checks = unlisted["checks"].as_array().unwrap().iter();
+            checks.find(|check| check["name"] == name).unwrap()["result"].clone()
+        };
+        assert_eq!((result("ownerPolicy"), result("policyRules")), (json!("unknown"), json!("unknown")), "{unlisted}");
         let locked = Profile::operational(new_iccid(50), "Locked");
         device.euicc = device.euicc.clone().with_profile(locked);
         world.list(&mut device).await;
@@ -360,6 +429,21 @@ fn owner_policies_are_checked_before_anything_is_signed() {
         let delete = format!("/api/v1/owner-policies/{id}");
         assert_eq!(admin("DELETE", &delete, Value::Null).await.status, 204);
         assert_eq!(admin("DELETE", &delete, Value::Null).await.status, 404);
+
+        // What a switch is to delete in the end is looked at before it begins.
+        let kept = json!({ "serviceProvider": provider, "deleteAllowed": false });
+        let made = admin("POST", "/api/v1/owner-policies", kept).await;
+        assert_eq!(made.status, 201, "{}", made.text());
+        let deleting = to(&device, 2, json!({ "deleteOld": "afterProof" }));
+        let plan = world.post(&format!("{path}?dryRun=true"), deleting.clone()).await.json();
+        assert_eq!(plan["allowed"], false, "{plan}");
+        let reply = world.post(&path, deleting).await;
+        assert_eq!(reply.pointers(409), ["/checks/ownerPolicy"]);
+        assert!(reply.text().contains("does not allow to delete"), "{}", reply.text());
+        let plan = world.post(&format!("{path}?dryRun=true"), to(&device, 2, json!({}))).await.json();
+        assert_eq!(plan["allowed"], true, "{plan}");
+        let gone = format!("/api/v1/owner-policies/{}", made.json()["id"].as_str().unwrap());
+        assert_eq!(admin("DELETE", &gone, Value::Null).await.status, 204);
 
         // deleteWhenDisabled deletes the old profile after the proof, without being asked.
         let policy = json!({ "serviceProvider": provider, "profileClass": "operational", "deleteWhenDisabled": true });

@@ -160,6 +160,12 @@ impl Fleet {
         &mut self.devices
     }
 
+    /// The devices, in order of their index, without the fleet.
+    #[must_use]
+    pub fn into_devices(self) -> Vec<Device> {
+        self.devices
+    }
+
     /// The device with this EID.
     pub fn device_mut(&mut self, eid: &Eid) -> Option<&mut Device> {
         self.devices.iter_mut().find(|device| device.euicc.eid() == *eid)

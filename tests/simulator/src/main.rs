@@ -7,10 +7,11 @@ use eim_core::pki::{Certificate, Curve, SigningKey};
 use eim_simulator::euicc::Euicc;
 use eim_simulator::fleet::{Fleet, fleet_iccid};
 use eim_simulator::ipa::{Binding, Ipa, IpaConfig, PollOptions, SessionOptions, TlsVersions, client_config};
-use eim_simulator::load::{self, Api, DownloadsOptions, LoadOptions, Mode, check_target};
+use eim_simulator::load::{self, Api, CampaignOptions, DownloadsOptions, LoadOptions, Mode, check_target};
 use eim_simulator::pki::{EuiccIdentity, FleetPki};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use std::io::{BufWriter, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -34,6 +35,10 @@ enum Command {
     Downloads(Box<DownloadsArgs>),
     /// Measures what the eIM adds to a call to an SM-DP+, beside the same call without it.
     Relay(Box<RelayArgs>),
+    /// Campaigns over a fleet that keeps polling: how fast they are made and shown, and what polls do beside them.
+    Campaigns(Box<CampaignsArgs>),
+    /// Writes the devices of a fleet as an import takes them (NDJSON), associated with this eIM.
+    Registrations(RegistrationsArgs),
     /// A bare actix-web handler over rustls with answers of the same size: the baseline of `load --mode poll`.
     BareServer(BareArgs),
     /// Writes the CI certificate of a simulated fleet into a folder, for the eIM to trust.
@@ -197,6 +202,49 @@ struct RelayArgs {
 }
 
 #[derive(Debug, Args)]
+struct CampaignsArgs {
+    #[command(flatten)]
+    fleet: FleetArgs,
+    /// The tag with which the devices were registered.
+    #[arg(long, default_value = "load")]
+    tag: String,
+    /// TLS connections.
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    connections: u32,
+    /// How long each measurement takes.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    seconds: u64,
+    /// Devices in a minute, for each campaign that is measured and then aborted.
+    #[arg(long, value_delimiter = ',', default_value = "600,6000")]
+    paces: Vec<u32>,
+    /// A last campaign without a pace moves all devices.
+    #[arg(long)]
+    to_the_end: bool,
+}
+
+#[derive(Debug, Args)]
+struct RegistrationsArgs {
+    /// The eIM's AddInitialEimRequest (BF57), DER file.
+    #[arg(long)]
+    add_initial_eim: PathBuf,
+    /// The fleet.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Devices.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    devices: u32,
+    /// Index of the first device.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=100_000_000))]
+    first_device: u32,
+    /// The tag that they get.
+    #[arg(long, default_value = "load")]
+    tag: String,
+    /// The file.
+    #[arg(long)]
+    out: PathBuf,
+}
+
+#[derive(Debug, Args)]
 struct BareArgs {
     /// Where to listen.
     #[arg(long, default_value = "127.0.0.1:9443")]
@@ -218,6 +266,8 @@ fn main() -> anyhow::Result<()> {
         Command::Load(args) => runtime(args.threads as usize)?.block_on(load(*args)),
         Command::Downloads(args) => runtime(args.fleet.threads as usize)?.block_on(downloads(*args)),
         Command::Relay(args) => runtime(args.fleet.threads as usize)?.block_on(relay(*args)),
+        Command::Campaigns(args) => runtime(args.fleet.threads as usize)?.block_on(campaigns(*args)),
+        Command::Registrations(args) => registrations(&args),
         Command::BareServer(args) => bare(&args),
         Command::WriteCi { seed, out } => {
             println!("{}", FleetPki::generate(seed)?.write_ci_dir(&out)?.display());
@@ -367,6 +417,42 @@ async fn relay(args: RelayArgs) -> anyhow::Result<()> {
     let report = load::run_relay(fleet, &mut api, &ipa, args.fleet.first_device, args.rounds as usize).await?;
     println!("{report}");
     Ok(())
+}
+
+async fn campaigns(args: CampaignsArgs) -> anyhow::Result<()> {
+    let target = &args.fleet.target;
+    let (server, server_name, tls) = resolve(target)?;
+    let (mut fleet, mut api, _) = args.fleet.prepare().await?;
+    fleet.associate(&api.add_initial_eim_request().await?)?;
+    let load = LoadOptions {
+        server,
+        server_name,
+        tls,
+        binding: target.binding,
+        mode: Mode::Poll,
+        connections: args.connections as usize,
+        duration: Duration::from_secs(args.seconds),
+        max_count: u64::MAX,
+    };
+    let options = CampaignOptions { load, tag: args.tag, paces: args.paces, to_the_end: args.to_the_end };
+    let report = load::run_campaigns(&fleet, &mut api, &options, |line| println!("{line}")).await?;
+    println!("{report}");
+    if report.differences.is_empty() { Ok(()) } else { bail!("{} differences", report.differences.len()) }
+}
+
+fn registrations(args: &RegistrationsArgs) -> anyhow::Result<()> {
+    let devices = args.first_device..args.first_device + args.devices;
+    let mut fleet = Fleet::generate_range(Curve::P256, args.seed, devices)?;
+    fleet.associate(&read(&args.add_initial_eim)?)?;
+    let mut out = BufWriter::new(std::fs::File::create(&args.out).with_context(|| args.out.display().to_string())?);
+    for (device, registration) in fleet.devices().iter().zip(fleet.registrations()) {
+        let mut body = load::registration(&registration, load::association_of(&device.euicc));
+        if let Some(members) = body.as_object_mut() {
+            members.insert("tags".to_owned(), serde_json::json!([args.tag]));
+        }
+        writeln!(out, "{body}")?;
+    }
+    Ok(out.flush()?)
 }
 
 fn bare(args: &BareArgs) -> anyhow::Result<()> {

@@ -1,6 +1,6 @@
 //! What a believed result says about the eUICC: its profiles, and our association with it.
 
-use crate::asn1::{Eco, EuiccResultData, Lenient, ProfileInfo, ProfileInfoListResponse, Psmo};
+use crate::asn1::{Eco, EuiccResultData, Lenient, ListEimResult, ProfileInfo, ProfileInfoListResponse, Psmo};
 use crate::domain::EuiccState;
 use crate::domain::euicc::Profile;
 use crate::domain::interpret;
@@ -125,6 +125,8 @@ fn set_enabled(work: &mut Work, iccid: Iccid, enabled: bool, verified: bool) {
                 aid: None,
                 verified,
                 updated_at: now,
+                rules: None,
+                owner_mcc_mnc: None,
             });
         }
     }
@@ -133,6 +135,7 @@ fn set_enabled(work: &mut Work, iccid: Iccid, enabled: bool, verified: bool) {
 /// profileState and fallbackAttribute in a tag list.
 const PROFILE_STATE: &[u8] = &[0x9f, 0x70];
 const FALLBACK_ATTRIBUTE: &[u8] = &[0x9f, 0x26];
+const PROFILE_POLICY_RULES: u8 = 0x99;
 
 /// Whether a list of profiles was asked to hold a member: without a tag list it holds the usual ones.
 fn asked_for(tags: Option<&[u8]>, tag: &[u8]) -> bool {
@@ -149,7 +152,10 @@ fn put_profiles(work: &mut Work, list: &[Lenient<ProfileInfo>], tags: Option<&[u
                         work.state.profiles.iter().find(|profile| {
                             info.iccid.as_ref().is_some_and(|iccid| **iccid == profile.iccid.octets()[..])
                         });
-                    interpret::profile(info, known, asked_for(tags, FALLBACK_ATTRIBUTE), verified, now)
+                    // They are not among the usual ones.
+                    let rules = tags.is_some_and(|tags| tags.contains(&PROFILE_POLICY_RULES));
+                    let told = interpret::Told { fallback: asked_for(tags, FALLBACK_ATTRIBUTE), rules };
+                    interpret::profile(info, known, told, verified, now)
                 }
                 Lenient::Unknown(_) => None,
             })
@@ -186,8 +192,41 @@ fn configuration_operation(
         (Eco::UpdateEim(update), EuiccResultData::UpdateEimResult(0)) if is_own(work, &update.eim_id) => {
             work.event("associationUpdated", json!({ "operation": id, "verified": verified }));
         }
+        // Whoever else may manage the device is a matter of security, so nobody's word but the eUICC's counts.
+        (Eco::ListEim(_), EuiccResultData::ListEimResult(ListEimResult::EimIdList(listed))) if verified => {
+            let listed = listed.iter().map(|eim| eim.eim_id.to_string()).collect();
+            other_eims(work, id, listed);
+        }
         _ => {}
     }
+}
+
+/// What the warning of an eIM beside this one begins with.
+const OTHER_EIM: &str = "another eIM is associated: ";
+/// How many of them are kept; an eUICC has few.
+const OTHER_EIMS_MAX: usize = 16;
+
+/// Keeps which other eIMs the eUICC lists, and tells of those that it did not list before.
+fn other_eims(work: &mut Work, id: Option<OperationId>, listed: Vec<String>) {
+    if work.own_eim_id().is_none() {
+        return;
+    }
+    let mut others: Vec<String> = listed.into_iter().filter(|eim| !is_own(work, eim)).collect();
+    others.sort();
+    others.dedup();
+    others.truncate(OTHER_EIMS_MAX);
+    let warnings = &mut work.euicc().warnings;
+    warnings
+        .retain(|warning| warning.strip_prefix(OTHER_EIM).is_none_or(|eim| others.iter().any(|other| other == eim)));
+    let known = |eim: &&String| warnings.iter().any(|warning| warning.strip_prefix(OTHER_EIM) == Some(eim.as_str()));
+    let new: Vec<String> = others.iter().filter(|eim| !known(eim)).cloned().collect();
+    if new.is_empty() {
+        return;
+    }
+    for eim in &new {
+        work.warn(&format!("{OTHER_EIM}{eim}"));
+    }
+    work.event("foreignEim", json!({ "operation": id, "eims": others, "new": new, "verified": true }));
 }
 
 fn is_own(work: &Work, eim_id: &str) -> bool {

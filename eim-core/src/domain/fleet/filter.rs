@@ -149,6 +149,12 @@ impl DeviceFilter {
         self.eids.as_deref()
     }
 
+    /// Whether time alone may change which devices match.
+    #[must_use]
+    pub const fn counts_time(&self) -> bool {
+        self.seen_within_seconds.is_some() || self.not_seen_for_seconds.is_some()
+    }
+
     fn is_in_network(&self, euicc: &Euicc) -> bool {
         let reported = euicc.r_plmn.map(|plmn| plmn.to_string());
         reported.is_some_and(|digits| self.plmns.iter().any(|prefix| digits.starts_with(prefix.as_str())))

@@ -7,7 +7,7 @@ use super::policy::{self, OwnerPolicy};
 use crate::asn1::Psmo;
 use crate::domain::authority::{Action, Rights, Subject as Owned};
 use crate::domain::euicc::words;
-use crate::domain::{Capabilities, Euicc, EuiccState, Profile, ResultPolicy};
+use crate::domain::{Capabilities, Euicc, EuiccState, InstalledRules, Profile, ResultPolicy};
 use crate::ids::Iccid;
 use serde::Serialize;
 
@@ -46,6 +46,9 @@ pub struct Check {
     /// What to do, where it did not pass.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cure: Option<String>,
+    /// Whether nobody here can set it aside: it is the word of another tenant.
+    #[serde(skip)]
+    pub absolute: bool,
 }
 
 /// The eUICC can be managed by this eIM.
@@ -60,6 +63,8 @@ pub const NOTHING_IN_FLIGHT: &str = "nothingInFlight";
 pub const MEMORY: &str = "memory";
 /// No policy of a profile's owner speaks against it.
 pub const OWNER_POLICY: &str = "ownerPolicy";
+/// No policy rule (PPR1, PPR2) of an installed profile makes the eUICC refuse it.
+pub const POLICY_RULES: &str = "policyRules";
 /// The owners of the profiles have granted it, where they are of another tenant.
 pub const GRANT: &str = "grant";
 /// A Fallback Profile is there should the new network fail.
@@ -68,8 +73,18 @@ pub const FALLBACK: &str = "fallback";
 pub const NOT_THE_ONLY_PROFILE: &str = "notTheOnlyProfile";
 
 /// Every name of a check.
-pub const NAMES: [&str; 9] =
-    [MANAGED, PROFILE_LIST, TARGET, NOTHING_IN_FLIGHT, MEMORY, OWNER_POLICY, GRANT, FALLBACK, NOT_THE_ONLY_PROFILE];
+pub const NAMES: [&str; 10] = [
+    MANAGED,
+    PROFILE_LIST,
+    TARGET,
+    NOTHING_IN_FLIGHT,
+    MEMORY,
+    OWNER_POLICY,
+    POLICY_RULES,
+    GRANT,
+    FALLBACK,
+    NOT_THE_ONLY_PROFILE,
+];
 /// Those that an operator may waive by name; the others can be overridden by an admin only, and some by nobody.
 pub const WAIVABLE: [&str; 2] = [FALLBACK, MEMORY];
 /// Those that nobody here can override: without them there is nothing to sign, an answer could not be told from another, or the
@@ -80,9 +95,23 @@ pub const ABSOLUTE: [&str; 4] = [MANAGED, TARGET, NOTHING_IN_FLIGHT, GRANT];
 #[derive(Debug, Clone, Copy)]
 pub enum Subject<'a> {
     /// An installed profile is enabled.
-    Enable(Iccid),
+    Enable {
+        /// The profile.
+        iccid: Iccid,
+        /// Whether the profile that it takes the place of is deleted afterwards.
+        deletes_old: bool,
+    },
     /// A profile is downloaded and enabled; its memory need in octets.
     DownloadAndEnable {
+        /// As above.
+        deletes_old: bool,
+        /// Least free non-volatile memory, octets.
+        memory_bytes: i64,
+        /// The SM-DP+, where it is known.
+        smdp_address: Option<&'a str>,
+    },
+    /// A profile is downloaded and stays disabled; its memory need in octets.
+    Download {
         /// Least free non-volatile memory, octets.
         memory_bytes: i64,
         /// The SM-DP+, where it is known.
@@ -119,11 +148,14 @@ pub struct Known<'a> {
 pub fn checks(subject: Subject<'_>, known: Known<'_>, waived: &[String], overridden: &[String]) -> Vec<Check> {
     let mut checks = vec![managed(known), profile_list(known), nothing_in_flight(known)];
     match subject {
-        Subject::Enable(iccid) => {
+        Subject::Enable { iccid, deletes_old } => {
             checks.insert(2, installed(iccid, known));
             let off = enabled_but(Some(iccid), known);
-            checks.push(owners_let_go(&off, &[], known));
-            checks.extend(granted(&[(Action::Enable, find(&[iccid], known)), (Action::Disable, off)], None, known));
+            let gone = if deletes_old { off.clone() } else { vec![] };
+            checks.push(owners_let_go(&off, &gone, known));
+            checks.push(rules_let_go(&off, &gone));
+            let acts = [(Action::Enable, find(&[iccid], known)), (Action::Disable, off), (Action::Delete, gone)];
+            checks.extend(granted(&acts, None, known));
             checks.push(fallback(Some(iccid), known));
         }
         Subject::NoProfile => checks.insert(
@@ -135,24 +167,48 @@ pub fn checks(subject: Subject<'_>, known: Known<'_>, waived: &[String], overrid
                 "Name a profile that is installed once on every device.",
             ),
         ),
-        Subject::DownloadAndEnable { memory_bytes, smdp_address } => {
+        Subject::DownloadAndEnable { deletes_old, memory_bytes, smdp_address } => {
             checks.push(memory(memory_bytes, known));
             let off = enabled_but(None, known);
-            checks.push(owners_let_go(&off, &[], known));
-            checks.extend(granted(&[(Action::Disable, off)], smdp_address, known));
+            let gone = if deletes_old { off.clone() } else { vec![] };
+            checks.push(owners_let_go(&off, &gone, known));
+            checks.push(rules_permit_another(&off, &gone, known));
+            checks.extend(granted(&[(Action::Disable, off), (Action::Delete, gone)], smdp_address, known));
             checks.push(fallback(None, known));
+        }
+        Subject::Download { memory_bytes, smdp_address } => {
+            checks.push(memory(memory_bytes, known));
+            checks.extend(granted(&[], smdp_address, known));
         }
         Subject::Remove { disabled, deleted } => {
             let disabled: Vec<&Profile> = find(disabled, known);
             let deleted: Vec<&Profile> = find(deleted, known);
             checks.push(owners_let_go(&disabled, &deleted, known));
+            checks.push(rules_let_go(&disabled, &deleted));
             let acts = [(Action::Disable, disabled.clone()), (Action::Delete, deleted.clone())];
             checks.extend(granted(&acts, None, known));
             checks.push(not_the_only(&disabled, &deleted, known));
         }
     }
+    doubt_what_was_never_listed(&mut checks, known);
     set_aside(&mut checks, waived, overridden);
     checks
+}
+
+/// Nothing can be said for profiles that nobody has told.
+fn doubt_what_was_never_listed(checks: &mut [Check], known: Known<'_>) {
+    if known.euicc.profiles_listed_at.is_some() {
+        return;
+    }
+    let of_profiles = |check: &&mut Check| [OWNER_POLICY, POLICY_RULES, NOT_THE_ONLY_PROFILE].contains(&check.name);
+    for check in checks.iter_mut().filter(of_profiles).filter(|check| check.result == CheckResult::Passed) {
+        *check = self::check(
+            check.name,
+            CheckResult::Unknown,
+            "The profiles of the device are not known.",
+            "Ask for the profile list (psmo listProfileInfo) and wait for its result.",
+        );
+    }
 }
 
 /// What a list of profile state operations leaves of the profiles that are enabled now: the checks that speak against it.
@@ -185,7 +241,7 @@ pub fn package_checks(operations: &[Psmo], known: Known<'_>, overridden: &[Strin
     }
     let disabled: Vec<Iccid> = before.iter().filter(|one| !enabled.contains(one)).copied().collect();
     let (off, gone) = (find(&disabled, known), find(&deleted, known));
-    let mut checks = vec![owners_let_go(&off, &gone, known)];
+    let mut checks = vec![owners_let_go(&off, &gone, known), rules_let_go(&off, &gone)];
     named.extend(disabled.iter().map(|one| (Action::Disable, *one)));
     let unlisted = named.iter().any(|(_, one)| find(&[*one], known).is_empty());
     if unlisted && known.rights.is_some_and(Rights::has_foreign_owners) {
@@ -203,6 +259,7 @@ pub fn package_checks(operations: &[Psmo], known: Known<'_>, overridden: &[Strin
     if enabled.is_empty() && !before.is_empty() {
         checks.push(not_the_only(&off, &gone, known));
     }
+    doubt_what_was_never_listed(&mut checks, known);
     set_aside(&mut checks, &[], overridden);
     checks
 }
@@ -212,7 +269,7 @@ fn set_aside(checks: &mut [Check], waived: &[String], overridden: &[String]) {
         let named = |names: &[String]| names.iter().any(|name| name == check.name);
         if WAIVABLE.contains(&check.name) && named(waived) {
             check.result = CheckResult::Waived;
-        } else if !ABSOLUTE.contains(&check.name) && named(overridden) {
+        } else if !ABSOLUTE.contains(&check.name) && !check.absolute && named(overridden) {
             check.result = CheckResult::Overridden;
         }
     }
@@ -232,11 +289,11 @@ pub fn refusal(checks: &[Check]) -> Option<&Check> {
 
 fn check(name: &'static str, result: CheckResult, message: impl Into<String>, cure: &str) -> Check {
     let cure = (result != CheckResult::Passed).then(|| cure.to_owned());
-    Check { name, result, message: message.into(), cure }
+    Check { name, result, message: message.into(), cure, absolute: false }
 }
 
 fn passed(name: &'static str, message: impl Into<String>) -> Check {
-    Check { name, result: CheckResult::Passed, message: message.into(), cure: None }
+    Check { name, result: CheckResult::Passed, message: message.into(), cure: None, absolute: false }
 }
 
 fn managed(known: Known<'_>) -> Check {
@@ -338,27 +395,72 @@ pub fn free_memory(euicc: &Euicc) -> Option<i64> {
 
 fn owners_let_go(disabled: &[&Profile], deleted: &[&Profile], known: Known<'_>) -> Check {
     let refused = |what: &str, profile: &Profile, policy: &OwnerPolicy| {
+        let cure = if policy.foreign {
+            "Ask the profile's owner; whatever was granted, nobody else can set its policy aside."
+        } else {
+            "Ask the profile's owner, or let an admin override it."
+        };
+        let message = format!(
+            "The owner policy of {} does not allow to {what} the profile {}.",
+            policy.service_provider, profile.iccid
+        );
+        Check { absolute: policy.foreign, ..check(OWNER_POLICY, CheckResult::Failed, message, cure) }
+    };
+    let kept_on = disabled.iter().filter_map(|profile| {
+        policy::forbids_disable(known.policies, profile).map(|policy| refused("disable", profile, policy))
+    });
+    let kept = deleted.iter().filter_map(|profile| {
+        policy::forbids_delete(known.policies, profile).map(|policy| refused("delete", profile, policy))
+    });
+    let mut refusals: Vec<Check> = kept_on.chain(kept).collect();
+    // The word that can't be set aside comes first, whatever else speaks against it.
+    refusals.sort_by_key(|check| !check.absolute);
+    refusals.into_iter().next().unwrap_or_else(|| passed(OWNER_POLICY, "No owner policy speaks against it."))
+}
+
+/// PPR1 keeps a profile from being disabled, PPR2 from being deleted; the eUICC would answer disallowedByPolicy.
+fn rules_let_go(disabled: &[&Profile], deleted: &[&Profile]) -> Check {
+    let named = |profiles: &[&Profile], holds: fn(InstalledRules) -> bool| {
+        profiles.iter().find(|profile| profile.rules.is_some_and(holds)).map(|profile| profile.iccid)
+    };
+    let refused = |rule: &str, what: &str, iccid: Iccid| {
         check(
-            OWNER_POLICY,
+            POLICY_RULES,
             CheckResult::Failed,
-            format!(
-                "The owner policy of {} does not allow to {what} the profile {}.",
-                policy.service_provider, profile.iccid
-            ),
-            "Ask the profile's owner, or let an admin override it.",
+            format!("The profile {iccid} has {rule}: the eUICC refuses to {what} it (disallowedByPolicy)."),
+            "Let the profile's operator take the rule off by its SM-DP+ or over the air, then ask for the profile list again.",
         )
     };
-    for profile in disabled {
-        if let Some(policy) = policy::forbids_disable(known.policies, profile) {
-            return refused("disable", profile, policy);
-        }
+    if let Some(iccid) = named(disabled, |rules| rules.ppr1) {
+        return refused("PPR1", "disable", iccid);
     }
-    for profile in deleted {
-        if let Some(policy) = policy::forbids_delete(known.policies, profile) {
-            return refused("delete", profile, policy);
-        }
+    if let Some(iccid) = named(deleted, |rules| rules.ppr2) {
+        return refused("PPR2", "delete", iccid);
     }
-    passed(OWNER_POLICY, "No owner policy speaks against it.")
+    if disabled.iter().chain(deleted).any(|profile| profile.rules.is_none()) {
+        return check(
+            POLICY_RULES,
+            CheckResult::Unknown,
+            "Whether the profile has policy rules was not reported; the eUICC will tell.",
+            "Ask for the profile list with the tag 99 (psmo listProfileInfo with tags).",
+        );
+    }
+    passed(POLICY_RULES, "No policy rule of an installed profile speaks against it.")
+}
+
+/// The same, and whether the rules that a new profile brings can be judged: that is done in its download, before a bound
+/// profile package is asked for.
+fn rules_permit_another(disabled: &[&Profile], deleted: &[&Profile], known: Known<'_>) -> Check {
+    let installed = rules_let_go(disabled, deleted);
+    if installed.result != CheckResult::Passed || known.euicc.rules_authorisation_table.is_some() {
+        return installed;
+    }
+    check(
+        POLICY_RULES,
+        CheckResult::Unknown,
+        "The Rules Authorisation Table was not reported: whether the new profile may bring policy rules is for the eUICC to tell.",
+        "Ask for it (psmo getRAT).",
+    )
 }
 
 /// Whether every owner of another tenant has granted what is done; no check where there is no such owner.

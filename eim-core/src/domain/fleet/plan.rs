@@ -10,13 +10,13 @@ use crate::ids::{Iccid, Plmn};
 use serde_json::Value;
 
 /// How many intervals a device has to be seen again, and to come at all, when nobody says.
-const SEEN_AGAIN_WITHIN: i64 = 3;
-const NO_SHOW_AFTER: i64 = 10;
+pub(in crate::domain::fleet) const SEEN_AGAIN_WITHIN: i64 = 3;
+pub(in crate::domain::fleet) const NO_SHOW_AFTER: i64 = 10;
 /// The most intervals that anything may take.
 const INTERVALS_MAX: i64 = 1_000;
 /// What a download needs when nobody says, octets.
-const MEMORY_BYTES: i64 = 65_536;
-const MEMORY_BYTES_MAX: i64 = 1 << 32;
+pub(in crate::domain::fleet) const MEMORY_BYTES: i64 = 65_536;
+pub(in crate::domain::fleet) const MEMORY_BYTES_MAX: i64 = 1 << 32;
 const PLMNS_MAX: usize = 256;
 /// The most operations of a plan.
 const OPERATIONS_MAX: usize = 16;
@@ -97,6 +97,25 @@ pub fn switch(value: &Value, pointer: &str) -> Result<Planned, Vec<FieldError>> 
         }
         _ => Err(errors),
     }
+}
+
+/// Reads how a profile is got: `activationCode`, `pool`, `defaultSmdp` or `smds`, with the secrets of it.
+///
+/// Each value that can't be taken is noted in `errors` with its place below `pointer`.
+pub(in crate::domain::fleet) fn source(
+    from: &Value,
+    pointer: &str,
+    errors: &mut Vec<FieldError>,
+) -> Option<(Target, Secrets)> {
+    for name in ["iccid", "rawIccid", "profile"] {
+        if from.get(name).is_some() {
+            errors.push(FieldError::new(format!("{pointer}/{name}"), "this member is not known here"));
+            return None;
+        }
+    }
+    let mut secrets = Secrets::default();
+    let found = target(from, pointer, &mut secrets, errors)?;
+    Some((found, secrets))
 }
 
 fn target(to: &Value, pointer: &str, secrets: &mut Secrets, errors: &mut Vec<FieldError>) -> Option<Target> {

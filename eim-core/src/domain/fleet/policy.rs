@@ -21,6 +21,9 @@ pub struct OwnerPolicy {
     pub delete_allowed: bool,
     /// Whether a profile is deleted as soon as another one has taken its place.
     pub delete_when_disabled: bool,
+    /// Whether another tenant has it, as the owner of the profiles: nobody here may set it aside.
+    #[serde(skip)]
+    pub foreign: bool,
 }
 
 impl OwnerPolicy {
@@ -41,6 +44,7 @@ impl OwnerPolicy {
                 disable_allowed: fields.flag_or("disableAllowed", true),
                 delete_allowed: fields.flag_or("deleteAllowed", true),
                 delete_when_disabled: fields.flag("deleteWhenDisabled"),
+                foreign: false,
             };
             if policy.delete_when_disabled && !policy.delete_allowed {
                 fields.wrong("deleteWhenDisabled", "what may not be deleted can't be deleted when disabled");
@@ -67,16 +71,22 @@ impl OwnerPolicy {
     }
 }
 
-/// The first policy that forbids to disable this profile.
+/// A policy that forbids to disable this profile, one of another tenant before one's own.
 #[must_use]
 pub fn forbids_disable<'a>(policies: &'a [OwnerPolicy], profile: &Profile) -> Option<&'a OwnerPolicy> {
-    policies.iter().find(|policy| policy.concerns(profile) && !policy.disable_allowed)
+    policies
+        .iter()
+        .filter(|policy| policy.concerns(profile) && !policy.disable_allowed)
+        .max_by_key(|policy| policy.foreign)
 }
 
-/// The first policy that forbids to delete this profile.
+/// The same for deleting it.
 #[must_use]
 pub fn forbids_delete<'a>(policies: &'a [OwnerPolicy], profile: &Profile) -> Option<&'a OwnerPolicy> {
-    policies.iter().find(|policy| policy.concerns(profile) && !policy.delete_allowed)
+    policies
+        .iter()
+        .filter(|policy| policy.concerns(profile) && !policy.delete_allowed)
+        .max_by_key(|policy| policy.foreign)
 }
 
 /// Whether the owner wants this profile deleted once it is disabled.

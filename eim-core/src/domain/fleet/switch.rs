@@ -152,6 +152,17 @@ pub enum Plan {
         /// Checks of the guard that an admin has overridden.
         overridden: Vec<String>,
     },
+    /// Download a profile and leave it disabled.
+    Download {
+        /// How it is got: a download, or a code of a pool.
+        from: Target,
+        /// After how many poll intervals without a sign of the device it is a no-show.
+        no_show_after: i64,
+        /// Least free memory for it, octets.
+        memory_bytes: i64,
+        /// Checks of the guard that were waived by name.
+        waive: Vec<String>,
+    },
     /// Work off a list of operations, one after the other; the first that is not done ends it.
     Operations {
         /// Requests in the API's notation.
@@ -162,9 +173,18 @@ pub enum Plan {
 }
 
 impl Plan {
-    const fn no_show_after(&self) -> i64 {
+    /// Whether it overrides checks of the guard, which only an admin may.
+    #[must_use]
+    pub const fn overrides(&self) -> bool {
+        matches!(self, Self::Switch { overridden, .. } if !overridden.is_empty())
+    }
+
+    /// After how many of its own poll intervals a device that does not come is a no-show.
+    pub(crate) const fn no_show_after(&self) -> i64 {
         match self {
-            Self::Switch { no_show_after, .. } | Self::Operations { no_show_after, .. } => *no_show_after,
+            Self::Switch { no_show_after, .. }
+            | Self::Download { no_show_after, .. }
+            | Self::Operations { no_show_after, .. } => *no_show_after,
         }
     }
 }
@@ -202,6 +222,8 @@ pub struct SwitchFacts {
     pub code_delivered: bool,
     /// Why it ended as it did, or why an old profile stayed.
     pub reason: Option<OperationError>,
+    /// The rules that caused it, one after the other; the last one asked for it.
+    pub rules: Vec<OperationId>,
 }
 
 /// A switch.
@@ -255,7 +277,8 @@ pub fn next_poll_expected_at(euicc: &Euicc) -> Option<i64> {
     euicc.last_seen_at.map(|seen| seen + interval(euicc))
 }
 
-fn period(euicc: &Euicc, intervals: i64) -> i64 {
+/// So many poll intervals of the device, milliseconds; not less than the shortest deadline.
+pub(crate) fn period(euicc: &Euicc, intervals: i64) -> i64 {
     (interval(euicc).saturating_mul(intervals)).max(DEADLINE_MIN_MS)
 }
 
@@ -287,21 +310,31 @@ pub fn checks(plan: &Plan, work: &Work, busy_with: Option<&str>) -> Vec<Check> {
         rights: work.state.rights.as_ref(),
     };
     match plan {
-        Plan::Switch { to, memory_bytes, waive, overridden, .. } => {
+        Plan::Switch { to, delete_old, memory_bytes, waive, overridden, .. } => {
+            let deletes_old = *delete_old == DeleteOld::AfterProof;
+            let enabling = |iccid| Subject::Enable { iccid, deletes_old };
+            let memory_bytes = *memory_bytes;
             let subject = match to {
-                Target::Iccid(iccid) => Subject::Enable(*iccid),
+                Target::Iccid(iccid) => enabling(*iccid),
                 Target::Matching { service_provider, profile_name } => {
                     match matching(&work.state.profiles, service_provider.as_deref(), profile_name.as_deref()) {
-                        Some(iccid) => Subject::Enable(iccid),
+                        Some(iccid) => enabling(iccid),
                         None => Subject::NoProfile,
                     }
                 }
                 Target::Download(request) => {
-                    Subject::DownloadAndEnable { memory_bytes: *memory_bytes, smdp_address: smdp_address(request) }
+                    Subject::DownloadAndEnable { deletes_old, memory_bytes, smdp_address: smdp_address(request) }
                 }
-                Target::Pool(_) => Subject::DownloadAndEnable { memory_bytes: *memory_bytes, smdp_address: None },
+                Target::Pool(_) => Subject::DownloadAndEnable { deletes_old, memory_bytes, smdp_address: None },
             };
             guard::checks(subject, known, waive, overridden)
+        }
+        Plan::Download { from, memory_bytes, waive, .. } => {
+            let smdp_address = match from {
+                Target::Download(request) => smdp_address(request),
+                _ => None,
+            };
+            guard::checks(Subject::Download { memory_bytes: *memory_bytes, smdp_address }, known, waive, &[])
         }
         Plan::Operations { requests, .. } => {
             let nothing = Subject::Remove { disabled: &[], deleted: &[] };
@@ -437,6 +470,11 @@ fn proceed(work: &mut Work, switch: &mut Switch) {
             switch.state = SwitchState::Enabling;
             ask(work, switch, Kind::Psmo, request);
         }
+        Plan::Download { .. } => {
+            switch.end(Outcome::Succeeded, None, now);
+            announce(work, switch);
+            return;
+        }
         Plan::Operations { requests, .. } => {
             let next = requests.get(switch.facts.done).cloned();
             let kind = next.as_ref().and_then(kind_of);
@@ -466,6 +504,11 @@ fn announce(work: &mut Work, switch: &Switch) {
     let details = json!({
         "switch": switch.id,
         "campaign": switch.campaign,
+        "plan": match switch.plan {
+            Plan::Switch { .. } => "switch",
+            Plan::Download { .. } => "download",
+            Plan::Operations { .. } => "operations",
+        },
         "outcome": switch.outcome.map(Outcome::as_str),
         "reason": switch.facts.reason.as_ref().map(|reason| &reason.name),
         "target": switch.facts.target,
@@ -614,6 +657,9 @@ fn downloading(work: &mut Work, switch: &mut Switch) -> bool {
     let arrived = awaited.iter().filter(|operation| operation.state == OperationState::Succeeded).find_map(iccid_of);
     if let Some(iccid) = arrived {
         switch.facts.target = Some(iccid);
+        if let Plan::Download { .. } = &switch.plan {
+            return end(work, switch, Outcome::Succeeded, None);
+        }
         guarded(work, switch);
         return true;
     }
@@ -657,7 +703,7 @@ fn enabling(work: &mut Work, switch: &mut Switch) -> bool {
             switch.state = SwitchState::Proving;
             let intervals = match &switch.plan {
                 Plan::Switch { proof, .. } => proof.seen_again_within,
-                Plan::Operations { .. } => 1,
+                Plan::Download { .. } | Plan::Operations { .. } => 1,
             };
             switch.deadline = Some(work.now() + period(&work.state.euicc, intervals));
             switch.facts.put_off = 0;
@@ -762,7 +808,7 @@ fn proven(work: &mut Work, switch: &mut Switch) {
     };
     let overridden = match &switch.plan {
         Plan::Switch { overridden, .. } => overridden.clone(),
-        Plan::Operations { .. } => vec![],
+        Plan::Download { .. } | Plan::Operations { .. } => vec![],
     };
     let checks = guard::checks(Subject::Remove { disabled: &[], deleted: &old }, known, &[], &overridden);
     if let Some(refused) = guard::refusal(&checks) {

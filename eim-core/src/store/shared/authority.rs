@@ -2,13 +2,14 @@
 
 use super::Connection;
 use super::api_key::{KeyRow, insert_api_key};
-use super::decision::{claim_key, free_key};
+use super::decision::{claim_key, claim_once, free_key, free_once};
 use crate::domain::NotificationState;
 use crate::domain::authority::{Action, Grant, Owner, Rights};
 use crate::ids::TenantId;
 use crate::store::authority::{Made, NewSecret, StoredDecision, StoredGrant, StoredOwner, Summary};
 use crate::store::rows::text_of;
 use crate::store::schema::{api_keys, decisions, euiccs, grants, notifications, operations, profile_owners as owners};
+use crate::store::switch::SavedOnce;
 use crate::store::{Enqueued, IdempotencyKey, StoreError, StoredApiKey};
 use diesel::prelude::*;
 
@@ -108,17 +109,22 @@ pub(in crate::store) fn rotate_key(
     Ok(Enqueued::Done)
 }
 
+/// `Conflict` when there is none of this name.
 pub(in crate::store) fn revoke_key(
     conn: &mut Connection,
     id: &str,
+    once: Option<&IdempotencyKey>,
     tenant: TenantId,
     now: i64,
-) -> Result<bool, StoreError> {
+) -> Result<SavedOnce, StoreError> {
+    if let Some(earlier) = claim_once(conn, once, id, tenant, now)? {
+        return Ok(earlier);
+    }
     let mine = || api_keys::table.filter(api_keys::tenant_id.eq(tenant.value()).and(api_keys::id.eq(id)));
     let open = mine().filter(api_keys::revoked_at.is_null());
     diesel::update(open).set(api_keys::revoked_at.eq(now)).execute(conn)?;
     let known: i64 = mine().count().get_result(conn)?;
-    Ok(known == 1)
+    done_if_known(conn, known, once, tenant)
 }
 
 pub(in crate::store) fn touch_key(conn: &mut Connection, id: &str, now: i64, not_since: i64) -> Result<(), StoreError> {
@@ -204,13 +210,38 @@ pub(in crate::store) fn insert_owner(
     Ok(Made::Of(Enqueued::Done))
 }
 
+/// `Conflict` when there is none of this name.
 pub(in crate::store) fn confirm_owner(
     conn: &mut Connection,
     id: &str,
+    once: Option<&IdempotencyKey>,
+    tenant: TenantId,
     now: i64,
-) -> Result<Option<StoredOwner>, StoreError> {
+) -> Result<SavedOnce, StoreError> {
+    if let Some(earlier) = claim_once(conn, once, id, tenant, now)? {
+        return Ok(earlier);
+    }
     let open = owners::table.filter(owners::id.eq(id).and(owners::confirmed_at.is_null()));
     diesel::update(open).set(owners::confirmed_at.eq(now)).execute(conn)?;
+    let known: i64 = owners::table.filter(owners::id.eq(id)).count().get_result(conn)?;
+    done_if_known(conn, known, once, tenant)
+}
+
+fn done_if_known(
+    conn: &mut Connection,
+    known: i64,
+    once: Option<&IdempotencyKey>,
+    tenant: TenantId,
+) -> Result<SavedOnce, StoreError> {
+    if known == 0 {
+        free_once(conn, once, tenant)?;
+        return Ok(SavedOnce::Conflict);
+    }
+    Ok(SavedOnce::Done)
+}
+
+/// An owner of any tenant.
+pub(in crate::store) fn owner_named(conn: &mut Connection, id: &str) -> Result<Option<StoredOwner>, StoreError> {
     let row: Option<OwnerRow> =
         owners::table.filter(owners::id.eq(id)).select(OwnerRow::as_select()).first(conn).optional()?;
     row.map(OwnerRow::owner).transpose()
@@ -316,16 +347,21 @@ pub(in crate::store) fn grant_named(
     row.map(GrantRow::grant).transpose()
 }
 
+/// `Conflict` when there is none of this name.
 pub(in crate::store) fn revoke_grant(
     conn: &mut Connection,
     id: &str,
+    once: Option<&IdempotencyKey>,
     tenant: TenantId,
     now: i64,
-) -> Result<bool, StoreError> {
+) -> Result<SavedOnce, StoreError> {
+    if let Some(earlier) = claim_once(conn, once, id, tenant, now)? {
+        return Ok(earlier);
+    }
     let mine = || grants::table.filter(grants::tenant_id.eq(tenant.value()).and(grants::id.eq(id)));
     diesel::update(mine().filter(grants::revoked_at.is_null())).set(grants::revoked_at.eq(now)).execute(conn)?;
     let known: i64 = mine().count().get_result(conn)?;
-    Ok(known == 1)
+    done_if_known(conn, known, once, tenant)
 }
 
 pub(in crate::store) fn rights(conn: &mut Connection, tenant: TenantId) -> Result<Rights, StoreError> {

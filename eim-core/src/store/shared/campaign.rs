@@ -1,7 +1,7 @@
 //! Campaigns and the devices in them.
 
 use super::Connection;
-use super::decision::claim_key;
+use super::decision::{claim_once, free_once};
 use super::event::insert_tenant_event;
 use crate::domain::fleet::campaign::{Counts, WaveCounts};
 use crate::domain::fleet::{Outcome, SwitchState};
@@ -13,7 +13,8 @@ use crate::store::campaign::{
 use crate::store::rows::{EuiccRow, text_of};
 use crate::store::schema::{campaign_devices as devices, campaigns, euicc_tags, euiccs, switches};
 use crate::store::switch::SavedOnce;
-use crate::store::{Enqueued, IdempotencyKey, StoreError};
+use crate::store::{IdempotencyKey, StoreError};
+use diesel::dsl::exists;
 use diesel::prelude::*;
 
 /// How many devices are inserted with one statement; PostgreSQL takes 65,535 values in one.
@@ -37,10 +38,11 @@ pub(in crate::store) fn scan_euiccs(
         .select((euiccs::seq, EuiccRow::as_select()))
         .into_boxed();
     if let Some(tag) = tag {
+        // Looked up for each eUICC: the list of all that have the tag would be made again for each page.
         let tagged = euicc_tags::table
             .filter(euicc_tags::tenant_id.eq(tenant.value()).and(euicc_tags::tag.eq(tag.to_owned())))
-            .select(euicc_tags::eid);
-        query = query.filter(euiccs::eid.eq_any(tagged));
+            .filter(euicc_tags::eid.eq(euiccs::eid));
+        query = query.filter(exists(tagged));
     }
     let rows: Vec<(i64, EuiccRow)> = query.load(conn)?;
     rows.into_iter().map(|(seq, row)| Ok((seq, row.euicc()?))).collect()
@@ -59,13 +61,8 @@ pub(in crate::store) fn insert_campaign(
     tenant: TenantId,
     now: i64,
 ) -> Result<SavedOnce, StoreError> {
-    if let Some(key) = key
-        && let Some(earlier) = claim_key(conn, key, &campaign.id.to_string(), tenant, now)?
-    {
-        return Ok(match earlier {
-            Enqueued::Before { resource } => SavedOnce::Before { resource },
-            _ => SavedOnce::KeyTaken,
-        });
+    if let Some(earlier) = claim_once(conn, key, &campaign.id.to_string(), tenant, now)? {
+        return Ok(earlier);
     }
     diesel::insert_into(campaigns::table).values(NewCampaignRow::new(campaign, tenant)).execute(conn)?;
     join_campaign(conn, campaign.id, campaign.priority, joining, tenant)?;
@@ -173,13 +170,13 @@ pub(in crate::store) fn campaign_counts(
             _ => return Err(corrupt("campaign_devices.state")),
         }
     }
-    let later: Vec<(i64, i64, Option<i64>)> = mine()
-        .filter(devices::state.eq(PENDING).and(devices::not_before.gt(now)))
-        .group_by(devices::wave)
-        .select((devices::wave, diesel::dsl::count_star(), diesel::dsl::min(devices::not_before)))
-        .load(conn)?;
-    for (wave, n, next) in later {
-        let wave = wave_mut(&mut counts, wave).ok_or_else(|| corrupt("campaign_devices.wave"))?;
+    // Wave by wave, so that the index leads to those alone that wait, instead of over all that are pending.
+    for (index, wave) in counts.waves.iter_mut().enumerate().filter(|(_, wave)| wave.pending > 0) {
+        let (n, next): (i64, Option<i64>) = mine()
+            .filter(devices::state.eq(PENDING).and(devices::wave.eq(i64::try_from(index).unwrap_or(i64::MAX))))
+            .filter(devices::not_before.gt(now))
+            .select((diesel::dsl::count_star(), diesel::dsl::min(devices::not_before)))
+            .first(conn)?;
         wave.not_due = n.unsigned_abs();
         wave.next_due_at = next;
     }
@@ -290,7 +287,11 @@ pub(in crate::store) fn save_campaign(
     change: &CampaignChange,
     tenant: TenantId,
     now: i64,
-) -> Result<bool, StoreError> {
+) -> Result<SavedOnce, StoreError> {
+    let key = change.key.as_ref();
+    if let Some(earlier) = claim_once(conn, key, &id.to_string(), tenant, now)? {
+        return Ok(earlier);
+    }
     let row = campaigns::table
         .filter(campaigns::tenant_id.eq(tenant.value()).and(campaigns::id.eq(id.to_string())))
         .filter(campaigns::version.eq(version));
@@ -303,7 +304,8 @@ pub(in crate::store) fn save_campaign(
         ))
         .execute(conn)?;
     if written == 0 {
-        return Ok(false);
+        free_once(conn, key, tenant)?;
+        return Ok(SavedOnce::Conflict);
     }
     let mine = || devices::table.filter(devices::campaign_id.eq(id.to_string()));
     for retry in &change.retry {
@@ -346,6 +348,10 @@ pub(in crate::store) fn save_campaign(
             .execute(conn)?;
     }
     if let Some(outcome) = change.end_pending {
+        // Who waited for another attempt ended like the attempt before: what became of it must not be lost.
+        diesel::update(mine().filter(devices::state.eq(PENDING).and(devices::outcome.is_not_null())))
+            .set((devices::state.eq(ENDED), devices::ended_at.eq(now)))
+            .execute(conn)?;
         diesel::update(mine().filter(devices::state.eq(PENDING)))
             .set((devices::state.eq(ENDED), devices::outcome.eq(outcome.as_str()), devices::ended_at.eq(now)))
             .execute(conn)?;
@@ -353,7 +359,7 @@ pub(in crate::store) fn save_campaign(
     for event in &change.events {
         insert_tenant_event(conn, event, &subject(id), tenant, now)?;
     }
-    Ok(true)
+    Ok(SavedOnce::Done)
 }
 
 pub(in crate::store) fn next_devices(

@@ -2,15 +2,18 @@
 
 use super::Connection;
 use super::campaign::{claim_device, unclaim_device};
+use super::desired::{drift_stands, mark_changed, put_drift};
 use super::download::put_sessions;
 use super::event::{drop_oldest_unproven, insert_event, is_unproven};
 use super::notification::insert_notification;
 use super::pool::{reserve_code, unreserve_code};
 use super::switch::put_switch;
+use crate::domain::changes::ProfileChanges;
 use crate::domain::{Changes, Event, NewOperation, Received, ReceivedKind, ReceivedStatus};
 use crate::ids::{Eid, TenantId};
 use crate::store::rows::{EuiccChange, NewOperationRow, NewReceivedRow, OperationChange, ProfileRow};
 use crate::store::schema::{euicc_tags, euiccs, idempotency, operations, profiles, received};
+use crate::store::switch::SavedOnce;
 use crate::store::{Enqueued, IdempotencyKey, Saved, StoreError};
 use diesel::prelude::*;
 
@@ -29,6 +32,19 @@ pub(in crate::store) fn save_decision(
     tenant: TenantId,
     now: i64,
 ) -> Result<Saved, StoreError> {
+    if let Some(drift) = &changes.drift {
+        // The eUICC's row is held first, as by every decision: two that hold one each would wait for each other.
+        let held = diesel::update(
+            euiccs::table
+                .filter(euiccs::tenant_id.eq(tenant.value()).and(euiccs::eid.eq(eid.to_string())))
+                .filter(euiccs::version.eq(version)),
+        )
+        .set(euiccs::version.eq(version))
+        .execute(conn)?;
+        if held == 0 || !drift_stands(conn, eid, drift, tenant)? {
+            return Ok(Saved::Conflict);
+        }
+    }
     // A switch of a campaign begins only where the campaign still waits for the device; nothing is written before that is
     // known.
     let begins = changes
@@ -102,7 +118,20 @@ pub(in crate::store) fn save_decision(
     if changes.events.iter().any(is_unproven) {
         drop_oldest_unproven(conn, eid, tenant)?;
     }
+    match &changes.drift {
+        Some(drift) => put_drift(conn, eid, drift, tenant, now)?,
+        None if may_change_drift(changes) => mark_changed(conn, eid, tenant, now)?,
+        None => {}
+    }
     Ok(Saved::Done)
+}
+
+/// Whether a decision may have changed how a device stands to what is desired of it, or what speaks against correcting it.
+fn may_change_drift(changes: &Changes) -> bool {
+    changes.euicc.is_some()
+        || changes.profiles != ProfileChanges::default()
+        || changes.switch.as_ref().is_some_and(|switch| !switch.is_open())
+        || changes.operations.iter().any(|operation| operation.state.is_final())
 }
 
 pub(super) fn put_tags(conn: &mut Connection, eid: &Eid, tags: &[String], tenant: TenantId) -> Result<(), StoreError> {
@@ -247,6 +276,42 @@ pub(super) fn claim_key(
         .select((idempotency::fingerprint, idempotency::resource))
         .first(conn)?;
     Ok(Some(if fingerprint == key.fingerprint { Enqueued::Before { resource } } else { Enqueued::KeyTaken }))
+}
+
+/// The same where there may be no key: `None` when the thing is to be done now.
+pub(super) fn claim_once(
+    conn: &mut Connection,
+    key: Option<&IdempotencyKey>,
+    resource: &str,
+    tenant: TenantId,
+    now: i64,
+) -> Result<Option<SavedOnce>, StoreError> {
+    let Some(key) = key else { return Ok(None) };
+    Ok(claim_key(conn, key, resource, tenant, now)?.map(|earlier| match earlier {
+        Enqueued::Before { resource } => SavedOnce::Before { resource },
+        _ => SavedOnce::KeyTaken,
+    }))
+}
+
+/// Says what a key stands for that was taken in the same transaction, where that is known only at the end.
+pub(super) fn set_claimed(
+    conn: &mut Connection,
+    key: &IdempotencyKey,
+    resource: &str,
+    tenant: TenantId,
+) -> Result<(), StoreError> {
+    let mine = idempotency::table.filter(idempotency::tenant_id.eq(tenant.value()).and(idempotency::key.eq(&key.key)));
+    diesel::update(mine).set(idempotency::resource.eq(resource)).execute(conn)?;
+    Ok(())
+}
+
+/// Gives back what [`claim_once`] took, in the same transaction.
+pub(super) fn free_once(
+    conn: &mut Connection,
+    key: Option<&IdempotencyKey>,
+    tenant: TenantId,
+) -> Result<(), StoreError> {
+    key.map_or(Ok(()), |key| free_key(conn, key, tenant))
 }
 
 pub(super) fn free_key(conn: &mut Connection, key: &IdempotencyKey, tenant: TenantId) -> Result<(), StoreError> {

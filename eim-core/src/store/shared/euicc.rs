@@ -2,13 +2,16 @@
 
 use super::Connection;
 use super::decision::{claim_key, free_key, put_tags};
+use super::desired::mark_changed;
 use super::event::insert_event;
 use crate::domain::{Euicc, Event, ReceivedStatus};
 use crate::ids::{Eid, TenantId};
 use crate::store::rows::EuiccRow;
 use crate::store::schema::{euicc_tags, euiccs, received};
 use crate::store::{Enqueued, EuiccFilter, IdempotencyKey, ListedEuicc, StoreError};
+use diesel::dsl::case_when;
 use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Nullable};
 use std::collections::HashMap;
 
 /// Two polls further apart than this belong to two visits of the device; their distance is one poll interval.
@@ -40,6 +43,7 @@ pub(in crate::store) fn insert_euicc(
     }
     put_tags(conn, &euicc.eid, &euicc.tags, tenant)?;
     insert_event(conn, event, &euicc.eid, tenant, now)?;
+    mark_changed(conn, &euicc.eid, tenant, now)?;
     Ok(Enqueued::Done)
 }
 
@@ -102,20 +106,15 @@ pub(in crate::store) fn euicc(
 
 pub(in crate::store) fn record_sightings(conn: &mut Connection, sightings: &[(Eid, i64)]) -> Result<(), StoreError> {
     for (eid, at) in sightings {
-        let mine = || euiccs::table.filter(euiccs::eid.eq(eid.to_string()));
-        let before: Option<(Option<i64>, Option<i64>)> =
-            mine().select((euiccs::last_seen_at, euiccs::poll_interval_ms)).first(conn).optional()?;
-        let Some((last_seen_at, interval)) = before else { continue };
-        let gap = last_seen_at.map(|last| at - last).filter(|gap| *gap >= NEW_VISIT_AFTER_MS);
-        let interval = match (interval, gap) {
-            (Some(interval), Some(gap)) => Some((interval * 3 + gap) / 4),
-            (interval, gap) => interval.or(gap),
-        };
-        if last_seen_at.is_none_or(|last| last < *at) {
-            diesel::update(mine())
-                .set((euiccs::last_seen_at.eq(at), euiccs::poll_interval_ms.eq(interval)))
-                .execute(conn)?;
-        }
+        let gap = || at.into_sql::<Nullable<BigInt>>() - euiccs::last_seen_at;
+        let same_visit = euiccs::last_seen_at.is_null().or(euiccs::last_seen_at.gt(at - NEW_VISIT_AFTER_MS));
+        let interval = case_when(same_visit, euiccs::poll_interval_ms)
+            .when(euiccs::poll_interval_ms.is_null(), gap())
+            .otherwise((euiccs::poll_interval_ms * 3 + gap()) / 4);
+        let older = euiccs::last_seen_at.is_null().or(euiccs::last_seen_at.lt(at));
+        diesel::update(euiccs::table.filter(euiccs::eid.eq(eid.to_string())).filter(older))
+            .set((euiccs::last_seen_at.eq(at), euiccs::poll_interval_ms.eq(interval)))
+            .execute(conn)?;
     }
     Ok(())
 }

@@ -52,7 +52,7 @@ fn put_event(
 }
 
 /// Anybody who knows an EID can cause these events, so only the latest are kept. Others are never dropped.
-const UNPROVEN_EVENTS: [&str; 16] = [
+const UNPROVEN_EVENTS: [&str; 17] = [
     "downloadRefused",
     "downloadInitiated",
     "downloadCancelled",
@@ -62,6 +62,7 @@ const UNPROVEN_EVENTS: [&str; 16] = [
     "resultRefused",
     "resultHeld",
     "foreignResult",
+    "memoryReported",
     "unsignedError",
     "ipaError",
     "certificatesRefused",

@@ -1,13 +1,15 @@
 //! Pools of activation codes.
 
 use super::Connection;
+use super::decision::{claim_once, free_once, set_claimed};
 use super::event::insert_tenant_event;
 use crate::domain::Event;
 use crate::domain::fleet::{Outcome, Switch};
 use crate::ids::{Eid, OperationId, TenantId};
-use crate::store::StoreError;
 use crate::store::pool::{CodeState, FreeCode, NewCode, StoredCode, StoredPool};
 use crate::store::schema::{pool_codes as codes, pools};
+use crate::store::switch::SavedOnce;
+use crate::store::{IdempotencyKey, StoreError};
 use diesel::prelude::*;
 use serde_json::json;
 
@@ -23,8 +25,12 @@ const POOL: (pools::seq, pools::id, pools::name, pools::low_water, pools::free, 
 pub(in crate::store) fn insert_pool(
     conn: &mut Connection,
     pool: &StoredPool,
+    key: Option<&IdempotencyKey>,
     tenant: TenantId,
-) -> Result<bool, StoreError> {
+) -> Result<SavedOnce, StoreError> {
+    if let Some(earlier) = claim_once(conn, key, &pool.id, tenant, pool.created_at)? {
+        return Ok(earlier);
+    }
     let inserted = diesel::insert_into(pools::table)
         .values((
             pools::id.eq(&pool.id),
@@ -36,7 +42,11 @@ pub(in crate::store) fn insert_pool(
         ))
         .on_conflict_do_nothing()
         .execute(conn)?;
-    Ok(inserted == 1)
+    if inserted == 0 {
+        free_once(conn, key, tenant)?;
+        return Ok(SavedOnce::Conflict);
+    }
+    Ok(SavedOnce::Done)
 }
 
 pub(in crate::store) fn pool_page(
@@ -72,9 +82,19 @@ pub(in crate::store) fn insert_codes(
     conn: &mut Connection,
     pool: &str,
     new: &[NewCode],
+    key: Option<&IdempotencyKey>,
     tenant: TenantId,
     now: i64,
-) -> Result<usize, StoreError> {
+) -> Result<Option<usize>, StoreError> {
+    // What the key stands for is how many were new.
+    match claim_once(conn, key, "0", tenant, now)? {
+        None => {}
+        Some(SavedOnce::Before { resource }) => {
+            let imported = resource.parse().map_err(|_| StoreError::Corrupt { column: "idempotency.resource" })?;
+            return Ok(Some(imported));
+        }
+        Some(_) => return Ok(None),
+    }
     let mut inserted = 0;
     for code in new {
         inserted += diesel::insert_into(codes::table)
@@ -92,7 +112,10 @@ pub(in crate::store) fn insert_codes(
             .execute(conn)?;
     }
     add_free(conn, pool, i64::try_from(inserted).unwrap_or(0), tenant, now)?;
-    Ok(inserted)
+    if let Some(key) = key {
+        set_claimed(conn, key, &inserted.to_string(), tenant)?;
+    }
+    Ok(Some(inserted))
 }
 
 /// Counts free codes up or down, and says when they have become few.
@@ -101,7 +124,8 @@ fn add_free(conn: &mut Connection, pool: &str, by: i64, tenant: TenantId, now: i
     diesel::update(mine()).set(pools::free.eq(pools::free + by)).execute(conn)?;
     let (name, low_water, free): (String, i64, i64) =
         mine().select((pools::name, pools::low_water, pools::free)).first(conn)?;
-    if by < 0 && free < low_water && free - by >= low_water {
+    // Also one that never had so many tells when its last code is gone.
+    if by < 0 && free < low_water && (free - by >= low_water || free == 0) {
         let event = Event::new("poolLow", json!({ "pool": pool, "name": name, "free": free, "lowWater": low_water }));
         insert_tenant_event(conn, &event, &format!("pools/{pool}"), tenant, now)?;
     }
@@ -158,17 +182,22 @@ pub(in crate::store) fn release_code(
     conn: &mut Connection,
     pool: &str,
     id: &str,
+    key: Option<&IdempotencyKey>,
     tenant: TenantId,
     now: i64,
-) -> Result<bool, StoreError> {
+) -> Result<SavedOnce, StoreError> {
+    if let Some(earlier) = claim_once(conn, key, pool, tenant, now)? {
+        return Ok(earlier);
+    }
     let spent = codes::table
         .filter(codes::tenant_id.eq(tenant.value()).and(codes::pool_id.eq(pool)))
         .filter(codes::id.eq(id).and(codes::state.eq(CodeState::Spent.as_str())));
-    let released = diesel::update(spent).set(free_again(now)).execute(conn)? == 1;
-    if released {
-        add_free(conn, pool, 1, tenant, now)?;
+    if diesel::update(spent).set(free_again(now)).execute(conn)? == 0 {
+        free_once(conn, key, tenant)?;
+        return Ok(SavedOnce::Conflict);
     }
-    Ok(released)
+    add_free(conn, pool, 1, tenant, now)?;
+    Ok(SavedOnce::Done)
 }
 
 type FreeAgain = (

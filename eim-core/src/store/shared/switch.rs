@@ -1,14 +1,15 @@
 //! Switches and owner policies.
 
 use super::Connection;
-use super::decision::{claim_key, free_key, save_decision};
+use super::authority::rights;
+use super::decision::{claim_once, free_once, save_decision};
 use super::pool::settle_code;
 use crate::domain::Changes;
 use crate::domain::fleet::{OwnerPolicy, Switch};
 use crate::ids::{Eid, TenantId};
 use crate::store::schema::{campaign_devices, euiccs, idempotency, owner_policies as policies, switches};
 use crate::store::switch::{DueSwitch, NewSwitchRow, SavedOnce, StoredPolicy, StoredSwitch, SwitchFilter, SwitchRow};
-use crate::store::{Enqueued, IdempotencyKey, Saved, StoreError, rows::text_of};
+use crate::store::{IdempotencyKey, Saved, StoreError, rows::text_of};
 use diesel::prelude::*;
 
 /// How many policies one tenant may have.
@@ -130,7 +131,24 @@ pub(in crate::store) fn owner_policies(
     conn: &mut Connection,
     tenant: TenantId,
 ) -> Result<Vec<OwnerPolicy>, StoreError> {
-    Ok(policy_page(conn, 0, POLICIES_MAX, tenant)?.into_iter().map(|stored| stored.policy).collect())
+    let mut policies: Vec<OwnerPolicy> =
+        policy_page(conn, 0, POLICIES_MAX, tenant)?.into_iter().map(|stored| stored.policy).collect();
+    // A profile's owner decides wherever the profile is, whatever was granted; but only on profiles that are confirmed as theirs.
+    let mut owners = rights(conn, tenant)?.owners;
+    owners.retain(|owner| owner.tenant != tenant);
+    let mut tenants: Vec<TenantId> = owners.iter().map(|owner| owner.tenant).collect();
+    tenants.sort_unstable();
+    tenants.dedup();
+    for other in tenants {
+        let claimed = |policy: &OwnerPolicy| {
+            let mut claims = owners.iter().filter(|owner| owner.tenant == other).map(|owner| &owner.claims);
+            let wanted = policy.service_provider.to_lowercase();
+            claims.any(|claims| claims.service_providers.iter().any(|provider| provider.to_lowercase() == wanted))
+        };
+        let theirs = policy_page(conn, 0, POLICIES_MAX, other)?.into_iter().map(|stored| stored.policy);
+        policies.extend(theirs.filter(claimed).map(|policy| OwnerPolicy { foreign: true, ..policy }));
+    }
+    Ok(policies)
 }
 
 pub(in crate::store) fn policy_page(
@@ -145,26 +163,43 @@ pub(in crate::store) fn policy_page(
         .limit(limit)
         .select((policies::seq, policies::id, policies::policy, policies::created_at))
         .load(conn)?;
-    rows.into_iter()
-        .map(|(seq, id, policy, created_at)| {
-            let policy =
-                serde_json::from_str(&policy).map_err(|_| StoreError::Corrupt { column: "owner_policies.policy" })?;
-            Ok(StoredPolicy { seq, id, policy, created_at })
-        })
-        .collect()
+    rows.into_iter().map(stored_policy).collect()
 }
 
-/// `false` when there are too many.
+fn stored_policy((seq, id, policy, created_at): (i64, String, String, i64)) -> Result<StoredPolicy, StoreError> {
+    let policy = serde_json::from_str(&policy).map_err(|_| StoreError::Corrupt { column: "owner_policies.policy" })?;
+    Ok(StoredPolicy { seq, id, policy, created_at })
+}
+
+pub(in crate::store) fn policy_named(
+    conn: &mut Connection,
+    id: &str,
+    tenant: TenantId,
+) -> Result<Option<StoredPolicy>, StoreError> {
+    let row: Option<(i64, String, String, i64)> = policies::table
+        .filter(policies::tenant_id.eq(tenant.value()).and(policies::id.eq(id)))
+        .select((policies::seq, policies::id, policies::policy, policies::created_at))
+        .first(conn)
+        .optional()?;
+    row.map(stored_policy).transpose()
+}
+
+/// `Conflict` when there are too many.
 pub(in crate::store) fn insert_policy(
     conn: &mut Connection,
     id: &str,
     policy: &OwnerPolicy,
+    key: Option<&IdempotencyKey>,
     tenant: TenantId,
     now: i64,
-) -> Result<bool, StoreError> {
+) -> Result<SavedOnce, StoreError> {
+    if let Some(earlier) = claim_once(conn, key, id, tenant, now)? {
+        return Ok(earlier);
+    }
     let known: i64 = policies::table.filter(policies::tenant_id.eq(tenant.value())).count().get_result(conn)?;
     if known >= POLICIES_MAX {
-        return Ok(false);
+        free_once(conn, key, tenant)?;
+        return Ok(SavedOnce::Conflict);
     }
     diesel::insert_into(policies::table)
         .values((
@@ -174,7 +209,7 @@ pub(in crate::store) fn insert_policy(
             policies::created_at.eq(now),
         ))
         .execute(conn)?;
-    Ok(true)
+    Ok(SavedOnce::Done)
 }
 
 pub(in crate::store) fn delete_policy(conn: &mut Connection, id: &str, tenant: TenantId) -> Result<bool, StoreError> {
@@ -212,19 +247,12 @@ pub(in crate::store) fn save_once(
     tenant: TenantId,
     now: i64,
 ) -> Result<SavedOnce, StoreError> {
-    if let Some(key) = key
-        && let Some(earlier) = claim_key(conn, key, resource, tenant, now)?
-    {
-        return Ok(match earlier {
-            Enqueued::Before { resource } => SavedOnce::Before { resource },
-            _ => SavedOnce::KeyTaken,
-        });
+    if let Some(earlier) = claim_once(conn, key, resource, tenant, now)? {
+        return Ok(earlier);
     }
     if save_decision(conn, eid, version, changes, tenant, now)? == Saved::Done {
         return Ok(SavedOnce::Done);
     }
-    if let Some(key) = key {
-        free_key(conn, key, tenant)?;
-    }
+    free_once(conn, key, tenant)?;
     Ok(SavedOnce::Conflict)
 }

@@ -1,10 +1,12 @@
 //! Tenants, and whose an eUICC is.
 
 use super::Connection;
+use super::decision::{claim_once, free_once};
 use crate::ids::{Eid, TenantId};
-use crate::store::StoreError;
 use crate::store::schema::{euiccs, tenants};
+use crate::store::switch::SavedOnce;
 use crate::store::tenant::StoredTenant;
+use crate::store::{IdempotencyKey, StoreError};
 use diesel::prelude::*;
 
 fn stored((id, name, created_at): (i64, String, i64)) -> StoredTenant {
@@ -19,13 +21,22 @@ pub(in crate::store) fn tenant_of(conn: &mut Connection, eid: &Eid) -> Result<Op
 pub(in crate::store) fn insert_tenant(
     conn: &mut Connection,
     name: &str,
+    key: Option<&IdempotencyKey>,
+    tenant: TenantId,
     now: i64,
-) -> Result<Option<StoredTenant>, StoreError> {
+) -> Result<SavedOnce, StoreError> {
+    if let Some(earlier) = claim_once(conn, key, name, tenant, now)? {
+        return Ok(earlier);
+    }
     let inserted = diesel::insert_into(tenants::table)
         .values((tenants::name.eq(name), tenants::created_at.eq(now)))
         .on_conflict_do_nothing()
         .execute(conn)?;
-    if inserted == 0 { Ok(None) } else { tenant_named(conn, name) }
+    if inserted == 0 {
+        free_once(conn, key, tenant)?;
+        return Ok(SavedOnce::Conflict);
+    }
+    Ok(SavedOnce::Done)
 }
 
 pub(in crate::store) fn tenant_named(conn: &mut Connection, name: &str) -> Result<Option<StoredTenant>, StoreError> {

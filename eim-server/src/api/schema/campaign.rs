@@ -80,7 +80,7 @@ pub struct CampaignWave {
     /// So many devices.
     pub count: Option<i64>,
     /// The devices that match.
-    #[schema(value_type = Object)]
+    #[schema(value_type = Option<Object>)]
     pub filter: Option<Value>,
     /// `true`: all that are left.
     pub rest: Option<bool>,
@@ -94,7 +94,7 @@ pub struct CampaignWave {
     /// `NEXT` (default) or `PAUSE`.
     pub success_action: Option<String>,
     /// `{"percent" | "count", "minExecuted", "outcomes"}`: acts as soon as it is reached.
-    #[schema(value_type = Object)]
+    #[schema(value_type = Option<Object>)]
     pub error_threshold: Option<Value>,
     /// `PAUSE` (default), `ABORT` or `ABORT_AND_REVERT`.
     pub error_action: Option<String>,

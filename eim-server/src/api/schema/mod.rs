@@ -5,20 +5,28 @@
 
 mod authority;
 mod campaign;
+mod desired_state;
 mod eco;
 mod euicc;
 mod operation;
 mod psmo;
+mod rule;
 mod switch;
 mod webhook;
 
 pub use authority::{KeyRotation, NewApiKey, NewGrant, NewProfileOwner, NewTenant};
 pub use campaign::{CampaignMessage, CampaignPlan, CampaignTarget, CampaignWave, NewCampaign};
+pub use desired_state::{DesiredInstalled, DesiredProfiles, DesiredStateRetry, NewDesiredState, OwnDesiredState};
 pub use eco::{Eco, EimConfiguration, EimConfigurationData, EimPublicKeyData, NamedEim, TrustedPublicKeyDataTls};
 pub use euicc::{AssociationPatch, EuiccPatch};
 pub use operation::{EuiccDataRequest, NewOperation, ProfileDownload, Smds};
 pub use psmo::{
     ConfigureImmediateEnable, EnableProfile, ListProfileInfo, Profile, ProfileClass, Psmo, SetDefaultDpAddress,
+};
+
+pub use rule::{
+    RuleAction, RuleCondition, RuleCoolDown, RuleMemory, RuleNetworks, RuleOutcome, RuleSettings, RuleSilence,
+    RuleTags, RuleWebhook,
 };
 
 pub use switch::{NewCodes, NewOwnerPolicy, NewPool, NewSwitch, SwitchProof, SwitchTarget};

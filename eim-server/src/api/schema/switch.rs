@@ -42,6 +42,9 @@ pub struct SwitchTarget {
     pub iccid: Option<String>,
     /// The same, 20 hexadecimal characters.
     pub raw_iccid: Option<String>,
+    /// The one installed profile that fits: `{"serviceProvider"?, "name"?}`.
+    #[schema(value_type = Option<Object>)]
+    pub profile: Option<serde_json::Value>,
     /// A profile that is downloaded first.
     pub activation_code: Option<String>,
     /// A profile behind a code of this pool, by its id or its name.

@@ -3,6 +3,7 @@
 pub(super) mod api_keys;
 pub(super) mod campaigns;
 pub(super) mod decisions;
+pub(super) mod desired_states;
 pub(super) mod eim;
 pub(super) mod euiccs;
 pub(super) mod events;
@@ -14,6 +15,7 @@ pub(super) mod operations;
 pub(super) mod owner_policies;
 pub(super) mod pools;
 pub(super) mod profile_owners;
+pub(super) mod rules;
 pub(super) mod summary;
 pub(super) mod switches;
 pub(super) mod tenants;

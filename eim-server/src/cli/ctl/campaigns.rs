@@ -18,7 +18,7 @@ const DEVICES: [Column; 6] = [
     ("STATE", "/state"),
     ("OUTCOME", "/outcome"),
     ("ATTEMPTS", "/attempts"),
-    ("REASON", "/reason/message"),
+    ("REASON", "/reason"),
 ];
 const WAVES: [Column; 6] = [
     ("WAVE", "/index"),

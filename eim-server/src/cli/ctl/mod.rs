@@ -8,6 +8,7 @@ mod bulk;
 mod campaigns;
 mod client;
 mod console;
+mod desired_states;
 mod devices;
 mod events;
 mod failure;
@@ -74,6 +75,9 @@ enum Command {
     /// The same for many devices.
     #[command(subcommand)]
     Campaigns(campaigns::Command),
+    /// What is wanted of devices, and how they stand to it.
+    #[command(subcommand)]
+    DesiredStates(desired_states::Command),
     /// The stream of events.
     #[command(subcommand)]
     Events(events::Command),
@@ -148,6 +152,7 @@ async fn carry_out(arguments: Arguments, key: Option<String>, console: &mut Cons
         Command::Operations(command) => operations::run(command, context).await,
         Command::Switches(command) => switches::run(command, context).await,
         Command::Campaigns(command) => campaigns::run(command, context).await,
+        Command::DesiredStates(command) => desired_states::run(command, context).await,
         Command::Events(command) => events::run(command, context).await,
         Command::Webhooks(command) => webhooks::run(command, context).await,
         Command::Rules(command) => rules::run(command, context).await,

@@ -6,8 +6,8 @@ use super::{Context, Failure, input};
 use reqwest::Method;
 use std::path::PathBuf;
 
-const RULES: [Column; 4] = [("ID", "/id"), ("NAME", "/name"), ("ENABLED", "/enabled"), ("CREATED", "/createdAt")];
-const FIRINGS: [Column; 4] = [("AT", "/at"), ("EID", "/eid"), ("OUTCOME", "/outcome"), ("DETAILS", "")];
+const RULES: [Column; 4] = [("ID", "/id"), ("NAME", "/name"), ("STATE", "/state"), ("CREATED", "/createdAt")];
+const FIRINGS: [Column; 4] = [("AT", "/at"), ("EID", "/eid"), ("OUTCOME", "/outcome"), ("EVENT", "/event/type")];
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {

@@ -2,6 +2,7 @@
 
 use super::raw::request;
 use super::{LoadError, RawConnection, check_target};
+use crate::euicc::Euicc;
 use crate::fleet::Registration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -17,6 +18,35 @@ pub struct Association {
     pub counter_value: i64,
     /// associationToken.
     pub association_token: Option<i64>,
+}
+
+/// What the API is told of a device.
+#[must_use]
+pub fn registration(registration: &Registration, association: Option<Association>) -> Value {
+    let mut body = json!({
+        "eid": registration.eid.to_string(),
+        "eumCertificate": STANDARD.encode(&registration.eum_certificate),
+        "euiccCertificate": STANDARD.encode(&registration.euicc_certificate),
+    });
+    if let Some(association) = association
+        && let Some(members) = body.as_object_mut()
+    {
+        let mut value = json!({"counterValue": association.counter_value});
+        if let (Some(token), Some(value)) = (association.association_token, value.as_object_mut()) {
+            value.insert("associationToken".to_owned(), token.into());
+        }
+        members.insert("association".to_owned(), value);
+    }
+    body
+}
+
+/// What an eUICC has of its first eIM.
+#[must_use]
+pub fn association_of(euicc: &Euicc) -> Option<Association> {
+    euicc.associations().first().map(|found| Association {
+        counter_value: found.counter,
+        association_token: found.token.map(eim_core::ids::AssociationToken::value),
+    })
 }
 
 /// A connection to the operator API.
@@ -89,20 +119,7 @@ impl Api {
         registration: &Registration,
         association: Option<Association>,
     ) -> Result<(), LoadError> {
-        let mut body = json!({
-            "eid": registration.eid.to_string(),
-            "eumCertificate": STANDARD.encode(&registration.eum_certificate),
-            "euiccCertificate": STANDARD.encode(&registration.euicc_certificate),
-        });
-        if let Some(association) = association
-            && let Some(members) = body.as_object_mut()
-        {
-            let mut value = json!({"counterValue": association.counter_value});
-            if let (Some(token), Some(value)) = (association.association_token, value.as_object_mut()) {
-                value.insert("associationToken".to_owned(), token.into());
-            }
-            members.insert("association".to_owned(), value);
-        }
+        let body = self::registration(registration, association);
         self.expect("POST", "/api/v1/euiccs", Some(&body), &[200, 201, 409]).await.map(drop)
     }
 

@@ -6,6 +6,7 @@
 
 mod api;
 mod bare;
+mod campaign;
 mod cycle;
 mod downloads;
 mod error;
@@ -15,8 +16,9 @@ mod relay;
 mod report;
 mod setup;
 
-pub use api::{Api, Association as ApiAssociation};
+pub use api::{Api, Association as ApiAssociation, association_of, registration};
 pub use bare::{BareServer, bare_server, server_tls};
+pub use campaign::{CampaignOptions, CampaignReport, run_campaigns};
 pub use downloads::{DownloadsOptions, DownloadsReport, run_downloads};
 pub use error::LoadError;
 pub use raw::RawConnection;

@@ -1,6 +1,6 @@
 //! What has to be there before a run: devices that are registered and associated, operations that are pending.
 
-use super::{Api, ApiAssociation, LoadError};
+use super::{Api, LoadError, association_of};
 use crate::fleet::{Fleet, fleet_iccid};
 use std::net::{SocketAddr, ToSocketAddrs};
 
@@ -30,10 +30,7 @@ pub async fn prepare_devices(fleet: &mut Fleet, api: &mut Api) -> Result<(), Loa
     fleet.associate(&request)?;
     let registrations = fleet.registrations();
     for (device, registration) in fleet.devices().iter().zip(&registrations) {
-        let association = device.euicc.associations().first().map(|found| ApiAssociation {
-            counter_value: found.counter,
-            association_token: found.token.map(eim_core::ids::AssociationToken::value),
-        });
+        let association = association_of(&device.euicc);
         api.register(registration, association).await?;
     }
     Ok(())

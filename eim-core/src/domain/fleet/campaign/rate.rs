@@ -1,13 +1,18 @@
 //! How many devices may begin now.
 //!
 //! The limit holds for any 60 seconds, not for minutes of the clock. What began is remembered by the second, and a
-//! second counts until all of it is over a minute old: rather too few than too many.
+//! second counts until all of it is over a minute old: rather too few than too many. A larger limit is spread: ten seconds
+//! take a fifth of it, so that a minute's devices don't go to a server at once.
 
 use super::spec::Rate;
 use serde::{Deserialize, Serialize};
 
 const WINDOW_MS: i64 = 60_000;
 const SECOND_MS: i64 = 1_000;
+/// Limits from this on are spread over the minute, a fifth in any ten seconds: more than a sixth, because seconds are counted as
+/// above and campaigns are looked at every two.
+const SPREAD_FROM: u64 = 60;
+const SHORT_WINDOW_MS: i64 = 10_000;
 
 /// What began in the last minute.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,28 +25,37 @@ impl RateFacts {
     /// How many may begin now (milliseconds since 1970), when so many have succeeded; `None` for no limit.
     #[must_use]
     pub fn allowance(&self, rate: Option<Rate>, succeeded: u64, now: i64) -> Option<u64> {
-        let limit = rate?.limit(succeeded);
-        let counted = self.begun.iter().filter(|(second, _)| free_at(*second) > now).map(|(_, n)| n).sum();
-        Some(limit.saturating_sub(counted))
+        let left = |(window, limit): (i64, u64)| {
+            let counts = |second: i64| free_at(second, window) > now;
+            let counted = self.begun.iter().filter(|(second, _)| counts(*second)).map(|(_, n)| n).sum();
+            limit.saturating_sub(counted)
+        };
+        windows(rate?.limit(succeeded)).map(left).min()
     }
 
     /// When one more may begin, if none may now.
     #[must_use]
     pub fn next_at(&self, rate: Rate, succeeded: u64, now: i64) -> i64 {
-        let limit = rate.limit(succeeded);
-        let mut counted: u64 = self.begun.iter().map(|(_, n)| n).sum();
-        for (second, n) in &self.begun {
-            counted = counted.saturating_sub(*n);
+        let next = |(window, limit): (i64, u64)| {
+            let counting = || self.begun.iter().filter(|(second, _)| free_at(*second, window) > now);
+            let mut counted: u64 = counting().map(|(_, n)| n).sum();
             if counted < limit {
-                return free_at(*second).max(now);
+                return now;
             }
-        }
-        now
+            for (second, n) in counting() {
+                counted = counted.saturating_sub(*n);
+                if counted < limit {
+                    return free_at(*second, window);
+                }
+            }
+            now
+        };
+        windows(rate.limit(succeeded)).map(next).max().unwrap_or(now)
     }
 
     /// Remembers that so many begin now.
     pub fn begin(&mut self, n: u64, now: i64) {
-        self.begun.retain(|(second, _)| free_at(*second) > now);
+        self.begun.retain(|(second, _)| free_at(*second, WINDOW_MS) > now);
         if n == 0 {
             return;
         }
@@ -80,8 +94,14 @@ impl Rate {
     }
 }
 
-const fn free_at(second: i64) -> i64 {
-    second.saturating_add(1).saturating_mul(SECOND_MS).saturating_add(WINDOW_MS)
+/// How many may begin in any so many milliseconds.
+fn windows(limit: u64) -> impl Iterator<Item = (i64, u64)> {
+    let short = (limit >= SPREAD_FROM).then_some((SHORT_WINDOW_MS, limit.div_ceil(5)));
+    [(WINDOW_MS, limit)].into_iter().chain(short)
+}
+
+const fn free_at(second: i64, window: i64) -> i64 {
+    second.saturating_add(1).saturating_mul(SECOND_MS).saturating_add(window)
 }
 
 #[cfg(test)]
@@ -113,6 +133,28 @@ mod tests {
         assert_eq!(facts.allowance(None, 0, 30_000), None);
         facts.give_back(5);
         assert_eq!(facts.allowance(Some(TEN), 0, 30_000), Some(5), "all of the later and one of the earlier");
+    }
+
+    #[test]
+    fn a_large_limit_is_spread_over_the_minute() {
+        let rate = Rate::Constant { max_per_minute: 600 };
+        let mut facts = RateFacts::default();
+        let (mut now, mut begun) = (0, 0);
+        while now < 60_000 {
+            let allowed = facts.allowance(Some(rate), 0, now).unwrap();
+            assert!(allowed <= 120, "{allowed} at {now}");
+            facts.begin(allowed, now);
+            begun += allowed;
+            let next = facts.next_at(rate, 0, now);
+            assert!(next > now);
+            now = next;
+        }
+        assert_eq!(begun, 600, "all of it is used");
+        let mut facts = RateFacts::default();
+        facts.begin(80, 500);
+        assert_eq!(facts.allowance(Some(rate), 0, 900), Some(40));
+        facts.begin(40, 900);
+        assert_eq!((facts.next_at(rate, 0, 900), facts.allowance(Some(rate), 0, 11_000)), (11_000, Some(120)));
     }
 
     proptest! {

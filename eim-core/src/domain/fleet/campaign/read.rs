@@ -23,6 +23,8 @@ const PRIORITY: i64 = 50;
 /// What a wave must reach before the next one begins, percent, when nobody says.
 const SUCCESS_THRESHOLD: i64 = 95;
 const DEVICES_MAX: i64 = 10_000_000;
+/// The most downloads at a time.
+const CONCURRENT_MAX: i64 = 10_000;
 const PER_MINUTE_MAX: i64 = 1_000_000;
 const SOAK_MAX_SECONDS: i64 = 2_592_000;
 
@@ -41,7 +43,7 @@ fn read(value: &Value, pointer: &str, errors: &mut Errors) -> Option<CampaignSpe
     let name = text(&mut fields, "name", NAME_MAX);
     let description = text(&mut fields, "description", DESCRIPTION_MAX);
     let priority = fields.number("priority", 0..=100).unwrap_or(PRIORITY);
-    let per_smdp_max_concurrent = fields.number("perSmdpMaxConcurrent", 1..=10_000);
+    let per_smdp_max_concurrent = fields.number("perSmdpMaxConcurrent", 1..=CONCURRENT_MAX);
     let approval = word(&mut fields, "approval", Approval::ALL, Approval::as_str).unwrap_or(Approval::Required);
     let (start_at, end_at) = (time(&mut fields, "startAt"), time(&mut fields, "endAt"));
     let end_behavior = word(&mut fields, "endBehavior", EndBehavior::ALL, EndBehavior::as_str);
@@ -66,7 +68,10 @@ fn read(value: &Value, pointer: &str, errors: &mut Errors) -> Option<CampaignSpe
         let has_operations = plan.as_ref().is_some_and(|plan| plan.get("switch").is_none());
         compare_waves(&waves, has_operations, end_at, &at("waves"), errors);
     }
-    let rate = rate.and_then(|value| read_rate(value, &at("rate"), errors));
+    let (rate, in_rate) = rate.map_or((None, None), |value| read_rate(value, &at("rate"), errors));
+    if per_smdp_max_concurrent.is_some() && in_rate.is_some() {
+        errors.push(FieldError::new(at("rate/perSmdpMaxConcurrent"), "given once, here or beside rate"));
+    }
     let windows = windows.and_then(|value| items(value, &at("maintenanceWindows"), 0..=WINDOWS_MAX, errors));
     let retry = retry.and_then(|value| items(value, &at("retry"), 0..=RETRIES_MAX, errors));
     let maintenance_windows = each(windows, &at("maintenanceWindows"), errors, read_window);
@@ -81,7 +86,7 @@ fn read(value: &Value, pointer: &str, errors: &mut Errors) -> Option<CampaignSpe
         plan: plan?,
         waves,
         rate,
-        per_smdp_max_concurrent,
+        per_smdp_max_concurrent: per_smdp_max_concurrent.or(in_rate),
         approval,
         start_at,
         end_at,
@@ -225,18 +230,27 @@ fn read_error_threshold(value: &Value, pointer: &str, errors: &mut Errors) -> Op
     Some(ErrorThreshold { share, min_executed, outcomes })
 }
 
-fn read_rate(value: &Value, pointer: &str, errors: &mut Errors) -> Option<Rate> {
-    let mut fields = Fields::of(value, pointer.to_owned(), errors)?;
+/// The pace, and how many downloads at a time, which may be said here, too.
+fn read_rate(value: &Value, pointer: &str, errors: &mut Errors) -> (Option<Rate>, Option<i64>) {
+    let Some(mut fields) = Fields::of(value, pointer.to_owned(), errors) else { return (None, None) };
+    let concurrent = fields.number("perSmdpMaxConcurrent", 1..=CONCURRENT_MAX);
     let constant = fields.number("maxPerMinute", 1..=PER_MINUTE_MAX);
     let exponential = part(&mut fields, value, "exponential");
-    if fields.member("maxPerMinute").is_some() == exponential.is_some() {
+    let is_constant = fields.member("maxPerMinute").is_some();
+    let only_concurrent = !is_constant && exponential.is_none() && fields.member("perSmdpMaxConcurrent").is_some();
+    if is_constant == exponential.is_some() && !only_concurrent {
         fields.wrong("maxPerMinute", "exactly one of maxPerMinute and exponential is expected");
     }
     fields.finish();
-    let Some(exponential) = exponential else {
-        return constant.map(|max_per_minute| Rate::Constant { max_per_minute });
+    let rate = match exponential {
+        None => constant.map(|max_per_minute| Rate::Constant { max_per_minute }),
+        Some(exponential) => read_exponential(exponential, &format!("{pointer}/exponential"), errors),
     };
-    let mut fields = Fields::of(exponential, format!("{pointer}/exponential"), errors)?;
+    (rate, concurrent)
+}
+
+fn read_exponential(value: &Value, pointer: &str, errors: &mut Errors) -> Option<Rate> {
+    let mut fields = Fields::of(value, pointer.to_owned(), errors)?;
     for needed in ["basePerMinute", "factor", "everySucceeded", "maxPerMinute"] {
         fields.missing(needed);
     }

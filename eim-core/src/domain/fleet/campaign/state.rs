@@ -185,7 +185,8 @@ pub struct Step {
     pub begin: Vec<Begin>,
     /// Ended devices that become pending again.
     pub retry: Vec<Retry>,
-    /// All pending devices of all waves, and devices that wait to be moved back, end so. Said again until none is left.
+    /// All pending devices of all waves, and devices that wait to be moved back, end so. Said again until none is left. A device
+    /// that waits for another attempt ends like the attempt before.
     pub end_pending: Option<Outcome>,
     /// What runs and was not delivered to its device is withdrawn, and ends as `cancelled`. What was delivered goes on.
     /// Said again as long as something runs.

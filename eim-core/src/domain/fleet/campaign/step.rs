@@ -133,6 +133,12 @@ impl Turn<'_> {
             }
             let next = begun.map_or(0, |current| current + 1);
             let Some(wave) = self.spec.waves.get(next) else { return self.complete() };
+            // All its devices have ended elsewhere, as those that a campaign of higher priority took: there is nothing to begin.
+            let all_done = self.counts.waves.iter().all(WaveCounts::is_done)
+                && self.counts.waves.iter().any(|wave| wave.total() > 0);
+            if all_done && self.spec.target.mode != TargetMode::Continuous && self.step.retry.is_empty() {
+                return self.complete();
+            }
             let starts = self.spec.start_at.max(wave.start_at).unwrap_or(self.now).max(self.now);
             let opens = next_opening(&self.spec.maintenance_windows, starts);
             if opens != Some(self.now) {

@@ -150,7 +150,7 @@ impl World {
             }
             if let Some(outcome) = step.end_pending {
                 if matches!(device.at, At::Pending(_)) {
-                    device.at = At::Ended(outcome);
+                    device.at = At::Ended(device.before.unwrap_or(outcome));
                 }
                 if device.back == Back::Pending && self.state != CampaignState::Reverting {
                     device.back = Back::Done;

@@ -1,6 +1,6 @@
 //! POST /api/v1/api-keys/{id}/revoke
 
-use crate::api::request::{Parameters, to_the_end};
+use crate::api::request::{Parameters, idempotency_key, to_the_end};
 use crate::api::{Caller, Problem};
 use actix_web::web::Path;
 use actix_web::{HttpRequest, HttpResponse};
@@ -13,17 +13,21 @@ use eim_core::manage::views::ApiKeyView;
     params(
         ("id" = String, Path, description = "The id."),
         ("tenant" = Option<String>, Query, description = "Of this tenant; for whoever runs the server."),
+        ("Idempotency-Key" = Option<String>, Header, description = "A repeated request with the same key has no second effect and shows what is now."),
     ),
     responses(
         (status = 200, description = "As it is now.", body = ApiKeyView),
         (status = 404, description = "There is none.", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The Idempotency-Key was used for another request.", body = Problem, content_type = "application/problem+json"),
     ),
     security(("apiKey" = ["admin"])),
 )]
 pub async fn revoke(request: HttpRequest, id: Path<String>, caller: Caller) -> Result<HttpResponse, Problem> {
+    let idempotency_key = idempotency_key(&request)?;
     let mut parameters = Parameters::of(&request)?;
     let tenant = parameters.text("tenant");
     parameters.finish()?;
     let eim = caller.acting_for(tenant.as_deref()).await?;
-    Ok(HttpResponse::Ok().json(to_the_end(async move { manage::revoke_api_key(&id, &eim).await }).await?))
+    let revoke = async move { manage::revoke_api_key(&id, idempotency_key.as_deref(), &eim).await };
+    Ok(HttpResponse::Ok().json(to_the_end(revoke).await?))
 }

@@ -119,6 +119,8 @@ fn every_bad_value_is_refused_with_its_place() {
         ("/rate/exponential/everySucceeded", json!(null), "/rate/exponential/everySucceeded"),
         ("/rate/exponential/maxPerMinute", json!(4), "/rate/exponential/maxPerMinute"),
         ("/perSmdpMaxConcurrent", json!(0), "/perSmdpMaxConcurrent"),
+        ("/rate", json!({ "perSmdpMaxConcurrent": 0 }), "/rate/perSmdpMaxConcurrent"),
+        ("/rate", json!({ "maxPerMinute": 5, "perSmdpMaxConcurrent": 5 }), "/rate/perSmdpMaxConcurrent"),
         ("/maintenanceWindows", window("0 2 * *", 60, "UTC"), "/maintenanceWindows/0/cron"),
         ("/maintenanceWindows", window("0 2 31 4 *", 60, "UTC"), "/maintenanceWindows/0/cron"),
         ("/maintenanceWindows", window("0 2 * * *", 0, "UTC"), "/maintenanceWindows/0/durationMinutes"),

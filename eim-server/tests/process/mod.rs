@@ -1,0 +1,176 @@
+//! `eim-server serve` as a process of its own, which can be killed and started again on the same data.
+
+use diesel_async::{AsyncConnection, AsyncPgConnection, SimpleAsyncConnection};
+use eim_simulator::fleet::Fleet;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use std::io::{BufRead, BufReader, Write};
+use std::net::SocketAddr;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, mpsc};
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// Far more than a start takes.
+const START: Duration = Duration::from_secs(120);
+const SIGKILL: i32 = 9;
+
+static NUMBER: AtomicU32 = AtomicU32::new(0);
+
+/// What the server keeps its data in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Database {
+    /// A file in the data directory.
+    Sqlite,
+    /// A schema of its own.
+    Postgres,
+}
+
+/// The data of a server.
+pub struct Setup {
+    folder: TempDir,
+    schema: Option<Schema>,
+}
+
+struct Schema {
+    server: String,
+    name: String,
+}
+
+impl Schema {
+    async fn run(&self, sql: &str) -> Result<(), String> {
+        let mut conn = AsyncPgConnection::establish(&self.server).await.map_err(|error| error.to_string())?;
+        conn.batch_execute(sql).await.map_err(|error| error.to_string())
+    }
+
+    fn url(&self) -> String {
+        let separator = if self.server.contains('?') { '&' } else { '?' };
+        format!("{}{separator}options=-csearch_path%3D{}", self.server, self.name)
+    }
+}
+
+impl Setup {
+    /// Empty data that trusts the CI of this fleet. `None`, said on standard error, without PostgreSQL where none is required.
+    pub async fn new(database: Database, fleet: &Fleet) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        fleet.write_ci_dir(&folder.path().join("ci")).unwrap();
+        let mut setup = Self { folder, schema: None };
+        if database == Database::Postgres {
+            let server = std::env::var("EIM_TEST_POSTGRES_URL")
+                .unwrap_or_else(|_| "postgres://postgres@127.0.0.1:5432/test".to_owned());
+            let name = format!("eim_killed_{}_{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+            let schema = Schema { server, name };
+            let fresh = format!("DROP SCHEMA IF EXISTS {0} CASCADE; CREATE SCHEMA {0}", schema.name);
+            if let Err(error) = schema.run(&fresh).await {
+                let required = std::env::var("EIM_TEST_REQUIRE_SERVICES").is_ok_and(|value| value == "1");
+                assert!(!required, "PostgreSQL is required and can't be reached: {error}");
+                let _ = writeln!(std::io::stderr(), "SKIPPED on PostgreSQL, which can't be reached: {error}");
+                return None;
+            }
+            setup.schema = Some(schema);
+            assert!(setup.command().arg("migrate").output().unwrap().status.success(), "the schema is migrated");
+        }
+        Some(setup)
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_eim-server"));
+        command.arg("--data-dir").arg(self.folder.path().join("data")).stdin(Stdio::null()).env_remove("EIM_CONFIG");
+        for (name, value) in
+            [("ESIPA__LISTEN", "127.0.0.1:0"), ("API__LISTEN", "127.0.0.1:0"), ("LIMITS__WORKERS", "1")]
+        {
+            command.env(format!("EIM__{name}"), value);
+        }
+        command.env("EIM__PKI__CI_DIR", self.folder.path().join("ci")).env("EIM__LOG__LEVEL", "info");
+        match &self.schema {
+            Some(schema) => command.env("EIM__STORE__URL", schema.url()).env("EIM__STORE__POOL_SIZE", "3"),
+            None => command.env_remove("EIM__STORE__URL"),
+        };
+        command
+    }
+
+    /// Starts the server and waits until it listens.
+    pub fn start(&self) -> Process {
+        let mut child = self.command().arg("serve").stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let log = child.stderr.take().unwrap();
+        let (said, lines) = mpsc::channel();
+        // It goes on reading, or the server would stand still before a full pipe.
+        std::thread::spawn(move || {
+            for line in BufReader::new(log).lines().map_while(Result::ok) {
+                let _ = said.send(line);
+            }
+        });
+        let child = Mutex::new(child);
+        let unknown = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut process = Process { child, esipa: unknown, api: unknown, trusted: vec![] };
+        let address = |line: &str, before: &str| -> Option<SocketAddr> {
+            line.split_once(before)?.1.split('/').next()?.parse().ok()
+        };
+        let mut log = Vec::new();
+        while process.esipa == unknown || process.api == unknown {
+            let line = lines.recv_timeout(START).unwrap_or_else(|_| panic!("the server does not start: {log:#?}"));
+            if let Some(esipa) = address(&line, "ESipa at https://") {
+                process.esipa = esipa;
+            }
+            if let Some(api) = address(&line, "operator API at http://") {
+                process.api = api;
+            }
+            log.push(line);
+        }
+        let certificate = self.folder.path().join("data/tls-certificate.pem");
+        process.trusted = CertificateDer::from_pem_file(certificate).unwrap().to_vec();
+        process
+    }
+
+    /// A key of the role admin.
+    pub fn api_key(&self) -> String {
+        let made = self.command().args(["api-key", "create", "--role", "admin", "--name", "test"]).output().unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        String::from_utf8(made.stdout).unwrap().trim().to_owned()
+    }
+
+    /// Removes the schema; one of a test that failed is left for a look at it.
+    pub async fn end(self) {
+        if let Some(schema) = &self.schema {
+            schema.run(&format!("DROP SCHEMA {} CASCADE", schema.name)).await.unwrap();
+        }
+    }
+}
+
+/// A server that runs.
+pub struct Process {
+    child: Mutex<Child>,
+    /// Where devices find it.
+    pub esipa: SocketAddr,
+    api: SocketAddr,
+    /// The certificate of its front, DER.
+    pub trusted: Vec<u8>,
+}
+
+impl Process {
+    /// Where the operator API is.
+    pub fn api_url(&self) -> String {
+        format!("http://{}", self.api)
+    }
+
+    /// SIGKILL.
+    pub fn kill(&self) {
+        self.child.lock().unwrap().kill().unwrap();
+    }
+
+    /// Waits for its end, and says whether a SIGKILL was its cause.
+    pub fn died_of_sigkill(&self) -> bool {
+        self.child.lock().unwrap().wait().unwrap().signal() == Some(SIGKILL)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let mut child = self.child.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        // Whether it has ended already is all the same.
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+}

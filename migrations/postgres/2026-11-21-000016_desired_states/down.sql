@@ -1,0 +1,2 @@
+DROP TABLE desired_devices;
+DROP TABLE desired_states;
