@@ -59,7 +59,7 @@ pub async fn list_owner_policies(
 /// # Errors
 /// When it is not known.
 pub async fn delete_owner_policy(id: &str, eim: &Eim) -> Result<(), ManageError> {
-    if eim.store().delete_policy(id.to_owned()).await? {
+    if eim.store().delete_policy(id.to_owned(), eim.clock().now_ms()).await? {
         return Ok(());
     }
     Err(not_found(id))

@@ -269,8 +269,8 @@ impl Store {
     ///
     /// # Errors
     /// When the transaction fails.
-    pub async fn delete_policy(&self, id: String) -> Result<bool, StoreError> {
+    pub async fn delete_policy(&self, id: String, now: i64) -> Result<bool, StoreError> {
         let tenant = self.tenant;
-        on!(self.write("delete_policy"), |conn| delete_policy(conn, &id, tenant))
+        on!(self.write("delete_policy"), |conn| delete_policy(conn, &id, tenant, now))
     }
 }

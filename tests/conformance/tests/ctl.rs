@@ -253,6 +253,12 @@ fn files_are_imported_and_exported() {
         // a header that can't be taken, and a file that is not there
         let ran = ctl_with(world, Role::Operator, &["devices", "import", "-"], "eid,colour\n").await;
         assert_eq!((ran.code, ran.err.contains("/colour")), (1, true), "{}", ran.err);
+        // Without a telling name the first character decides.
+        let line = json!({ "eid": eid(77) }).to_string() + "\n";
+        assert_eq!(ctl_with(world, Role::Operator, &["devices", "import", "-"], &line).await.code, 0);
+        std::fs::write(path("list.txt"), &line).unwrap();
+        let ran = ctl(world, &["devices", "import", &path("list.txt")]).await;
+        assert_eq!((ran.code, ran.err.contains("1 existed")), (0, true), "{}", ran.err);
         assert_eq!(ctl(world, &["devices", "import", &path("nothing.csv")]).await.code, 2);
         assert_eq!(ctl_with(world, Role::Viewer, &["devices", "import", &path("devices.csv")], "").await.code, 1);
     });

@@ -366,7 +366,8 @@ fn an_owner_policy_holds_for_corrections_as_for_switches() {
         let profiles = world.get(&format!("/api/v1/euiccs/{}/profiles", device.eid())).await;
         let owner = profiles["items"][0]["serviceProvider"].as_str().unwrap().to_owned();
         let policy = json!({ "serviceProvider": owner, "disableAllowed": false }).to_string();
-        assert_eq!(world.send(Role::Admin, "POST", "/api/v1/owner-policies", &[], policy).await.status, 201);
+        let made = world.send(Role::Admin, "POST", "/api/v1/owner-policies", &[], policy).await;
+        assert_eq!(made.status, 201, "{}", made.text());
         create(world, two(json!({ "enforce": true }))).await;
         let shown = of(world, &device.eid()).await;
         assert_eq!(
@@ -375,6 +376,12 @@ fn an_owner_policy_holds_for_corrections_as_for_switches() {
             "{shown}"
         );
         assert!(switches(world, &device.eid()).await.is_empty());
+        // Without the policy the refusal does not stay for its hour.
+        let path = format!("/api/v1/owner-policies/{}", made.json()["id"].as_str().unwrap());
+        assert_eq!(world.send(Role::Admin, "DELETE", &path, &[], String::new()).await.status, 204);
+        tick(world).await;
+        assert_eq!(of(world, &device.eid()).await["correcting"], "correcting");
+        assert_eq!(switches(world, &device.eid()).await.len(), 1);
     });
 }
 

@@ -3,6 +3,7 @@
 use super::Connection;
 use super::api_key::{KeyRow, insert_api_key};
 use super::decision::{claim_key, claim_once, free_key, free_once};
+use super::desired::mark_refused;
 use crate::domain::NotificationState;
 use crate::domain::authority::{Action, Grant, Owner, Rights};
 use crate::ids::TenantId;
@@ -314,6 +315,7 @@ pub(in crate::store) fn insert_grant(
             grants::created_at.eq(now),
         ))
         .execute(conn)?;
+    mark_refused(conn, now)?;
     Ok(Made::Of(Enqueued::Done))
 }
 

@@ -211,6 +211,13 @@ fn mark_governed(conn: &mut Connection, id: OperationId, tenant: TenantId, now: 
     Ok(())
 }
 
+/// Has the devices looked at, of every tenant, whose correction something spoke against: that may have changed.
+pub(super) fn mark_refused(conn: &mut Connection, now: i64) -> Result<(), StoreError> {
+    let refused = devices::table.filter(devices::correcting.eq(Correcting::Refused.as_str()));
+    diesel::update(refused).set((devices::look_at.eq(now), devices::version.eq(devices::version + 1))).execute(conn)?;
+    Ok(())
+}
+
 /// Has devices looked at, whether or not they were before.
 fn mark(conn: &mut Connection, eids: &[Eid], tenant: TenantId, now: i64) -> Result<(), StoreError> {
     for chunk in eids.chunks(MARKED_AT_ONCE) {

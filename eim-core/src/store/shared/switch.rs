@@ -3,6 +3,7 @@
 use super::Connection;
 use super::authority::rights;
 use super::decision::{claim_once, free_once, save_decision};
+use super::desired::mark_refused;
 use super::pool::settle_code;
 use crate::domain::Changes;
 use crate::domain::fleet::{OwnerPolicy, Switch};
@@ -212,9 +213,18 @@ pub(in crate::store) fn insert_policy(
     Ok(SavedOnce::Done)
 }
 
-pub(in crate::store) fn delete_policy(conn: &mut Connection, id: &str, tenant: TenantId) -> Result<bool, StoreError> {
+pub(in crate::store) fn delete_policy(
+    conn: &mut Connection,
+    id: &str,
+    tenant: TenantId,
+    now: i64,
+) -> Result<bool, StoreError> {
     let mine = policies::table.filter(policies::tenant_id.eq(tenant.value()).and(policies::id.eq(id)));
-    Ok(diesel::delete(mine).execute(conn)? == 1)
+    if diesel::delete(mine).execute(conn)? == 0 {
+        return Ok(false);
+    }
+    mark_refused(conn, now)?;
+    Ok(true)
 }
 
 /// What an idempotency key stands for already.

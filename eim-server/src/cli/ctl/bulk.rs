@@ -7,7 +7,7 @@ use super::{Context, Failure};
 use actix_web::web::Bytes;
 use serde_json::Value;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use tokio::runtime::Handle;
 
@@ -33,7 +33,7 @@ pub(super) enum Format {
 pub(super) struct ImportFile {
     /// The file; `-` is standard input.
     file: PathBuf,
-    /// Its notation; by default what the name of the file says, and csv.
+    /// Its notation; by default what the name of the file says, else what its first character looks like.
     #[arg(long, value_enum)]
     format: Option<Format>,
     /// Prints every line of the report, in place of those that failed.
@@ -57,15 +57,16 @@ pub(super) async fn import(
     key: Option<&str>,
     context: &mut Context<'_>,
 ) -> Result<(), Failure> {
-    let format = arguments.format.unwrap_or_else(|| match arguments.file.extension() {
-        Some(extension) if extension == "ndjson" || extension == "jsonl" => Format::Ndjson,
-        _ => Format::Csv,
-    });
+    let mut file = BufReader::with_capacity(PART, open(&arguments.file, context)?);
+    let format = match arguments.format {
+        Some(format) => format,
+        None => notation(&arguments.file, &mut file)?,
+    };
     let media_type = match format {
         Format::Csv => "text/csv",
         Format::Ndjson => "application/x-ndjson",
     };
-    let body = send(open(&arguments.file, context)?);
+    let body = send(Box::new(file));
     let mut response = context.api.upload(path, media_type, body, key).await?;
     let mut report = Report { every_line: arguments.every_line, lines: 0, failed: 0, titled: false, summary: None };
     let mut pending = Vec::new();
@@ -77,6 +78,18 @@ pub(super) async fn import(
         report.take(rows, context)?;
     }
     report.end(context)
+}
+
+/// By the file's name, else by its first character: no heading of a CSV file begins with a brace.
+fn notation(path: &Path, file: &mut impl BufRead) -> Result<Format, Failure> {
+    match path.extension().and_then(|extension| extension.to_str()) {
+        Some("ndjson" | "jsonl") => return Ok(Format::Ndjson),
+        Some("csv") => return Ok(Format::Csv),
+        _ => {}
+    }
+    let begin = file.fill_buf().map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))?;
+    let first = begin.iter().find(|octet| !octet.is_ascii_whitespace());
+    Ok(if first == Some(&b'{') { Format::Ndjson } else { Format::Csv })
 }
 
 fn parse(line: &[u8]) -> Option<Value> {

@@ -28,6 +28,13 @@ const WAVES: [Column; 6] = [
     ("ENDED", "/ended"),
     ("OUTCOMES", "/shown"),
 ];
+/// The states that a campaign does not leave by itself, and what it waits for there.
+const WAITS_FOR: [(&str, &str); 4] = [
+    ("draft", "it begins when it is submitted"),
+    ("submitted", "it begins when another person has approved it"),
+    ("approved", "it begins when it is started, or at its startAt"),
+    ("paused", "it goes on when it is resumed"),
+];
 const ENDED: [&str; 5] = ["completed", "aborted", "reverted", "expired", "denied"];
 const BAR: u64 = 40;
 
@@ -272,12 +279,14 @@ fn totals(campaign: &Value) -> (u64, u64) {
 fn line(campaign: &Value) -> String {
     let (ended, devices) = totals(campaign);
     let reason = campaign.pointer("/reason/message").and_then(Value::as_str).map(printable);
+    let waits_for =
+        WAITS_FOR.iter().find(|(state, _)| *state == state_of(campaign)).map(|(_, what)| (*what).to_owned());
     format!(
         "{} wave {}: {ended} of {devices} ended, {}{}\n",
         printable(state_of(campaign)),
         cell(&campaign["wave"]),
         listed(&outcomes(campaign)),
-        reason.map(|reason| format!("; {reason}")).unwrap_or_default()
+        reason.or(waits_for).map(|reason| format!("; {reason}")).unwrap_or_default()
     )
 }
 
