@@ -94,9 +94,11 @@ pub struct Rights {
 /// A profile, as far as its owner matters.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Subject<'a> {
-    /// serviceProviderName.
+    /// Whether it is on an eUICC, so that it could be asked what is not known of it.
+    pub installed: bool,
+    /// serviceProviderName; empty where it has none.
     pub service_provider: Option<&'a str>,
-    /// MCC and MNC of its owner.
+    /// MCC and MNC of its owner; empty where it has none.
     pub mcc_mnc: Option<&'a str>,
     /// profileClass.
     pub profile_class: Option<i64>,
@@ -110,7 +112,7 @@ impl<'a> Subject<'a> {
     pub fn of(profile: &'a Profile) -> Self {
         let service_provider = profile.service_provider.as_deref();
         let mcc_mnc = profile.owner_mcc_mnc.as_deref();
-        Self { service_provider, mcc_mnc, profile_class: profile.profile_class, ..Self::default() }
+        Self { installed: true, service_provider, mcc_mnc, profile_class: profile.profile_class, smdp_address: None }
     }
 }
 
@@ -127,12 +129,21 @@ pub enum Authority {
 
 /// Why something may not be done.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the profile belongs to {owner}, who has not granted {} to this tenant", .action.as_str())]
-pub struct Refusal {
-    /// The owner's name.
-    pub owner: String,
-    /// What was asked for.
-    pub action: Action,
+pub enum Refusal {
+    /// Its owner does not allow it.
+    #[error("the profile belongs to {owner}, who has not granted {} to this tenant", .action.as_str())]
+    NotGranted {
+        /// The owner's name.
+        owner: String,
+        /// What was asked for.
+        action: Action,
+    },
+    /// What owners are known by was never told of it.
+    #[error(
+        "it is not known whose the profile is, since no profile list has told its serviceProviderName and profileOwner \
+         (tags 91 and B7)"
+    )]
+    Unknown,
 }
 
 impl Rights {
@@ -142,12 +153,24 @@ impl Rights {
         self.owners.iter().any(|owner| owner.tenant != self.tenant)
     }
 
+    /// Whether an SM-DP+ may be one at which only another tenant's profiles wait.
+    #[must_use]
+    pub fn foreign_addresses(&self) -> bool {
+        self.owners.iter().any(|owner| owner.tenant != self.tenant && !owner.claims.smdp_addresses.is_empty())
+    }
+
     /// Whether the tenant may do this to a profile. Of several owners each one must have granted it. A grant for one class
     /// does not cover a profile whose class is not known.
     ///
     /// # Errors
-    /// The first owner that has not granted it.
+    /// The first owner that has not granted it; `Unknown` when it may belong to another tenant's owner and that can't be told.
     pub fn permits(&self, action: Action, subject: &Subject<'_>) -> Result<Authority, Refusal> {
+        let foreign = || self.owners.iter().filter(|owner| owner.tenant != self.tenant).map(|owner| &owner.claims);
+        let untold = subject.service_provider.is_none() && foreign().any(|claims| !claims.service_providers.is_empty())
+            || subject.mcc_mnc.is_none() && foreign().any(|claims| !claims.mcc_mnc.is_empty());
+        if subject.installed && untold {
+            return Err(Refusal::Unknown);
+        }
         let mut owners = self.owners.iter().filter(|owner| owner.claims.hold(subject)).peekable();
         if owners.peek().is_none() {
             return Ok(Authority::Free);
@@ -160,7 +183,7 @@ impl Rights {
                     && grant.profile_class.is_none_or(|class| subject.profile_class == Some(class))
             };
             let grant = self.grants.iter().find(covers);
-            let refusal = || Refusal { owner: owner.name.clone(), action };
+            let refusal = || Refusal::NotGranted { owner: owner.name.clone(), action };
             grants.push(grant.ok_or_else(refusal)?.id.clone());
         }
         Ok(if grants.is_empty() { Authority::Own } else { Authority::Granted(grants) })
@@ -201,13 +224,23 @@ mod tests {
         let rights = rights(vec![]);
         assert_eq!(rights.permits(Action::Delete, &provider("Other", None)), Ok(Authority::Free));
         assert_eq!(rights.permits(Action::Delete, &provider("mine", None)), Ok(Authority::Own));
-        let refusal = Refusal { owner: "Acme".into(), action: Action::Enable };
+        let refusal = Refusal::NotGranted { owner: "Acme".into(), action: Action::Enable };
         assert_eq!(rights.permits(Action::Enable, &provider("ACME mobile", Some(2))), Err(refusal.clone()));
         for subject in [
             Subject { mcc_mnc: Some("26201"), ..Subject::default() },
             Subject { smdp_address: Some("SMDP.acme.example"), ..Subject::default() },
         ] {
             assert_eq!(rights.permits(Action::Enable, &subject), Err(refusal.clone()));
+        }
+    }
+
+    #[test]
+    fn an_installed_profile_of_which_nothing_was_told_is_nobodys_to_touch() {
+        let rights = rights(vec![]);
+        let told = Subject { installed: true, mcc_mnc: Some(""), ..provider("Other", None) };
+        assert_eq!(rights.permits(Action::Delete, &told), Ok(Authority::Free));
+        for untold in [Subject { service_provider: None, ..told }, Subject { mcc_mnc: None, ..told }] {
+            assert_eq!(rights.permits(Action::Delete, &untold), Err(Refusal::Unknown));
         }
     }
 

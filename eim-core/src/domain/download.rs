@@ -347,7 +347,8 @@ fn put_profile(work: &mut Work, iccid: Iccid, aid: &[u8], metadata: Option<&Stor
             verified,
             updated_at: now,
             rules: metadata.map(|metadata| interpret::rules(metadata.profile_policy_rules.as_ref())),
-            owner_mcc_mnc: metadata.and_then(|metadata| interpret::owner_mcc_mnc(metadata.profile_owner.as_ref())),
+            owner_mcc_mnc: metadata
+                .map(|metadata| interpret::owner_mcc_mnc(metadata.profile_owner.as_ref()).unwrap_or_default()),
         });
         if !verified {
             work.euicc().profiles_verified = false;

@@ -141,6 +141,15 @@ pub(super) struct Told {
     pub(super) fallback: bool,
     /// profilePolicyRules.
     pub(super) rules: bool,
+    /// serviceProviderName.
+    pub(super) provider: bool,
+    /// profileOwner.
+    pub(super) owner: bool,
+}
+
+/// What was told now, else what was known; nothing of it where the list was to tell and did not.
+fn told_text(now: Option<String>, was_asked: bool, known: Option<String>) -> Option<String> {
+    now.or_else(|| if was_asked { Some(String::new()) } else { known })
 }
 
 /// Policy rules as they stand in ProfileInfo or in metadata: absent is none.
@@ -169,11 +178,11 @@ pub(super) fn profile(
         enabled: info.profile_state.map(|state| state == 1).or_else(|| known.and_then(|known| known.enabled)),
         profile_class: info.profile_class.or_else(|| known.and_then(|known| known.profile_class)),
         name: info.profile_name.as_ref().map(storable).or_else(|| known.and_then(|known| known.name.clone())),
-        service_provider: info
-            .service_provider_name
-            .as_ref()
-            .map(storable)
-            .or_else(|| known.and_then(|known| known.service_provider.clone())),
+        service_provider: told_text(
+            info.service_provider_name.as_ref().map(storable),
+            told.provider,
+            known.and_then(|known| known.service_provider.clone()),
+        ),
         fallback: if told.fallback { info.fallback_attribute } else { known.is_some_and(|known| known.fallback) },
         aid: info.isdp_aid.as_ref().map(|aid| aid.to_vec()).or_else(|| known.and_then(|known| known.aid.clone())),
         // What is taken from before is no better than it was.
@@ -184,7 +193,10 @@ pub(super) fn profile(
         } else {
             known.and_then(|known| known.rules)
         },
-        owner_mcc_mnc: owner_mcc_mnc(info.profile_owner.as_ref())
-            .or_else(|| known.and_then(|known| known.owner_mcc_mnc.clone())),
+        owner_mcc_mnc: told_text(
+            owner_mcc_mnc(info.profile_owner.as_ref()),
+            told.owner,
+            known.and_then(|known| known.owner_mcc_mnc.clone()),
+        ),
     })
 }

@@ -6,7 +6,8 @@ use super::views::{DecisionView, GrantView, Page, ProfileOwnerView, SummaryView}
 use super::{FieldError, ManageError, page};
 use crate::Eim;
 use crate::asn1::Psmo;
-use crate::domain::authority::{Action, Authority, Claims, Subject};
+use crate::domain::authority::{Action, Authority, Claims, Refusal, Subject};
+use crate::domain::fleet::guard::{default_smdp, server_key};
 use crate::domain::order::Source;
 use crate::domain::{DownloadOrder, Kind, NewOperation, Request, rfc3339};
 use crate::ids::{Eid, Iccid, RspAddress, TenantId};
@@ -312,18 +313,36 @@ pub(super) async fn check_owners(
             Ok(())
         }
         Ok(Authority::Own | Authority::Free) => Ok(()),
-        Err(refusal) => {
+        Err(Refusal::Unknown) => {
+            let message = format!("Not permitted: {}. Ask the device for them (listProfileInfo).", Refusal::Unknown);
+            Err(ManageError::Conflict { slug: "owner-unknown", message })
+        }
+        Err(refusal @ Refusal::NotGranted { .. }) => {
             let message = format!("Not permitted: {refusal}. Ask for a grant.");
             Err(ManageError::Conflict { slug: "not-granted", message })
         }
     };
+    let from = |address: &str| permit(Action::Download, &Subject { smdp_address: Some(address), ..Subject::default() });
     if is_download {
         let order = operation.request.get(Kind::ProfileDownload.as_str()).and_then(DownloadOrder::from_stored);
-        let address = order.and_then(|order| match order.source {
-            Source::ActivationCode { address, .. } => Some(address.key()),
-            _ => None,
-        });
-        return permit(Action::Download, &Subject { smdp_address: address.as_deref(), ..Subject::default() });
+        return match order.map(|order| order.source) {
+            Some(Source::ActivationCode { address, .. }) => from(&address.key()),
+            Some(Source::DefaultSmdp) => {
+                match eim.store().euicc(eid).await?.and_then(|(euicc, _)| default_smdp(&euicc)) {
+                    Some(address) => from(&address),
+                    None if !rights.foreign_addresses() => Ok(()),
+                    None => {
+                        let message =
+                            "It is not known which SM-DP+ is the default one of this device, and so whose its \
+                                   profiles are. Ask for it (euiccData with the tag 81)."
+                                .to_owned();
+                        Err(ManageError::Conflict { slug: "owner-unknown", message })
+                    }
+                }
+            }
+            // Which server has the profile is in what the SM-DS holds for this device.
+            Some(Source::Smds { .. }) | None => Ok(()),
+        };
     }
     let profiles = eim.store().profiles(eid).await?;
     let mut enabled: Vec<Iccid> =
@@ -333,6 +352,12 @@ pub(super) async fn check_owners(
             Psmo::Enable(enable) => (Action::Enable, &enable.iccid),
             Psmo::Disable(disable) => (Action::Disable, &disable.iccid),
             Psmo::Delete(delete) => (Action::Delete, &delete.iccid),
+            // It says which profile a device without network falls back to.
+            Psmo::SetFallbackAttribute(set) => (Action::Enable, &set.iccid),
+            Psmo::SetDefaultDpAddress(set) => {
+                from(&server_key(&set.default_dp_address))?;
+                continue;
+            }
             _ => continue,
         };
         let Ok(iccid) = Iccid::from_octets(octets) else { continue };
@@ -344,7 +369,7 @@ pub(super) async fn check_owners(
             return Err(ManageError::Conflict { slug: "owner-unknown", message });
         };
         permit(action, &Subject::of(profile))?;
-        if action == Action::Enable {
+        if matches!(psmo, Psmo::Enable(_)) {
             for other in enabled.iter().filter(|other| **other != iccid) {
                 if let Some(other) = profiles.iter().find(|profile| profile.iccid == *other) {
                     permit(Action::Disable, &Subject::of(other))?;
@@ -363,7 +388,7 @@ pub struct NewDecision {
     pub action: String,
     /// The path of what it was about.
     pub subject: String,
-    /// `done`, `refused` or `failed`.
+    /// `done`, `rehearsed` (a dry run), `refused` or `failed`.
     pub outcome: &'static str,
     /// The kind of problem.
     pub reason: Option<String>,

@@ -105,8 +105,12 @@ pub async fn dry_run_operation(
     if eim.store().euicc(eid).await?.is_none() {
         return Err(ManageError::NotFound { what: "eUICC", id: eid.to_string() });
     }
-    super::authority::check_owners(eid, &operation, principal, eim).await?;
-    let checks = guard_says(eid, &operation, &overridden, eim).await?;
+    let mut checks = guard_says(eid, &operation, &overridden, eim).await?;
+    match super::authority::check_owners(eid, &operation, principal, eim).await {
+        Ok(()) => {}
+        Err(ManageError::Conflict { message, .. }) => checks.push(guard::not_granted(message)),
+        Err(error) => return Err(error),
+    }
     Ok(DryRun { allowed: guard::allows(&checks), checks })
 }
 

@@ -120,7 +120,7 @@ pub async fn register_euicc(new: NewEuicc, idempotency_key: Option<&str>, eim: &
         Enqueued::KeyTaken => Err(key_taken()),
         Enqueued::Exists | Enqueued::UnknownEuicc => Err(ManageError::Conflict {
             slug: "euicc-exists",
-            message: format!("EID {eid} is registered already. Change it with PATCH."),
+            message: format!("EID {eid} is registered already. Its tenant can change it with PATCH."),
         }),
     }
 }

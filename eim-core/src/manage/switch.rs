@@ -147,7 +147,14 @@ pub async fn dry_run_switch(eid: &str, body: Value, principal: &Principal, eim: 
     let eid = eid_of(eid)?;
     let new = read(body, eim.entropy().operation_id(eim.clock().now_ms()), principal)?;
     let (_, work) = load(eid, eim).await?;
-    let checks = switch::checks(&new.planned.plan, &work, switch::busy_with(&work).as_deref());
+    // Nothing is reserved: which SM-DP+ a code leads to decides whether it is granted.
+    let (new, empty) = match with_code(&new, eim).await {
+        Ok((with_code, _)) => (with_code, None),
+        Err(ManageError::Conflict { slug: "pool-empty", message }) => (new, Some(message)),
+        Err(error) => return Err(error),
+    };
+    let mut checks = switch::checks(&new.planned.plan, &work, switch::busy_with(&work).as_deref());
+    checks.extend(empty.map(guard::nothing_to_download));
     Ok(DryRun { allowed: guard::allows(&checks), checks })
 }
 
@@ -179,6 +186,9 @@ pub(crate) fn begin(
     let checks = switch::checks(plan, work, switch::busy_with(work).as_deref());
     if !guard::allows(&checks) {
         return Err(ManageError::Guard(checks));
+    }
+    if let Some(principal) = principal {
+        switch::grants_used(plan, work).iter().for_each(|grant| principal.used.note(grant));
     }
     let set_aside =
         |check: &&Check| matches!(check.result, guard::CheckResult::Waived | guard::CheckResult::Overridden);

@@ -66,7 +66,7 @@ pub(super) fn profile(profile: Profile) -> ProfileView {
         state: profile.enabled.map(|enabled| if enabled { "enabled" } else { "disabled" }.to_owned()),
         profile_class: profile.profile_class.map(interpret::class_name),
         name: profile.name,
-        service_provider: profile.service_provider,
+        service_provider: profile.service_provider.filter(|provider| !provider.is_empty()),
         fallback: profile.fallback,
         aid: profile.aid.map(hex::encode_upper),
         verified: profile.verified,
@@ -75,7 +75,7 @@ pub(super) fn profile(profile: Profile) -> ProfileView {
             let named = [("ppr1", rules.ppr1), ("ppr2", rules.ppr2)];
             named.into_iter().filter(|(_, set)| *set).map(|(name, _)| name.to_owned()).collect()
         }),
-        owner_mcc_mnc: profile.owner_mcc_mnc,
+        owner_mcc_mnc: profile.owner_mcc_mnc.filter(|owner| !owner.is_empty()),
     }
 }
 

@@ -334,7 +334,7 @@ pub struct DecisionView {
     pub subject: String,
     /// The role, and the grants that were used.
     pub authority: String,
-    /// `done`, `refused` or `failed`.
+    /// `done`, `rehearsed` (a dry run), `refused` or `failed`.
     pub outcome: String,
     /// Why it was refused or failed.
     #[serde(skip_serializing_if = "Option::is_none")]

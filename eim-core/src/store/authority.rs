@@ -75,7 +75,7 @@ pub struct StoredDecision {
     pub subject: String,
     /// The role, and the grants that were used.
     pub authority: String,
-    /// `done`, `refused` or `failed`.
+    /// `done`, `rehearsed` (a dry run), `refused` or `failed`.
     pub outcome: String,
     /// The kind of problem.
     pub reason: Option<String>,

@@ -105,6 +105,7 @@ pub(super) async fn admit(
     let changes = !matches!(*request.method(), Method::GET | Method::HEAD);
     let action = format!("{} {route}", request.method());
     let path = request.path().to_owned();
+    let is_rehearsal = request.query_string().split('&').any(|parameter| parameter == "dryRun=true");
     let known = |request: &ServiceRequest| match request.app_data::<Data<Api>>() {
         Some(api) if changes => api.queries.check(&route, request.request()),
         _ => Ok(()),
@@ -131,11 +132,12 @@ pub(super) async fn admit(
                 let outcome = match status {
                     status if status.is_server_error() => "failed",
                     status if status.is_client_error() => "refused",
+                    _ if is_rehearsal => "rehearsed",
                     _ => "done",
                 };
                 let why = match problem {
                     Some(problem) => Some(reason(problem)),
-                    None => (outcome != "done").then(|| status.as_u16().to_string()),
+                    None => (!["done", "rehearsed"].contains(&outcome)).then(|| status.as_u16().to_string()),
                 };
                 record(action, subject, outcome, why, &caller).await;
             }

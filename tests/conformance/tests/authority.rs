@@ -167,6 +167,111 @@ fn another_owners_profile_needs_a_grant_until_it_is_revoked() {
     });
 }
 
+/// An owner of another tenant, confirmed; its key and its name for reference.
+async fn confirmed_owner(world: &World) -> (String, String) {
+    let owner = world.tenant("owner").await;
+    let claim =
+        json!({ "name": "Acme", "serviceProviders": ["simulated OPERATOR"], "smdpAddresses": ["smdp.acme.example"] });
+    let reply = world.send_as(&owner, "POST", "/api/v1/profile-owners", claim).await;
+    let id = reply.json()["id"].as_str().unwrap().to_owned();
+    let confirm = format!("/api/v1/profile-owners/{id}/confirm");
+    assert_eq!(world.send(Role::Admin, "POST", &confirm, &[], "").await.status, 200);
+    (owner, id)
+}
+
+#[test]
+fn a_profile_list_that_leaves_the_provider_out_makes_no_profile_free() {
+    each_store(async |world: &mut World| {
+        confirmed_owner(world).await;
+        let mut device = world.device(1).await;
+        let operations = format!("/api/v1/euiccs/{}/operations", device.eid());
+        let reduced = json!({ "psmo": [{ "listProfileInfo": { "tags": ["5A", "9F70"] } }] });
+        let id = world.queue(&device.eid(), reduced).await;
+        device.session().await;
+        assert_eq!(world.operation(&id).await["state"], "succeeded");
+        let shown = world.get(&format!("/api/v1/euiccs/{}/profiles", device.eid())).await;
+        assert!(shown["items"][0]["serviceProvider"].is_null(), "{shown}");
+        let delete = json!({ "psmo": [{ "delete": { "iccid": device.iccid(3) } }] });
+        let problem = world.post(&operations, delete.clone()).await.problem(409);
+        assert_eq!(problem["type"], "urn:eim:problem:owner-unknown");
+        let fallback = json!({ "psmo": [{ "setFallbackAttribute": { "iccid": device.iccid(3) } }] });
+        assert_eq!(world.post(&operations, fallback).await.problem(409)["type"], "urn:eim:problem:owner-unknown");
+        let switches = format!("/api/v1/euiccs/{}/switches", device.eid());
+        let switch = json!({ "to": { "iccid": device.iccid(2) }, "waive": ["fallback"] });
+        assert_eq!(world.post(&switches, switch).await.pointers(409), ["/checks/grant"]);
+        let foretold = world.post(&format!("{operations}?dryRun=true"), delete.clone()).await.json();
+        assert_eq!(
+            (&foretold["allowed"], &foretold["checks"][2]["name"]),
+            (&json!(false), &json!("grant")),
+            "{foretold}"
+        );
+        // Told, it is known whose they are.
+        world.list(&mut device).await;
+        assert_eq!(world.post(&operations, delete).await.problem(409)["type"], "urn:eim:problem:not-granted");
+        assert_eq!(device.euicc.profiles().len(), 3);
+    });
+}
+
+#[test]
+fn the_way_to_an_owners_server_needs_its_grant_too() {
+    each_store(async |world: &mut World| {
+        let (owner, id) = confirmed_owner(world).await;
+        let mut device = world.device(1).await;
+        let operations = format!("/api/v1/euiccs/{}/operations", device.eid());
+        let refused = async |body: Value| world.post(&operations, body).await.problem(409)["type"].clone();
+        let set = json!({ "psmo": [{ "setDefaultDpAddress": { "defaultDpAddress": "SMDP.acme.example" } }] });
+        assert_eq!(refused(set.clone()).await, "urn:eim:problem:not-granted");
+        let download = json!({ "profileDownload": { "defaultSmdp": true } });
+        assert_eq!(refused(download.clone()).await, "urn:eim:problem:owner-unknown", "which one is it?");
+        let grant = json!({ "owner": id, "grantee": "default", "actions": ["download"] });
+        let grant = world.send_as(&owner, "POST", "/api/v1/grants", grant).await.json();
+        assert_eq!(world.post(&operations, set).await.status, 202);
+        world.queue(&device.eid(), json!({ "euiccData": { "tags": ["81"] } })).await;
+        device.session().await;
+        assert_eq!(world.post(&operations, download.clone()).await.status, 202);
+        let revoke = format!("/api/v1/grants/{}/revoke", grant["id"].as_str().unwrap());
+        assert_eq!(status(world, &owner, "POST", &revoke, Value::Null).await, 200);
+        assert_eq!(refused(download).await, "urn:eim:problem:not-granted");
+        // A pool leads there as well, and the dry run says so.
+        let rest = json!({ "owner": id, "grantee": "default", "actions": ["enable", "disable"] });
+        assert_eq!(world.send_as(&owner, "POST", "/api/v1/grants", rest).await.status, 201);
+        let pool = world.post("/api/v1/pools", json!({ "name": "acme" })).await;
+        assert_eq!(pool.status, 201, "{}", pool.text());
+        let codes = format!("/api/v1/pools/{}/codes", pool.json()["id"].as_str().unwrap());
+        let import = world.post(&codes, json!({ "codes": ["LPA:1$smdp.acme.example$A-1"] })).await;
+        assert!(import.status < 300, "{}", import.text());
+        world.list(&mut device).await;
+        let path = format!("/api/v1/euiccs/{}/switches?dryRun=true", device.eid());
+        let plan = world.post(&path, json!({ "to": { "pool": "acme" }, "waive": ["fallback"] })).await.json();
+        let grants: Vec<&Value> =
+            plan["checks"].as_array().unwrap().iter().filter(|check| check["name"] == "grant").collect();
+        assert_eq!(grants[0]["result"], "failed", "{plan}");
+        assert!(grants[0]["message"].as_str().unwrap().contains("download"), "{plan}");
+        let decisions = world.send(Role::Admin, "GET", "/api/v1/decisions", &[], "").await.json();
+        let last = decisions["items"].as_array().unwrap().last().unwrap().clone();
+        assert_eq!(last["outcome"], "rehearsed", "{last}");
+    });
+}
+
+#[test]
+fn a_switch_under_a_grant_is_recorded_with_it() {
+    each_store(async |world: &mut World| {
+        let (owner, id) = confirmed_owner(world).await;
+        let device = world.listed_device(1).await;
+        let path = format!("/api/v1/euiccs/{}/switches", device.eid());
+        let grant = json!({ "owner": id, "grantee": "default", "actions": ["enable", "disable"] });
+        let grant = world.send_as(&owner, "POST", "/api/v1/grants", grant).await.json();
+        let switch = json!({ "to": { "iccid": device.iccid(2) }, "waive": ["fallback"] });
+        let deleting = json!({ "to": { "iccid": device.iccid(2) }, "waive": ["fallback"], "deleteOld": "afterProof" });
+        assert_eq!(world.post(&path, deleting).await.pointers(409), ["/checks/grant"], "deleting is not granted");
+        assert_eq!(world.post(&path, switch).await.status, 202);
+        let decisions = world.send(Role::Admin, "GET", "/api/v1/decisions", &[], "").await.json();
+        let last = decisions["items"].as_array().unwrap().last().unwrap().clone();
+        let authority = last["authority"].as_str().unwrap();
+        assert!(authority.contains(grant["id"].as_str().unwrap()), "{last}");
+    });
+}
+
 #[test]
 fn every_change_is_recorded_with_who_asked_and_what_came_of_it() {
     each_store(async |world: &mut World| {

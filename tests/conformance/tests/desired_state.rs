@@ -386,6 +386,35 @@ fn an_owner_policy_holds_for_corrections_as_for_switches() {
 }
 
 #[test]
+fn what_was_wanted_before_does_not_hold_up_what_is_wanted_now() {
+    each_store(async |world: &mut World| {
+        let mut device = tagged(world, 1, &["meters"]).await;
+        let eid = device.eid();
+        own(
+            world,
+            &device,
+            json!({ "enforce": true, "waive": ["fallback"], "state": { "enabled": { "iccid": device.iccid(2) } } }),
+        )
+        .await;
+        device.session().await;
+        device.session().await;
+        tick(world).await;
+        assert_eq!(of(world, &eid).await["drift"], "inLine");
+        let path = format!("/api/v1/euiccs/{eid}/desired-state");
+        assert_eq!(world.send(Role::Operator, "DELETE", &path, &[], String::new()).await.status, 204);
+        tick(world).await;
+        own(
+            world,
+            &device,
+            json!({ "enforce": true, "waive": ["fallback"], "state": { "enabled": { "iccid": device.iccid(1) } } }),
+        )
+        .await;
+        let shown = of(world, &eid).await;
+        assert_eq!((&shown["drift"], &shown["correcting"]), (&json!("drifting"), &json!("correcting")), "{shown}");
+    });
+}
+
+#[test]
 fn a_device_that_goes_back_is_given_up_and_told_once() {
     each_store(async |world: &mut World| {
         let mut device = tagged(world, 1, &["meters"]).await;

@@ -448,6 +448,12 @@ fn owner_policies_are_checked_before_anything_is_signed() {
         // deleteWhenDisabled deletes the old profile after the proof, without being asked.
         let policy = json!({ "serviceProvider": provider, "profileClass": "operational", "deleteWhenDisabled": true });
         assert_eq!(admin("POST", "/api/v1/owner-policies", policy).await.status, 201);
+        let plan = world.post(&format!("{path}?dryRun=true"), to(&device, 2, json!({}))).await;
+        assert!(
+            plan.text().contains("deleteWhenDisabled") && plan.text().contains(&device.iccid(1)),
+            "{}",
+            plan.text()
+        );
         let switch = ask(world, &device.eid(), to(&device, 2, json!({}))).await;
         device.session().await;
         device.session().await;

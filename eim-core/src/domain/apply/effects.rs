@@ -135,7 +135,9 @@ fn set_enabled(work: &mut Work, iccid: Iccid, enabled: bool, verified: bool) {
 /// profileState and fallbackAttribute in a tag list.
 const PROFILE_STATE: &[u8] = &[0x9f, 0x70];
 const FALLBACK_ATTRIBUTE: &[u8] = &[0x9f, 0x26];
+const SERVICE_PROVIDER_NAME: &[u8] = &[0x91];
 const PROFILE_POLICY_RULES: u8 = 0x99;
+const PROFILE_OWNER: u8 = 0xb7;
 
 /// Whether a list of profiles was asked to hold a member: without a tag list it holds the usual ones.
 fn asked_for(tags: Option<&[u8]>, tag: &[u8]) -> bool {
@@ -154,7 +156,12 @@ fn put_profiles(work: &mut Work, list: &[Lenient<ProfileInfo>], tags: Option<&[u
                         });
                     // They are not among the usual ones.
                     let rules = tags.is_some_and(|tags| tags.contains(&PROFILE_POLICY_RULES));
-                    let told = interpret::Told { fallback: asked_for(tags, FALLBACK_ATTRIBUTE), rules };
+                    let told = interpret::Told {
+                        fallback: asked_for(tags, FALLBACK_ATTRIBUTE),
+                        rules,
+                        provider: asked_for(tags, SERVICE_PROVIDER_NAME),
+                        owner: tags.is_some_and(|tags| tags.contains(&PROFILE_OWNER)),
+                    };
                     interpret::profile(info, known, told, verified, now)
                 }
                 Lenient::Unknown(_) => None,

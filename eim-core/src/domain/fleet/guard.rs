@@ -5,10 +5,10 @@
 
 use super::policy::{self, OwnerPolicy};
 use crate::asn1::Psmo;
-use crate::domain::authority::{Action, Rights, Subject as Owned};
+use crate::domain::authority::{self, Action, Authority, Rights, Subject as Owned};
 use crate::domain::euicc::words;
 use crate::domain::{Capabilities, Euicc, EuiccState, InstalledRules, Profile, ResultPolicy};
-use crate::ids::Iccid;
+use crate::ids::{Iccid, RspAddress};
 use serde::Serialize;
 
 words!(
@@ -91,6 +91,17 @@ pub const WAIVABLE: [&str; 2] = [FALLBACK, MEMORY];
 /// profile is somebody else's.
 pub const ABSOLUTE: [&str; 4] = [MANAGED, TARGET, NOTHING_IN_FLIGHT, GRANT];
 
+/// Where a profile is downloaded from, as far as that is known before.
+#[derive(Debug, Clone, Copy)]
+pub enum SmdpAddress<'a> {
+    /// This address.
+    Known(&'a str),
+    /// The default SM-DP+ of the eUICC.
+    Default,
+    /// An SM-DS or a code of a pool will tell.
+    Unknown,
+}
+
 /// What is to be done to an eUICC, as far as the guard cares.
 #[derive(Debug, Clone, Copy)]
 pub enum Subject<'a> {
@@ -107,15 +118,15 @@ pub enum Subject<'a> {
         deletes_old: bool,
         /// Least free non-volatile memory, octets.
         memory_bytes: i64,
-        /// The SM-DP+, where it is known.
-        smdp_address: Option<&'a str>,
+        /// The SM-DP+.
+        smdp: SmdpAddress<'a>,
     },
     /// A profile is downloaded and stays disabled; its memory need in octets.
     Download {
         /// Least free non-volatile memory, octets.
         memory_bytes: i64,
-        /// The SM-DP+, where it is known.
-        smdp_address: Option<&'a str>,
+        /// The SM-DP+.
+        smdp: SmdpAddress<'a>,
     },
     /// The profile that is wanted is not there, or can't be told from another.
     NoProfile,
@@ -152,10 +163,9 @@ pub fn checks(subject: Subject<'_>, known: Known<'_>, waived: &[String], overrid
             checks.insert(2, installed(iccid, known));
             let off = enabled_but(Some(iccid), known);
             let gone = if deletes_old { off.clone() } else { vec![] };
-            checks.push(owners_let_go(&off, &gone, known));
+            checks.push(foretold(owners_let_go(&off, &gone, known), &off, deletes_old, known));
             checks.push(rules_let_go(&off, &gone));
-            let acts = [(Action::Enable, find(&[iccid], known)), (Action::Disable, off), (Action::Delete, gone)];
-            checks.extend(granted(&acts, None, known));
+            checks.extend(granted(&acts(subject, known), known));
             checks.push(fallback(Some(iccid), known));
         }
         Subject::NoProfile => checks.insert(
@@ -167,26 +177,25 @@ pub fn checks(subject: Subject<'_>, known: Known<'_>, waived: &[String], overrid
                 "Name a profile that is installed once on every device.",
             ),
         ),
-        Subject::DownloadAndEnable { deletes_old, memory_bytes, smdp_address } => {
+        Subject::DownloadAndEnable { deletes_old, memory_bytes, .. } => {
             checks.push(memory(memory_bytes, known));
             let off = enabled_but(None, known);
             let gone = if deletes_old { off.clone() } else { vec![] };
-            checks.push(owners_let_go(&off, &gone, known));
+            checks.push(foretold(owners_let_go(&off, &gone, known), &off, deletes_old, known));
             checks.push(rules_permit_another(&off, &gone, known));
-            checks.extend(granted(&[(Action::Disable, off), (Action::Delete, gone)], smdp_address, known));
+            checks.extend(granted(&acts(subject, known), known));
             checks.push(fallback(None, known));
         }
-        Subject::Download { memory_bytes, smdp_address } => {
+        Subject::Download { memory_bytes, .. } => {
             checks.push(memory(memory_bytes, known));
-            checks.extend(granted(&[], smdp_address, known));
+            checks.extend(granted(&acts(subject, known), known));
         }
         Subject::Remove { disabled, deleted } => {
             let disabled: Vec<&Profile> = find(disabled, known);
             let deleted: Vec<&Profile> = find(deleted, known);
             checks.push(owners_let_go(&disabled, &deleted, known));
             checks.push(rules_let_go(&disabled, &deleted));
-            let acts = [(Action::Disable, disabled.clone()), (Action::Delete, deleted.clone())];
-            checks.extend(granted(&acts, None, known));
+            checks.extend(granted(&acts(subject, known), known));
             checks.push(not_the_only(&disabled, &deleted, known));
         }
     }
@@ -221,6 +230,7 @@ pub fn package_checks(operations: &[Psmo], known: Known<'_>, overridden: &[Strin
     let mut enabled = before.clone();
     let mut deleted: Vec<Iccid> = Vec::new();
     let mut named: Vec<(Action, Iccid)> = Vec::new();
+    let mut default_smdp = None;
     for operation in operations {
         match operation {
             Psmo::Enable(enable) => {
@@ -236,6 +246,9 @@ pub fn package_checks(operations: &[Psmo], known: Known<'_>, overridden: &[Strin
                 enabled.retain(|one| iccid(&delete.iccid) != Some(*one));
                 deleted.extend(iccid(&delete.iccid));
             }
+            // It says which profile a device without network falls back to.
+            Psmo::SetFallbackAttribute(set) => named.extend(iccid(&set.iccid).map(|one| (Action::Enable, one))),
+            Psmo::SetDefaultDpAddress(set) => default_smdp = Some(server_key(&set.default_dp_address)),
             _ => {}
         }
     }
@@ -253,10 +266,11 @@ pub fn package_checks(operations: &[Psmo], known: Known<'_>, overridden: &[Strin
             "Ask the device for its profiles first (listProfileInfo).",
         ));
     }
-    let acts: Vec<(Action, Vec<&Profile>)> =
-        named.iter().map(|(action, one)| (*action, find(&[*one], known))).collect();
-    checks.extend(granted(&acts, None, known));
-    if enabled.is_empty() && !before.is_empty() {
+    let profiles = named.iter().map(|(action, one)| (*action, find(&[*one], known))).collect();
+    checks.extend(granted(&Acts { profiles, smdp: default_smdp.map(Smdp::At) }, known));
+    let takes_away = || operations.iter().any(|operation| matches!(operation, Psmo::Disable(_) | Psmo::Delete(_)));
+    let is_unlisted = known.euicc.profiles_listed_at.is_none();
+    if enabled.is_empty() && !before.is_empty() || is_unlisted && takes_away() {
         checks.push(not_the_only(&off, &gone, known));
     }
     doubt_what_was_never_listed(&mut checks, known);
@@ -463,20 +477,146 @@ fn rules_permit_another(disabled: &[&Profile], deleted: &[&Profile], known: Know
     )
 }
 
+/// The SM-DP+ that a profile comes from.
+enum Smdp {
+    /// At this address.
+    At(String),
+    /// The default SM-DP+ of a device that has not told which one that is.
+    UnknownDefault,
+}
+
+/// What is done that an owner may have to grant.
+struct Acts<'a> {
+    profiles: Vec<(Action, Vec<&'a Profile>)>,
+    smdp: Option<Smdp>,
+}
+
+fn acts<'a>(subject: Subject<'_>, known: Known<'a>) -> Acts<'a> {
+    let replaced = |target: Option<Iccid>, deletes_old: bool| {
+        let off = enabled_but(target, known);
+        let gone = if deletes_old { off.clone() } else { vec![] };
+        vec![(Action::Disable, off), (Action::Delete, gone)]
+    };
+    let from = |smdp: SmdpAddress<'_>| match smdp {
+        SmdpAddress::Known(address) => Some(Smdp::At(server_key(address))),
+        SmdpAddress::Default => Some(default_smdp(known.euicc).map_or(Smdp::UnknownDefault, Smdp::At)),
+        SmdpAddress::Unknown => None,
+    };
+    match subject {
+        Subject::Enable { iccid, deletes_old } => {
+            let mut profiles = replaced(Some(iccid), deletes_old);
+            profiles.push((Action::Enable, find(&[iccid], known)));
+            Acts { profiles, smdp: None }
+        }
+        Subject::DownloadAndEnable { deletes_old, smdp, .. } => {
+            Acts { profiles: replaced(None, deletes_old), smdp: from(smdp) }
+        }
+        Subject::Download { smdp, .. } => Acts { profiles: vec![], smdp: from(smdp) },
+        Subject::NoProfile => Acts { profiles: vec![], smdp: None },
+        Subject::Remove { disabled, deleted } => Acts {
+            profiles: vec![(Action::Disable, find(disabled, known)), (Action::Delete, find(deleted, known))],
+            smdp: None,
+        },
+    }
+}
+
+/// defaultSmdpAddress as the IPA reported it, unsigned, as servers are compared.
+#[must_use]
+pub fn default_smdp(euicc: &Euicc) -> Option<String> {
+    Some(server_key(Capabilities(euicc.capabilities.as_ref()).0?.get("defaultSmdpAddress")?.as_str()?))
+}
+
+/// The form in which the addresses of servers are compared.
+#[must_use]
+pub fn server_key(address: &str) -> String {
+    address.parse::<RspAddress>().map_or_else(|_| address.to_lowercase(), |address| address.key())
+}
+
+/// The grants of other tenants' owners that it rests on, each once.
+#[must_use]
+pub fn grants_used(subject: Subject<'_>, known: Known<'_>) -> Vec<String> {
+    let Some(rights) = known.rights else { return vec![] };
+    let mut used: Vec<String> = permissions(&acts(subject, known), rights)
+        .filter_map(|permission| match permission {
+            Ok(Authority::Granted(grants)) => Some(grants),
+            _ => None,
+        })
+        .flatten()
+        .collect();
+    used.sort();
+    used.dedup();
+    used
+}
+
+fn permissions<'a>(
+    acts: &'a Acts<'_>,
+    rights: &'a Rights,
+) -> impl Iterator<Item = Result<Authority, authority::Refusal>> + 'a {
+    let of_profiles = acts
+        .profiles
+        .iter()
+        .flat_map(|(action, profiles)| profiles.iter().map(|profile| rights.permits(*action, &Owned::of(profile))));
+    let download = acts.smdp.iter().map(|smdp| match smdp {
+        Smdp::At(address) => {
+            rights.permits(Action::Download, &Owned { smdp_address: Some(address), ..Owned::default() })
+        }
+        Smdp::UnknownDefault if rights.foreign_addresses() => Err(authority::Refusal::Unknown),
+        Smdp::UnknownDefault => Ok(Authority::Free),
+    });
+    of_profiles.chain(download)
+}
+
 /// Whether every owner of another tenant has granted what is done; no check where there is no such owner.
-fn granted(acts: &[(Action, Vec<&Profile>)], smdp_address: Option<&str>, known: Known<'_>) -> Option<Check> {
+fn granted(acts: &Acts<'_>, known: Known<'_>) -> Option<Check> {
     let rights = known.rights.filter(|rights| rights.has_foreign_owners())?;
-    let of_profiles =
-        acts.iter().flat_map(|(action, profiles)| profiles.iter().map(|profile| (*action, Owned::of(profile))));
-    let download =
-        smdp_address.map(|address| (Action::Download, Owned { smdp_address: Some(address), ..Owned::default() }));
-    let refused = of_profiles.chain(download).find_map(|(action, owned)| rights.permits(action, &owned).err());
-    Some(match refused {
+    let ask = "Ask the device for its profiles first: listProfileInfo with the tags 91 and B7 among them.";
+    if matches!(acts.smdp, Some(Smdp::UnknownDefault)) && rights.foreign_addresses() {
+        let message = "It is not known which SM-DP+ is the default one of this device, and so whose its profiles are.";
+        return Some(check(GRANT, CheckResult::Failed, message, "Ask for it (euiccData with the tag 81)."));
+    }
+    if known.euicc.profiles_listed_at.is_none() && !acts.profiles.is_empty() {
+        let message = "It is not known whose the profiles of this device are, since they were never listed.";
+        return Some(check(GRANT, CheckResult::Failed, message, ask));
+    }
+    Some(match permissions(acts, rights).find_map(Result::err) {
         None => passed(GRANT, "The owners of the profiles permit it."),
         Some(refusal) => {
-            check(GRANT, CheckResult::Failed, format!("Not permitted: {refusal}."), "Ask the owner for a grant.")
+            let cure = match refusal {
+                authority::Refusal::Unknown => ask,
+                authority::Refusal::NotGranted { .. } => "Ask the owner for a grant.",
+            };
+            check(GRANT, CheckResult::Failed, format!("Not permitted: {refusal}."), cure)
         }
     })
+}
+
+/// The check that an owner has not granted something, or that nobody knows whose it is.
+#[must_use]
+pub fn not_granted(message: String) -> Check {
+    check(GRANT, CheckResult::Failed, message, "Ask the owner for a grant, or the device for its profiles.")
+}
+
+/// The check that nothing is there to download.
+#[must_use]
+pub fn nothing_to_download(message: String) -> Check {
+    check(TARGET, CheckResult::Failed, message, "Import activation codes into the pool, or name another one.")
+}
+
+/// Says what the owner's policy deletes by itself when the switch is proven.
+fn foretold(check: Check, off: &[&Profile], deletes_old: bool, known: Known<'_>) -> Check {
+    let gone: Vec<String> = off
+        .iter()
+        .filter(|profile| !deletes_old && policy::deletes_when_disabled(known.policies, profile))
+        .map(|profile| profile.iccid.to_string())
+        .collect();
+    if check.result != CheckResult::Passed || gone.is_empty() {
+        return check;
+    }
+    let message = format!(
+        "No owner policy speaks against it. One deletes the old profile when the switch is proven (deleteWhenDisabled): {}.",
+        gone.join(", ")
+    );
+    passed(OWNER_POLICY, message)
 }
 
 fn fallback(target: Option<Iccid>, known: Known<'_>) -> Check {

@@ -58,12 +58,12 @@ impl OwnerPolicy {
         }
     }
 
-    /// Whether the policy is for this profile. A profile whose class is not known counts as of every class: the stricter
-    /// reading.
+    /// Whether the policy is for this profile. A profile whose class or provider was never told counts as of every class and
+    /// provider: the stricter reading.
     #[must_use]
     pub fn concerns(&self, profile: &Profile) -> bool {
-        let owner = profile.service_provider.as_deref().unwrap_or_default();
-        owner.to_lowercase() == self.service_provider.to_lowercase()
+        let is_theirs = |owner: &str| owner.to_lowercase() == self.service_provider.to_lowercase();
+        profile.service_provider.as_deref().is_none_or(is_theirs)
             && match (self.profile_class, profile.profile_class) {
                 (Some(wanted), Some(class)) => wanted == class,
                 _ => true,
@@ -92,6 +92,8 @@ pub fn forbids_delete<'a>(policies: &'a [OwnerPolicy], profile: &Profile) -> Opt
 /// Whether the owner wants this profile deleted once it is disabled.
 #[must_use]
 pub fn deletes_when_disabled(policies: &[OwnerPolicy], profile: &Profile) -> bool {
-    forbids_delete(policies, profile).is_none()
+    // A wish needs to be known as theirs; a prohibition holds in doubt.
+    profile.service_provider.is_some()
+        && forbids_delete(policies, profile).is_none()
         && policies.iter().any(|policy| policy.concerns(profile) && policy.delete_when_disabled)
 }

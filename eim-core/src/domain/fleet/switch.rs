@@ -5,7 +5,7 @@
 //! the outcome of the operations that it asked for, and asks for the next one. Deadlines count in the poll interval that
 //! was observed of the device.
 
-use super::guard::{self, Check, Known, Subject};
+use super::guard::{self, Check, Known, SmdpAddress, Subject};
 use super::outcome::Outcome;
 use super::policy;
 use crate::asn1::code::state_change_cause::FALLBACK as CAUSE_FALLBACK;
@@ -302,40 +302,20 @@ impl Switch {
 /// The checks before a switch, on what is known now.
 #[must_use]
 pub fn checks(plan: &Plan, work: &Work, busy_with: Option<&str>) -> Vec<Check> {
-    let known = Known {
-        euicc: &work.state.euicc,
-        profiles: &work.state.profiles,
-        busy_with,
-        policies: &work.state.policies,
-        rights: work.state.rights.as_ref(),
+    let known = known(work, busy_with);
+    let waived = match plan {
+        Plan::Switch { waive, .. } | Plan::Download { waive, .. } => waive.as_slice(),
+        Plan::Operations { .. } => &[],
+    };
+    let overridden = match plan {
+        Plan::Switch { overridden, .. } => overridden.as_slice(),
+        Plan::Download { .. } | Plan::Operations { .. } => &[],
     };
     match plan {
-        Plan::Switch { to, delete_old, memory_bytes, waive, overridden, .. } => {
-            let deletes_old = *delete_old == DeleteOld::AfterProof;
-            let enabling = |iccid| Subject::Enable { iccid, deletes_old };
-            let memory_bytes = *memory_bytes;
-            let subject = match to {
-                Target::Iccid(iccid) => enabling(*iccid),
-                Target::Matching { service_provider, profile_name } => {
-                    match matching(&work.state.profiles, service_provider.as_deref(), profile_name.as_deref()) {
-                        Some(iccid) => enabling(iccid),
-                        None => Subject::NoProfile,
-                    }
-                }
-                Target::Download(request) => {
-                    Subject::DownloadAndEnable { deletes_old, memory_bytes, smdp_address: smdp_address(request) }
-                }
-                Target::Pool(_) => Subject::DownloadAndEnable { deletes_old, memory_bytes, smdp_address: None },
-            };
-            guard::checks(subject, known, waive, overridden)
-        }
-        Plan::Download { from, memory_bytes, waive, .. } => {
-            let smdp_address = match from {
-                Target::Download(request) => smdp_address(request),
-                _ => None,
-            };
-            guard::checks(Subject::Download { memory_bytes: *memory_bytes, smdp_address }, known, waive, &[])
-        }
+        Plan::Switch { .. } | Plan::Download { .. } => match subject(plan, work) {
+            Some(subject) => guard::checks(subject, known, waived, overridden),
+            None => vec![],
+        },
         Plan::Operations { requests, .. } => {
             let nothing = Subject::Remove { disabled: &[], deleted: &[] };
             let general = guard::checks(nothing, known, &[], &[]).into_iter();
@@ -353,8 +333,54 @@ pub fn checks(plan: &Plan, work: &Work, busy_with: Option<&str>) -> Vec<Check> {
 }
 
 /// The SM-DP+ that a stored download names.
-fn smdp_address(request: &Value) -> Option<&str> {
-    request.get("profileDownload")?.get("activationCode")?.get("smdpAddress")?.as_str()
+/// The grants of other tenants' owners that a plan rests on.
+#[must_use]
+pub fn grants_used(plan: &Plan, work: &Work) -> Vec<String> {
+    subject(plan, work).map(|subject| guard::grants_used(subject, known(work, None))).unwrap_or_default()
+}
+
+fn known<'a>(work: &'a Work, busy_with: Option<&'a str>) -> Known<'a> {
+    Known {
+        euicc: &work.state.euicc,
+        profiles: &work.state.profiles,
+        busy_with,
+        policies: &work.state.policies,
+        rights: work.state.rights.as_ref(),
+    }
+}
+
+/// What a plan does, as far as the guard cares; a list of operations is looked at one by one.
+fn subject<'a>(plan: &'a Plan, work: &Work) -> Option<Subject<'a>> {
+    Some(match plan {
+        Plan::Switch { to, delete_old, memory_bytes, .. } => {
+            let deletes_old = *delete_old == DeleteOld::AfterProof;
+            let enabling = |iccid| Subject::Enable { iccid, deletes_old };
+            match to {
+                Target::Iccid(iccid) => enabling(*iccid),
+                Target::Matching { service_provider, profile_name } => {
+                    matching(&work.state.profiles, service_provider.as_deref(), profile_name.as_deref())
+                        .map_or(Subject::NoProfile, enabling)
+                }
+                from => {
+                    Subject::DownloadAndEnable { deletes_old, memory_bytes: *memory_bytes, smdp: smdp_address(from) }
+                }
+            }
+        }
+        Plan::Download { from, memory_bytes, .. } => {
+            Subject::Download { memory_bytes: *memory_bytes, smdp: smdp_address(from) }
+        }
+        Plan::Operations { .. } => return None,
+    })
+}
+
+fn smdp_address(from: &Target) -> SmdpAddress<'_> {
+    let Target::Download(request) = from else { return SmdpAddress::Unknown };
+    let download = &request["profileDownload"];
+    match download["activationCode"]["smdpAddress"].as_str() {
+        Some(address) => SmdpAddress::Known(address),
+        None if download["defaultSmdp"] == true => SmdpAddress::Default,
+        None => SmdpAddress::Unknown,
+    }
 }
 
 /// The one installed profile that fits; `None` when there is none, or several.
@@ -799,13 +825,7 @@ fn proven(work: &mut Work, switch: &mut Switch) {
         end(work, switch, Outcome::Proven, None);
         return;
     }
-    let known = Known {
-        euicc: &work.state.euicc,
-        profiles: &work.state.profiles,
-        busy_with: None,
-        policies: &work.state.policies,
-        rights: work.state.rights.as_ref(),
-    };
+    let known = known(work, None);
     let overridden = match &switch.plan {
         Plan::Switch { overridden, .. } => overridden.clone(),
         Plan::Download { .. } | Plan::Operations { .. } => vec![],

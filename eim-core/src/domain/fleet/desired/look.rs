@@ -290,12 +290,6 @@ fn drifting(facts: &mut DriftFacts, force: &Force<'_>, differences: &[Difference
     if facts.tries.remove(LIST).is_some() {
         facts.next_try_at = None;
     }
-    match facts.in_line_since.take() {
-        Some(since) if since + CALM_MS <= now => facts.tries.clear(),
-        // It was brought back a short time ago and did not stay.
-        Some(_) => facts.next_try_at = facts.tries.values().max().map(|tried| now + back_off(force.retry, *tried)),
-        None => {}
-    }
     facts.differences = differences.iter().map(Difference::to_value).collect();
     let found: BTreeSet<String> = differences.iter().map(|difference| difference.finding.clone()).collect();
     if !found.is_subset(&facts.found) {
@@ -307,6 +301,15 @@ fn drifting(facts: &mut DriftFacts, force: &Force<'_>, differences: &[Difference
     let mut steps: Vec<(String, Correction)> = differences.iter().filter_map(Difference::step).collect();
     steps.sort_by_key(|(_, correction)| *correction);
     steps.dedup();
+    let tried = |facts: &DriftFacts| steps.iter().filter_map(|(step, _)| facts.tries.get(step).copied()).max();
+    match facts.in_line_since.take() {
+        Some(since) if since + CALM_MS <= now => facts.tries.clear(),
+        // It was brought back a short time ago and did not stay.
+        Some(_) => facts.next_try_at = tried(facts).map(|tried| now + back_off(force.retry, tried)),
+        // What was tried before was for another state.
+        None if tried(facts).is_none() => facts.next_try_at = None,
+        None => {}
+    }
     if !force.enforce || steps.is_empty() {
         return;
     }
@@ -333,6 +336,8 @@ fn drifting(facts: &mut DriftFacts, force: &Force<'_>, differences: &[Difference
     }
     facts.given_up = false;
     if let Some(at) = facts.next_try_at.filter(|at| *at > now) {
+        let message = "It was tried before; the next attempt has to wait (retry).".to_owned();
+        facts.reason = Some(Reason::new("retry", message));
         look.correcting = Correcting::Waiting;
         look.look_at = Some(at);
         return;
