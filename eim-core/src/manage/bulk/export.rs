@@ -129,6 +129,8 @@ fn put_euicc(out: &mut String, euicc: &Euicc, format: BulkFormat) {
         association: Some(NewAssociation {
             counter_value: Some(euicc.counter.value()),
             association_token: euicc.association_token.map(AssociationToken::value),
+            eim_id: euicc.eim_id.as_ref().map(ToString::to_string),
+            signing_key: None,
         }),
         eum_certificate: base64(&euicc.eum_certificate),
         euicc_certificate: base64(&euicc.euicc_certificate),
