@@ -295,6 +295,11 @@ pub fn probe(work: &mut Work, subject: OperationId) {
     });
 }
 
+/// Somebody has said which key the eUICC trusts: what would have found it out is not asked any more.
+pub fn told_by_hand(work: &mut Work) {
+    settled(work);
+}
+
 /// Whether a change of the key of this operation is in doubt.
 #[must_use]
 pub fn in_doubt(work: &Work, id: OperationId) -> bool {

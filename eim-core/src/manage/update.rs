@@ -7,7 +7,7 @@ use super::register::{
 use super::views::EuiccView;
 use super::{FieldError, ManageError, euicc};
 use crate::Eim;
-use crate::domain::{Euicc, EuiccState};
+use crate::domain::{Euicc, EuiccState, keys};
 use crate::ids::AssociationToken;
 use crate::store::Saved;
 use serde_json::{Map, Value, json};
@@ -33,7 +33,11 @@ pub async fn update_euicc(eid: &str, patch: Value, eim: &Eim) -> Result<EuiccVie
         let version = snapshot.euicc.version;
         let mut work = eim.work(snapshot, now);
         let mut errors = Vec::new();
+        let in_doubt = work.state.euicc.key_facts.next.is_some();
         apply(work.euicc(), &patch, &mut errors, eim);
+        if in_doubt && work.state.euicc.key_facts.next.is_none() {
+            keys::told_by_hand(&mut work);
+        }
         if !errors.is_empty() {
             return Err(ManageError::Invalid(errors));
         }

@@ -14,6 +14,8 @@ CREATE TABLE key_rotations (
     ended_at BIGINT
 );
 CREATE INDEX key_rotations_of_tenant ON key_rotations (tenant_id, seq);
+-- One is open for a tenant at a time.
+CREATE UNIQUE INDEX key_rotations_open ON key_rotations (tenant_id) WHERE ended_at IS NULL;
 CREATE INDEX key_rotations_due ON key_rotations (look_at);
 
 CREATE TABLE key_rotation_devices (

@@ -436,6 +436,67 @@ fn a_rotation_that_would_strand_devices_is_not_begun() {
     });
 }
 
+/// A database from before a rotation: an operator says which key the device trusts.
+#[test]
+fn an_operator_who_knows_better_sets_the_key_and_no_counter_comes_back() {
+    each_store(async |world: &mut World| {
+        let mut device = world.listed_device(1).await;
+        let eid = device.eid();
+        let old = signing_key(world, &eid).await;
+        let new = change_key(world, "next.pem", true).await;
+        world.reconnect(&mut device);
+        rotate(world, json!({ "filter": { "all": true } })).await;
+        device.session().await;
+        let last = works(world, &mut device).await["counterValue"].as_i64().unwrap();
+        let before = world.patch(&eid, json!({ "association": { "signingKey": old } })).await;
+        assert!(before["association"]["counterValue"].as_i64().unwrap() > last, "the counter of the old key goes on");
+        let lost = world.queue(&eid, json!({ "psmo": [{ "getRAT": {} }] })).await;
+        device.session().await;
+        assert_eq!(world.operation(&lost).await["state"], "delivered", "the device does not take it");
+        let refused = json!({ "association": { "signingKey": id_of(&key("nobody's")) } }).to_string();
+        let reply = world.send(Role::Operator, "PATCH", &format!("/api/v1/euiccs/{eid}"), &[], refused).await;
+        assert_eq!(reply.pointers(422), ["/association/signingKey"]);
+        let now = world.patch(&eid, json!({ "association": { "signingKey": id_of(&new) } })).await;
+        assert_eq!(now["association"]["counterValue"], last, "where it was left");
+        assert_eq!(world.post(&format!("/api/v1/operations/{lost}/abandon"), Value::Null).await.status, 200);
+        device.session().await;
+        assert!(works(world, &mut device).await["counterValue"].as_i64().unwrap() > last);
+        // A device that is exported with a key that is not the usual one keeps it.
+        world.patch(&eid, json!({ "association": { "signingKey": old } })).await;
+        let out = world.send(Role::Viewer, "GET", "/api/v1/exports/euiccs", &[("accept", "text/csv")], "").await;
+        assert!(out.text().contains(&old), "{}", out.text());
+    });
+}
+
+/// The key of a rotation is in doubt, and an operator says which one counts.
+#[test]
+fn a_doubt_that_an_operator_settles_leaves_no_question_behind() {
+    each_store(async |world: &mut World| {
+        let mut device = world.listed_device(1).await;
+        let eid = device.eid();
+        let old = signing_key(world, &eid).await;
+        change_key(world, "next.pem", true).await;
+        world.reconnect(&mut device);
+        let id = rotate(world, json!({ "filter": { "all": true } })).await;
+        device.euicc.faults.unsigned_error = Some(UnsignedError::WithoutToken);
+        for _ in 0..8 {
+            device.poll().await;
+        }
+        device.euicc.faults.unsigned_error = None;
+        let update = listed(world, &id, "running").await[0]["operation"].as_str().unwrap().to_owned();
+        assert_eq!(world.post(&format!("/api/v1/operations/{update}/abandon"), Value::Null).await.status, 200);
+        world.patch(&eid, json!({ "association": { "signingKey": old } })).await;
+        works(world, &mut device).await;
+        let open = |operation: &Value| ["queued", "delivered"].iter().any(|state| operation["state"] == *state);
+        let left: Vec<Value> = world.operations(&eid).await.into_iter().filter(open).collect();
+        assert!(left.is_empty(), "{left:?}");
+        world.advance(TimeDelta::seconds(20)).await;
+        world.advance(TimeDelta::seconds(20)).await;
+        let shown = rotation(world, &id).await;
+        assert_eq!((&shown["state"], &shown["devices"]["cancelled"]), (&json!("completed"), &json!(1)), "{shown}");
+    });
+}
+
 /// A second name with a key on the other curve.
 #[test]
 fn a_device_may_know_the_server_by_another_name_and_on_another_curve() {

@@ -176,17 +176,8 @@ pub(in crate::store) fn insert_rotation(
     if let Some(earlier) = claim_once(conn, key, &rotation.id.to_string(), tenant, now)? {
         return Ok(Some(earlier));
     }
-    let open = RotationState::ALL.iter().filter(|state| state.is_open()).map(|state| state.as_str());
-    let open: i64 = rotations::table
-        .filter(rotations::tenant_id.eq(tenant.value()))
-        .filter(rotations::state.eq_any(open))
-        .count()
-        .get_result(conn)?;
-    if open > 0 {
-        free_once(conn, key, tenant)?;
-        return Ok(None);
-    }
-    diesel::insert_into(rotations::table)
+    // An index allows one that is open.
+    let inserted = diesel::insert_into(rotations::table)
         .values((
             rotations::id.eq(rotation.id.to_string()),
             rotations::tenant_id.eq(tenant.value()),
@@ -200,7 +191,12 @@ pub(in crate::store) fn insert_rotation(
             rotations::created_by.eq(text_of(&rotation.created_by)),
             rotations::created_at.eq(now),
         ))
+        .on_conflict_do_nothing()
         .execute(conn)?;
+    if inserted == 0 {
+        free_once(conn, key, tenant)?;
+        return Ok(None);
+    }
     insert_tenant_event(conn, event, &subject(rotation.id), tenant, now)?;
     Ok(Some(SavedOnce::Done))
 }
