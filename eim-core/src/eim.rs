@@ -1,10 +1,10 @@
 //! The composed application: what every function needs at hand.
 
-use crate::domain::Changes;
-use crate::ids::{Eid, EimId, TenantId};
+use crate::domain::{Changes, Euicc, Snapshot, Work};
+use crate::ids::{Eid, EimId, KeyId, TenantId};
 use crate::metrics::Metrics;
 use crate::pki::{LabPolicy, SealingKey, TrustStore};
-use crate::ports::{Clock, EimSigner, Entropy, RspTransport, WebhookTransport};
+use crate::ports::{Clock, Entropy, KeyRing, RingKey, RspTransport, SignerError, WebhookTransport};
 use crate::rsp::initiate_authentication::AddressField;
 use crate::store::{Store, StoreError};
 use serde::{Deserialize, Serialize};
@@ -80,16 +80,16 @@ impl FromStr for EimIdType {
 
 /// What an eIM is composed of.
 pub struct EimParts {
-    /// How it is named to eUICCs.
-    pub identity: EimIdentity,
+    /// How it is named to eUICCs: the first one counts where nothing else is said. At least one.
+    pub identities: Vec<EimIdentity>,
     /// The store.
     pub store: Store,
     /// The clock.
     pub clock: Arc<dyn Clock>,
     /// The source of randomness.
     pub entropy: Arc<dyn Entropy>,
-    /// The signing key.
-    pub signer: Arc<dyn EimSigner>,
+    /// The signing keys of all identities.
+    pub keys: KeyRing,
     /// The trusted CI certificates.
     pub trust: TrustStore,
     /// The permission to take unverified results of eUICCs marked so; `None` where the configuration gives none.
@@ -121,6 +121,8 @@ struct Inner {
     sightings: Mutex<HashMap<Eid, i64>>,
     /// Told after a commit that may have made a job due.
     jobs: Notify,
+    /// Keys that eUICCs trust and that are not loaded, with how many eUICCs, as last looked.
+    missing_keys: Mutex<Vec<(KeyId, i64)>>,
 }
 
 impl Eim {
@@ -129,7 +131,13 @@ impl Eim {
     pub fn new(parts: EimParts) -> Self {
         let store = parts.store.clone();
         let started_at = parts.clock.now_ms();
-        let inner = Inner { parts, started_at, sightings: Mutex::default(), jobs: Notify::new() };
+        let inner = Inner {
+            parts,
+            started_at,
+            sightings: Mutex::default(),
+            jobs: Notify::new(),
+            missing_keys: Mutex::default(),
+        };
         Self { inner: Arc::new(inner), store }
     }
 
@@ -139,10 +147,35 @@ impl Eim {
         Self { inner: Arc::clone(&self.inner), store: self.store.of(tenant) }
     }
 
-    /// How this eIM is named to eUICCs.
+    /// How this eIM is named to eUICCs, where nothing else is said.
     #[must_use]
+    #[allow(clippy::indexing_slicing, reason = "there is at least one, see EimParts")]
     pub fn identity(&self) -> &EimIdentity {
-        &self.inner.parts.identity
+        &self.inner.parts.identities[0]
+    }
+
+    /// All names of this eIM, the usual one first.
+    #[must_use]
+    pub fn identities(&self) -> &[EimIdentity] {
+        &self.inner.parts.identities
+    }
+
+    /// The identity with this eimId.
+    #[must_use]
+    pub fn identity_named(&self, eim_id: &str) -> Option<&EimIdentity> {
+        self.identities().iter().find(|identity| identity.eim_id.as_str() == eim_id)
+    }
+
+    /// The eimId by which an eUICC knows this eIM.
+    #[must_use]
+    pub fn eim_id_of<'a>(&'a self, euicc: &'a Euicc) -> &'a EimId {
+        euicc.eim_id.as_ref().unwrap_or(&self.identity().eim_id)
+    }
+
+    /// Begins a decision about an eUICC: with who we are for it, and the keys at hand.
+    pub(crate) fn work(&self, snapshot: Snapshot, now: i64) -> Work {
+        let eim_id = self.eim_id_of(&snapshot.euicc).clone();
+        Work::new(snapshot, now, self.entropy().octets()).of_eim(&eim_id).with_keys(self.keys().ids())
     }
 
     /// The store, of one tenant.
@@ -169,10 +202,51 @@ impl Eim {
         &*self.inner.parts.entropy
     }
 
-    /// The signing key.
+    /// The signing keys.
     #[must_use]
-    pub fn signer(&self) -> &dyn EimSigner {
-        &*self.inner.parts.signer
+    pub fn keys(&self) -> &KeyRing {
+        &self.inner.parts.keys
+    }
+
+    /// The key that new associations of an identity get.
+    ///
+    /// # Errors
+    /// When there is none, which a ring for these identities does not cause.
+    pub fn current_key(&self, eim_id: &EimId) -> Result<&RingKey, SignerError> {
+        self.keys().current(eim_id).ok_or_else(|| SignerError(format!("the eIM {eim_id} has no signing key")))
+    }
+
+    /// Signs with one key and no other.
+    ///
+    /// # Errors
+    /// When it is not loaded or could not be used.
+    pub(crate) async fn sign(&self, key: KeyId, octets: Vec<u8>) -> Result<[u8; 64], SignerError> {
+        let found = self.keys().get(key).ok_or_else(|| SignerError(format!("the key {key} is not loaded")))?;
+        if !found.signer.blocks() {
+            return found.signer.sign(&octets);
+        }
+        let signer = Arc::clone(&found.signer);
+        let signed = tokio::task::spawn_blocking(move || signer.sign(&octets)).await;
+        signed.map_err(|_| SignerError("signing was cut off".to_owned()))?
+    }
+
+    /// Keys that eUICCs trust and that are not loaded, with the number of eUICCs, as [`Self::look_for_missing_keys`] last found.
+    #[must_use]
+    pub fn missing_keys(&self) -> Vec<(KeyId, i64)> {
+        self.inner.missing_keys.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Looks which keys eUICCs trust that are not loaded.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn look_for_missing_keys(&self) -> Result<Vec<(KeyId, i64)>, StoreError> {
+        let used = self.store().key_usage().await?;
+        let missing: Vec<(KeyId, i64)> = used.into_iter().filter(|(key, _)| self.keys().get(*key).is_none()).collect();
+        self.inner.missing_keys.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&missing);
+        let euiccs = missing.iter().map(|(_, euiccs)| euiccs).sum();
+        self.metrics().euiccs_without_key.set(euiccs);
+        Ok(missing)
     }
 
     /// The trusted CI certificates.

@@ -20,6 +20,8 @@ pub struct Metrics {
     pub notifications_total: IntCounterVec,
     /// Notifications that were sent to their servers, by outcome.
     pub notifications_forwarded_total: IntCounterVec,
+    /// eUICCs that trust a signing key of ours that is not loaded.
+    pub euiccs_without_key: IntGauge,
     /// Notifications that their servers have not acknowledged yet.
     pub notifications_pending: IntGauge,
     /// Time of calls to SM-DP+ and SM-DS.
@@ -69,6 +71,9 @@ impl Metrics {
         )?;
         let notifications_pending =
             IntGauge::new("eim_notifications_pending", "Notifications that their servers have not acknowledged yet")?;
+        let euiccs_without_key =
+            IntGauge::new("eim_euiccs_without_key", "eUICCs that trust a signing key of ours that is not loaded")?;
+        registry.register(Box::new(euiccs_without_key.clone()))?;
         registry.register(Box::new(es9_request_seconds.clone()))?;
         registry.register(Box::new(notifications_pending.clone()))?;
         registry.register(Box::new(queue_depth.clone()))?;
@@ -93,6 +98,7 @@ impl Metrics {
                 &["outcome"],
             )?,
             notifications_pending,
+            euiccs_without_key,
             es9_request_seconds,
             queue_depth,
             queue_oldest_seconds,

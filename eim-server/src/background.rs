@@ -8,6 +8,9 @@ use tokio::task::JoinHandle;
 /// Fine enough for deadlines that count in hours, and little enough of `lastSeenAt` to lose in a crash.
 const PERIOD: Duration = Duration::from_secs(2);
 
+/// After so many rounds the keys that devices trust are counted: every minute.
+const MISSING_KEYS_EVERY: u64 = 30;
+
 /// For how long events are gathered before webhooks are told of them.
 const TOGETHER: Duration = Duration::from_millis(50);
 
@@ -42,6 +45,7 @@ impl Background {
 }
 
 async fn rounds(eim: Eim, mut finished: watch::Receiver<bool>) {
+    let mut round = 0;
     loop {
         let finish = tokio::select! {
             changed = finished.changed() => Some(changed.is_ok()),
@@ -55,11 +59,13 @@ async fn rounds(eim: Eim, mut finished: watch::Receiver<bool>) {
                 expire_operations(&eim).await;
                 drive_switches(&eim).await;
                 drive_campaigns(&eim).await;
+                drive_key_rotations(&eim).await;
                 drive_rules(&eim).await;
                 keep_desired_states(&eim).await;
                 forget_idempotency_keys(&eim).await;
                 forget_old(&eim).await;
                 hurry_letters(&eim).await;
+                look_for_missing_keys(&eim, &mut round).await;
             }
         }
     }
@@ -107,6 +113,22 @@ async fn drive_campaigns(eim: &Eim) {
     if let Err(error) = jobs::drive_campaigns(eim).await {
         tracing::error!(%error, "campaigns could not be looked at");
     }
+}
+
+async fn drive_key_rotations(eim: &Eim) {
+    if let Err(error) = jobs::drive_key_rotations(eim).await {
+        tracing::error!(%error, "key rotations could not be looked at");
+    }
+}
+
+/// Looks now and then whether devices trust keys that are not loaded: other servers register devices, too.
+async fn look_for_missing_keys(eim: &Eim, round: &mut u64) {
+    if round.is_multiple_of(MISSING_KEYS_EVERY)
+        && let Err(error) = eim.look_for_missing_keys().await
+    {
+        tracing::error!(%error, "the keys that devices trust could not be looked at");
+    }
+    *round = round.wrapping_add(1);
 }
 
 async fn drive_rules(eim: &Eim) {

@@ -5,7 +5,7 @@
 use crate::api::{self, Api};
 use crate::background::Background;
 use crate::config::{Config, Limits};
-use crate::front::{self, Front};
+use crate::front::{self, Front, TlsSwitch};
 use crate::identity::{DataDir, DataDirLock, Identity, TlsIdentity};
 use crate::outbound::{HttpsWebhooks, WebhookOptions};
 pub use crate::pipeline::Role;
@@ -16,14 +16,17 @@ use actix_web::middleware::from_fn;
 use actix_web::web::Data;
 use actix_web::{App, HttpServer};
 use anyhow::{Context, bail};
+use eim_core::ids::KeyId;
 use eim_core::pki::{LabPolicy, TrustStore};
-use eim_core::ports::{Clock, Entropy, RspTransport, SystemClock, SystemEntropy, WebhookTransport};
+use eim_core::ports::{Clock, Entropy, RingKey, RspTransport, SystemClock, SystemEntropy, WebhookTransport};
+use eim_core::store::keys::KnownKey;
 use eim_core::store::{Store, StoreUrl};
 use eim_core::{Eim, EimParts};
 use prometheus::Registry;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::task::JoinHandle;
 
 /// Threads of the API listener when none are configured.
@@ -57,7 +60,13 @@ pub struct Server {
     pub esipa_trust_der: Vec<u8>,
     /// Whether this was the first start with this data directory.
     pub first_start: bool,
+    tls: Tls,
     running: Running,
+}
+
+struct Tls {
+    switch: Arc<TlsSwitch>,
+    config: Config,
 }
 
 /// The application without listeners, for commands.
@@ -91,7 +100,9 @@ pub async fn start_as(role: Role, config: Config, ports: BootPorts) -> anyhow::R
     };
     let (Composition { eim, tls, first_start, registry }, pipeline) = compose_as(role, &config, ports).await?;
     let pipeline = pipeline.run(&eim).await?;
-    let (esipa_addr, esipa) = listen_esipa(&config, &eim, &tls)?;
+    let trust_der = tls.trust_der();
+    let switch = Arc::new(TlsSwitch::new(&tls, &config)?);
+    let (esipa_addr, esipa) = listen_esipa(&config, &eim, Arc::clone(&switch))?;
     let streams = api::Streams::new(config.api.event_streams);
     let (api_addr, api) = match listen_api(&config, &eim, registry, streams.clone()) {
         Ok(listening) => listening,
@@ -100,10 +111,19 @@ pub async fn start_as(role: Role, config: Config, ports: BootPorts) -> anyhow::R
             return Err(error);
         }
     };
+    tell_of_missing_keys(&eim).await?;
     let background = Background::start(eim.clone());
-    let running =
-        Running { streams, listeners: vec![esipa, api], background: Some(background), pipeline: Some(pipeline), lock };
-    Ok(Server { esipa_addr, api_addr, eim, esipa_trust_der: tls.trust_der(), first_start, running })
+    let tls_watch = tokio::spawn(watch_tls(Arc::clone(&switch), config.clone()));
+    let running = Running {
+        streams,
+        listeners: vec![esipa, api],
+        background: Some(background),
+        pipeline: Some(pipeline),
+        lock,
+        tls_watch: Some(tls_watch),
+    };
+    let tls = Tls { switch, config };
+    Ok(Server { esipa_addr, api_addr, eim, esipa_trust_der: trust_der, first_start, tls, running })
 }
 
 /// A running worker. Dropped without [`Worker::stop`] it ends at once, as if it had crashed.
@@ -131,6 +151,7 @@ pub async fn start_worker(config: Config, ports: BootPorts) -> anyhow::Result<Wo
         background: Some(background),
         pipeline: Some(pipeline),
         lock: None,
+        tls_watch: None,
     };
     Ok(Worker { service_addr, eim, running })
 }
@@ -158,11 +179,16 @@ impl Worker {
 /// When something of the configuration does not hold in reality, or PostgreSQL lacks migrations.
 pub async fn compose(config: &Config, ports: BootPorts) -> anyhow::Result<Composition> {
     let parts = Parts::prepare(config, ports).await?;
+    parts.record_keys().await?;
     Ok(parts.compose(config, Arc::new(NoCalls), Arc::new(NoCalls)))
 }
 
 async fn compose_as(role: Role, config: &Config, ports: BootPorts) -> anyhow::Result<(Composition, Pipeline)> {
     let parts = Parts::prepare(config, ports).await?;
+    if role != Role::Worker {
+        // A worker signs nothing; what keys it has are its own.
+        parts.record_keys().await?;
+    }
     let (trust, clock) = (parts.trust.clone(), Arc::clone(&parts.ports.clock));
     let pipeline = Pipeline::prepare(config, role, trust, clock, &parts.metrics).await?;
     // A front posts nothing, but judges the addresses that it is given.
@@ -196,15 +222,33 @@ impl Parts {
         Ok(Self { identity, store, trust, registry, metrics, ports })
     }
 
+    /// Notes which keys there are: devices that were registered before keys were noted trust the first one.
+    async fn record_keys(&self) -> anyhow::Result<()> {
+        let first_seen_at = self.ports.clock.now_ms();
+        let known = |key: &RingKey| KnownKey {
+            id: key.id,
+            eim_id: key.eim_id.clone(),
+            public_key: key.signer.public_key().to_vec(),
+            first_seen_at,
+        };
+        let keys = self.identity.keys.keys().iter().map(known).collect();
+        let other = self.store.record_keys(keys).await.context("the signing keys can't be noted in the store")?;
+        if let Some(other) = other {
+            bail!("the signing key {other} belongs to another eimId in this database; a key has one eIM");
+        }
+        Ok(())
+    }
+
     fn compose(self, config: &Config, rsp: Arc<dyn RspTransport>, webhooks: Arc<dyn WebhookTransport>) -> Composition {
         let Self { identity, store, trust, registry, metrics, ports } = self;
-        let Identity { eim: identity, signer, tls, first_start, sealing } = identity;
+        let Identity { eim: identity, others, keys, tls, first_start, sealing } = identity;
+        let identities = std::iter::once(identity).chain(others).collect();
         let eim = Eim::new(EimParts {
-            identity,
+            identities,
             store,
             clock: ports.clock,
             entropy: ports.entropy,
-            signer: Arc::new(signer),
+            keys,
             trust,
             lab: LabPolicy::enabled_by_configuration(config.lab.enabled),
             metrics,
@@ -218,6 +262,14 @@ impl Parts {
 }
 
 impl Server {
+    /// Loads the TLS certificate and key of the device front again. Gives whether it is another certificate.
+    ///
+    /// # Errors
+    /// When they can't be used; then those from before stay.
+    pub fn reload_tls(&self) -> anyhow::Result<bool> {
+        self.tls.switch.reload(&self.tls.config)
+    }
+
     /// Stops: no new connections, requests under way are answered (up to `limits.shutdown_timeout_s`), then all is over.
     pub async fn stop(self) {
         self.running.stop(true).await;
@@ -240,6 +292,7 @@ struct Running {
     background: Option<Background>,
     pipeline: Option<queue::Running>,
     lock: Option<DataDirLock>,
+    tls_watch: Option<JoinHandle<()>>,
 }
 
 struct Listener {
@@ -277,11 +330,50 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
+        if let Some(watch) = &self.tls_watch {
+            watch.abort();
+        }
         for listener in &self.listeners {
             // The order is sent by the call; the future only waits for it to be carried out.
             drop(listener.handle.stop(false));
         }
     }
+}
+
+/// Says which devices wait for a key. A server is started all the same: it serves the others.
+async fn tell_of_missing_keys(eim: &Eim) -> anyhow::Result<()> {
+    for (key, euiccs) in eim.look_for_missing_keys().await? {
+        tracing::error!(
+            %key, euiccs,
+            "a signing key that eUICCs trust is not loaded: their packages wait (eim.further_signing_keys)"
+        );
+    }
+    Ok(())
+}
+
+/// Keys that eUICCs trust and that are not configured, with the number of eUICCs. Generates and migrates nothing: where the data
+/// directory or the database were never used, there are none.
+///
+/// # Errors
+/// When something of the configuration does not hold in reality.
+pub async fn missing_keys(config: &Config) -> anyhow::Result<Vec<(KeyId, i64)>> {
+    let url = config.store_url();
+    let unused = matches!(&url, StoreUrl::Sqlite(path) if !path.exists());
+    if unused || !config.data.dir.is_dir() {
+        return Ok(vec![]);
+    }
+    let dir = DataDir::open(&config.data.dir)?;
+    if !Identity::is_prepared(&dir) {
+        return Ok(vec![]);
+    }
+    let identity = Identity::prepare(config, &dir, &SystemEntropy)?;
+    let store = connect(config).await?;
+    let pending = store.pending_migrations().await.with_context(|| format!("the store {url} can't be read"))?;
+    if !pending.is_empty() {
+        return Ok(vec![]);
+    }
+    let used = store.key_usage().await.with_context(|| format!("the store {url} can't be read"))?;
+    Ok(used.into_iter().filter(|(key, _)| identity.keys.get(*key).is_none()).collect())
 }
 
 /// Opens the database without looking at its migrations.
@@ -365,7 +457,29 @@ macro_rules! run {
     }};
 }
 
-fn listen_esipa(config: &Config, eim: &Eim, tls: &TlsIdentity) -> anyhow::Result<(SocketAddr, Listener)> {
+/// How often the files of the TLS certificate are looked at.
+const TLS_LOOKED_AT_EVERY: Duration = Duration::from_secs(10);
+
+/// Takes another TLS certificate when its files have changed.
+async fn watch_tls(switch: Arc<TlsSwitch>, config: Config) {
+    loop {
+        tokio::time::sleep(TLS_LOOKED_AT_EVERY).await;
+        if switch.is_outdated() {
+            tell_of_tls(switch.reload(&config));
+        }
+    }
+}
+
+/// Says what became of loading the TLS certificate again.
+pub fn tell_of_tls(reloaded: anyhow::Result<bool>) {
+    match reloaded {
+        Ok(true) => tracing::info!("the device front has another TLS certificate"),
+        Ok(false) => tracing::info!("the TLS certificate of the device front is still the same"),
+        Err(error) => tracing::error!(error = format!("{error:#}"), "the TLS certificate could not be taken"),
+    }
+}
+
+fn listen_esipa(config: &Config, eim: &Eim, tls: Arc<TlsSwitch>) -> anyhow::Result<(SocketAddr, Listener)> {
     let limits = &config.limits;
     let shared = Data::new(Front::new(eim.clone(), limits));
     let server = HttpServer::new(move || App::new().app_data(shared.clone()).configure(front::routes));

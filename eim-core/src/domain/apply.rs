@@ -8,7 +8,7 @@ mod settle;
 use super::changes::{Received, ReceivedKind, ReceivedStatus};
 use super::operation::{Kind, OperationError, OperationState, Purpose};
 use super::work::Work;
-use super::{EuiccState, codes};
+use super::{EuiccState, codes, keys};
 use crate::asn1::CodeTable;
 use crate::asn1::code::euicc_package_error_code::{COUNTER_VALUE_OUT_OF_RANGE, ECALL_ACTIVE, REPLAY_ERROR};
 use crate::asn1::{
@@ -128,6 +128,10 @@ pub fn package_error(
     work.event("packageRefused", json!({ "operation": id, "code": code, "name": error.name, "verified": verified }));
     let Some(operation) = work.operation(id) else { return };
     operation.verified = Some(verified);
+    if keys::refused(work, id, code, &error, verified) {
+        return;
+    }
+    let Some(operation) = work.operation(id) else { return };
     match code {
         // Its counter is fresh and it went out once, so the card has seen a higher one that was not made here.
         REPLAY_ERROR if purpose == Some(Purpose::Reconcile) && attempts == 1 => {
@@ -158,6 +162,7 @@ pub fn package_error(
         _ => operation.fail(error, now),
     }
     work.announce(id);
+    keys::after_refusal(work, id);
     settle::reconcile(work, id);
 }
 
@@ -184,6 +189,9 @@ pub fn unsigned_error(work: &mut Work, error: &EuiccPackageErrorUnsigned) {
         "unsignedError",
         json!({ "operation": matched, "associationToken": error.association_token, "code": error.euicc_package_unsigned_error_code }),
     );
+    if let Some(id) = matched {
+        keys::unsigned(work, id);
+    }
 }
 
 /// Takes note that the IPA could not use a package. The IPA signs nothing, so an eUICC package stays where it is; a data

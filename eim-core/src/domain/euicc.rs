@@ -1,6 +1,7 @@
 //! An eUICC and its profiles as the eIM knows them.
 
-use crate::ids::{AssociationToken, CounterValue, Eid, Iccid, Plmn};
+use super::keys::KeyFacts;
+use crate::ids::{AssociationToken, CounterValue, Eid, EimId, Iccid, KeyId, Plmn};
 use serde_json::Value;
 
 /// Declares a plain enumeration with its word in store, API and log.
@@ -113,6 +114,12 @@ pub struct Euicc {
     pub created_at: i64,
     /// The Rules Authorisation Table as the last verified getRAT result told it, in JSON.
     pub rules_authorisation_table: Option<Value>,
+    /// The eimId by which it knows this eIM; `None` for the usual one.
+    pub eim_id: Option<EimId>,
+    /// The key of ours that it trusts. Nothing is signed for it with another one.
+    pub signing_key: Option<KeyId>,
+    /// What is known beside it: a key that it may trust by now, the counters of others, a search for the counter.
+    pub key_facts: KeyFacts,
 }
 
 /// A profile as last reported.

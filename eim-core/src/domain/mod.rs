@@ -14,6 +14,7 @@ pub mod event_filter;
 pub mod expand;
 pub mod fleet;
 pub mod interpret;
+pub mod keys;
 pub mod operation;
 pub mod order;
 pub mod package;

@@ -50,6 +50,12 @@ words!(
         StoredResults = "storedResults",
         /// The outcome of an operation is unknown and the profile list will tell.
         Reconcile = "reconcile",
+        /// Whether the eUICC trusts the key that it was to be given.
+        ProbeNextKey = "probeNextKey",
+        /// Whether it still trusts the key from before.
+        ProbeOldKey = "probeOldKey",
+        /// The counter was lost, and a higher one is tried.
+        SearchCounter = "searchCounter",
     }
 );
 

@@ -3,18 +3,18 @@
 use super::operation::{Kind, OperationState};
 use super::request::Request;
 use super::work::Work;
-use super::{EuiccState, OperationError};
+use super::{OperationError, keys};
 use crate::asn1::{
     EimIdText, EuiccPackage, EuiccPackageSigned, IpaEuiccDataRequest, OctetString, Octets, TransactionId,
 };
-use crate::ids::{CounterValue, EimId, EimTransactionId, OperationId};
+use crate::ids::{CounterValue, EimId, EimTransactionId, KeyId, OperationId};
 use serde_json::json;
 
 /// A package before it is signed or sent.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Draft {
-    /// To be signed with the token of the association.
-    Signed(Box<EuiccPackageSigned>),
+    /// To be signed with this key and the token of the association.
+    Signed(Box<EuiccPackageSigned>, KeyId),
     /// To be sent as it is.
     Data(IpaEuiccDataRequest),
 }
@@ -55,27 +55,23 @@ fn signed(
     eim_id: &EimId,
     eim_transaction_id: Option<TransactionId>,
 ) -> Option<Draft> {
-    let Some(counter) = work.state.euicc.counter.next() else {
-        work.euicc().state = EuiccState::CounterExhausted;
-        work.event("counterExhausted", json!({ "counterValue": CounterValue::MAX.value() }));
-        return None;
-    };
-    if counter == CounterValue::WARN_FROM {
-        work.event("counterNearlyExhausted", json!({ "counterValue": counter.value() }));
-    }
+    let key = work.state.operation(id).and_then(|operation| keys::signs_with(work, operation))?;
+    let counter = keys::take_counter(work, id)?;
     let token = work.state.euicc.association_token;
     let eid_value = Octets::from_array(*work.state.euicc.eid.octets());
-    work.euicc().counter = counter;
     let operation = work.operation(id)?;
     operation.counter = Some(counter);
     operation.association_token = token;
-    Some(Draft::Signed(Box::new(EuiccPackageSigned {
-        eim_id: EimIdText::new(eim_id.as_str()).ok()?,
-        eid_value,
-        counter_value: counter.value(),
-        eim_transaction_id,
-        euicc_package,
-    })))
+    Some(Draft::Signed(
+        Box::new(EuiccPackageSigned {
+            eim_id: EimIdText::new(eim_id.as_str()).ok()?,
+            eid_value,
+            counter_value: counter.value(),
+            eim_transaction_id,
+            euicc_package,
+        }),
+        key,
+    ))
 }
 
 /// Notes that the package was made and goes out now.

@@ -3,7 +3,7 @@
 use super::operation::{Kind, Operation, OperationError, OperationState, Purpose};
 use super::order::Capabilities;
 use super::work::Work;
-use super::{EuiccState, codes, download, fleet};
+use super::{EuiccState, codes, download, fleet, keys};
 use crate::ids::{OperationId, Plmn};
 use serde_json::json;
 
@@ -54,6 +54,7 @@ pub fn decide(work: &mut Work, poll: &Poll) -> Next {
     confirm_switches(work);
     give_up_data_requests(work);
     prepare_download(work);
+    keys::note_missing(work);
     choose(work)
 }
 
@@ -179,7 +180,6 @@ fn may_start_download(work: &Work) -> bool {
 }
 
 fn choose(work: &mut Work) -> Next {
-    let takes_packages = work.state.euicc.state.takes_packages();
     let in_flight = work.state.in_flight().map(|operation| operation.id);
     let queued = |operation: &&Operation, kinds: fn(Kind) -> bool| kinds(operation.kind) && is_due(work, operation);
     let operations = &work.state.operations;
@@ -190,18 +190,19 @@ fn choose(work: &mut Work) -> Next {
     {
         return Next::Make(certificates.id);
     }
-    let may_start_package = takes_packages && in_flight.is_none();
+    let may_sign = |operation: &Operation| in_flight.is_none() && keys::may_be_signed(work, operation);
     // The list that decides an unknown outcome goes before whatever would change what it shows.
-    let reconcile =
-        |operation: &&Operation| operation.purpose == Some(Purpose::Reconcile) && queued(operation, |_| true);
-    if let Some(reconcile) = operations.iter().find(reconcile).filter(|_| may_start_package) {
+    let reconcile = |operation: &&Operation| {
+        keys::goes_first(operation.purpose) && queued(operation, |_| true) && may_sign(operation)
+    };
+    if let Some(reconcile) = operations.iter().find(reconcile) {
         return Next::Make(reconcile.id);
     }
     let may_start_download = may_start_download(work);
     let waits_for_data = work.asks_already(Purpose::Refresh, Kind::EuiccData);
     let next = operations.iter().find(|operation| {
         queued(operation, |kind| kind == Kind::EuiccData)
-            || (may_start_package && queued(operation, Kind::is_euicc_package))
+            || (queued(operation, Kind::is_euicc_package) && may_sign(operation))
             || (may_start_download
                 && queued(operation, |kind| kind == Kind::ProfileDownload)
                 && !(waits_for_data && lacks_data(work, operation.id)))
@@ -259,6 +260,9 @@ fn pursue(work: &mut Work, id: OperationId) -> Next {
 
 /// Frees the slot of an operation whose outcome can't be learned from its result, and asks for the profile list.
 pub fn outcome_unknown(work: &mut Work, id: OperationId) {
+    if keys::outcome_unknown(work, id) {
+        return;
+    }
     let now = work.now();
     let mut subject = id;
     if let Some(operation) = work.operation(id) {

@@ -6,9 +6,11 @@ use super::changes::{
 use super::euicc::Euicc;
 use super::fleet;
 use super::operation::{ABANDONED, Kind, Operation, OperationState, Origin, Purpose};
-use crate::ids::OperationId;
+use crate::ids::{KeyId, OperationId};
 use chrono::{DateTime, SecondsFormat};
 use serde_json::{Value, json};
+use std::collections::HashSet;
+use std::sync::Arc;
 
 /// A decision in the making. Change the state through it, then [`Work::finish`] tells what changed.
 #[derive(Debug)]
@@ -24,6 +26,7 @@ pub struct Work {
     random: [u8; 10],
     named: u16,
     own_eim_id: Option<String>,
+    keys: Option<Arc<HashSet<KeyId>>>,
 }
 
 impl Work {
@@ -42,6 +45,7 @@ impl Work {
             random,
             named: 0,
             own_eim_id: None,
+            keys: None,
         }
     }
 
@@ -50,6 +54,19 @@ impl Work {
     pub fn of_eim(mut self, eim_id: &crate::ids::EimId) -> Self {
         self.own_eim_id = Some(eim_id.as_str().to_owned());
         self
+    }
+
+    /// Says which keys can sign. Where nobody says, all can.
+    #[must_use]
+    pub fn with_keys(mut self, keys: Arc<HashSet<KeyId>>) -> Self {
+        self.keys = Some(keys);
+        self
+    }
+
+    /// Whether this key can sign.
+    #[must_use]
+    pub fn has_key(&self, key: KeyId) -> bool {
+        self.keys.as_ref().is_none_or(|keys| keys.contains(&key))
     }
 
     /// The eimId of this eIM, where it was said.

@@ -11,7 +11,7 @@ use crate::asn1::{
 use crate::domain::package::{self, Draft};
 use crate::domain::poll::{self, Next, Poll};
 use crate::domain::{EuiccState, Kind, Work};
-use crate::ids::{AssociationToken, Eid, EimTransactionId, OperationId, Plmn};
+use crate::ids::{AssociationToken, Eid, EimTransactionId, KeyId, OperationId, Plmn};
 use crate::pki;
 use crate::store::Saved;
 
@@ -58,16 +58,16 @@ async fn poll_of(eid: Eid, mut poll: Poll, eim: &Eim) -> Result<GetEimPackageRes
         eim.saw(eid, now);
         let version = snapshot.euicc.version;
         let quiet = snapshot.is_idle && snapshot.euicc.state == EuiccState::Active;
-        let mut work = Work::new(snapshot, now, eim.entropy().octets()).of_eim(&eim.identity().eim_id);
+        let mut work = eim.work(snapshot, now);
         let next = poll::decide(&mut work, &poll);
         let mut again_kind = None;
         let response = match next {
             Next::Nothing => None,
             Next::Again(id) => {
                 again_kind = work.operation(id).map(|operation| operation.kind);
-                again(&mut work, id, eim)?
+                again(&mut work, id, eim).await?
             }
-            Next::Make(id) => make(&mut work, id, eim)?,
+            Next::Make(id) => make(&mut work, id, eim).await?,
         };
         let changes = work.finish();
         if changes.is_empty() {
@@ -93,19 +93,20 @@ async fn poll_of(eid: Eid, mut poll: Poll, eim: &Eim) -> Result<GetEimPackageRes
 
 /// The package of an operation, made now. The signature is made before the transaction that stores it; until that is
 /// committed nothing leaves this process, so a counter never stands for two packages.
-fn make(work: &mut Work, id: OperationId, eim: &Eim) -> Result<Option<GetEimPackageResponse>, EsipaError> {
+async fn make(work: &mut Work, id: OperationId, eim: &Eim) -> Result<Option<GetEimPackageResponse>, EsipaError> {
     if work.operation(id).is_some_and(|operation| operation.kind == Kind::ProfileDownload) {
         let trigger = download_trigger::deliver(work, id, eim);
         return Ok(trigger.map(GetEimPackageResponse::ProfileDownloadTriggerRequest));
     }
     let random: [u8; 16] = eim.entropy().octets();
     let Ok(transaction) = EimTransactionId::from_octets(&random) else { return Ok(None) };
-    let Some(draft) = package::draft(work, id, &eim.identity().eim_id, &transaction) else { return Ok(None) };
+    let eim_id = eim.eim_id_of(&work.state.euicc).clone();
+    let Some(draft) = package::draft(work, id, &eim_id, &transaction) else { return Ok(None) };
     let (octets, response) = match draft {
         Draft::Data(request) => (asn1::encode(&request)?, GetEimPackageResponse::IpaEuiccDataRequest(request)),
-        Draft::Signed(to_be_signed) => {
+        Draft::Signed(to_be_signed, key) => {
             let token = work.operation(id).and_then(|operation| operation.association_token);
-            let request = sign(*to_be_signed, token, eim)?;
+            let request = sign(*to_be_signed, token, key, eim).await?;
             (asn1::encode(&request)?, GetEimPackageResponse::EuiccPackageRequest(request))
         }
     };
@@ -113,21 +114,22 @@ fn make(work: &mut Work, id: OperationId, eim: &Eim) -> Result<Option<GetEimPack
     Ok(Some(response))
 }
 
-fn sign(
+async fn sign(
     to_be_signed: EuiccPackageSigned,
     token: Option<AssociationToken>,
+    key: KeyId,
     eim: &Eim,
 ) -> Result<EuiccPackageRequest, EsipaError> {
     let euicc_package_signed = Raw::encode_new(to_be_signed)?;
     let input = pki::package_signature_input(euicc_package_signed.octets(), token);
-    let eim_signature = OctetString::from_vec(eim.signer().sign(&input)?.to_vec());
+    let eim_signature = OctetString::from_vec(eim.sign(key, input).await?.to_vec());
     Ok(EuiccPackageRequest { euicc_package_signed, eim_signature })
 }
 
 /// The package of an operation as it was delivered before, byte for byte.
-fn again(work: &mut Work, id: OperationId, eim: &Eim) -> Result<Option<GetEimPackageResponse>, EsipaError> {
+async fn again(work: &mut Work, id: OperationId, eim: &Eim) -> Result<Option<GetEimPackageResponse>, EsipaError> {
     if work.operation(id).is_some_and(|operation| operation.kind == Kind::ProfileDownload) {
-        return make(work, id, eim);
+        return make(work, id, eim).await;
     }
     package::redelivered(work, id);
     let operation = work.operation(id).ok_or(EsipaError::StoredPackage)?;

@@ -214,7 +214,7 @@ impl<'a> Visit<'a> {
     fn new(snapshot: Snapshot, before: Vec<Received>, data: Option<&IpaEuiccData>, now: i64, eim: &'a Eim) -> Self {
         let (chain, certificates) = trust(&snapshot, data, eim);
         let lab = eim.lab().filter(|_| snapshot.euicc.result_policy == ResultPolicy::Lab);
-        let work = Work::new(snapshot, now, eim.entropy().octets()).of_eim(&eim.identity().eim_id);
+        let work = eim.work(snapshot, now);
         Self { work, before, chain, certificates, foreign: vec![], lab, acknowledge: vec![], eim }
     }
 
@@ -311,8 +311,8 @@ impl<'a> Visit<'a> {
             pki::verify_package_result(chain, signed, token)
         });
         if let Some(accepted) = accepted {
-            let eim_id = &self.eim.identity().eim_id;
-            self.acknowledge.extend(apply::package_result(&mut self.work, &accepted, &answer, eim_id));
+            let eim_id = self.eim.eim_id_of(&self.work.state.euicc).clone();
+            self.acknowledge.extend(apply::package_result(&mut self.work, &accepted, &answer, &eim_id));
         }
     }
 
@@ -333,7 +333,8 @@ impl<'a> Visit<'a> {
             pki::verify_package_error(chain, signed, token)
         });
         if let Some(accepted) = accepted {
-            apply::package_error(&mut self.work, &accepted, &answer, &self.eim.identity().eim_id);
+            let eim_id = self.eim.eim_id_of(&self.work.state.euicc).clone();
+            apply::package_error(&mut self.work, &accepted, &answer, &eim_id);
         }
     }
 

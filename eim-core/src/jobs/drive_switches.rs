@@ -2,7 +2,6 @@
 
 use super::count;
 use crate::Eim;
-use crate::domain::Work;
 use crate::store::{ResultKeys, Saved, StoreError};
 
 /// How many are looked at together.
@@ -33,7 +32,7 @@ async fn drive(eim: &Eim) -> Result<usize, StoreError> {
         let keys = ResultKeys { without_held: true, ..ResultKeys::default() };
         let Some((snapshot, _)) = eim.store().result_snapshot(due.eid, keys, now).await? else { continue };
         let version = snapshot.euicc.version;
-        let work = Work::new(snapshot, now, eim.entropy().octets()).of_eim(&eim.identity().eim_id);
+        let work = eim.work(snapshot, now);
         let changes = work.finish();
         // Whoever was faster has looked at it, too.
         if !changes.is_empty() && eim.save(due.eid, version, changes, now).await? == Saved::Conflict {

@@ -3,6 +3,7 @@
 mod carry_out_rules;
 mod deliver_webhook;
 mod drive_campaigns;
+mod drive_key_rotations;
 mod drive_rules;
 mod drive_switches;
 mod expire_operations;
@@ -16,6 +17,7 @@ mod queued;
 pub use carry_out_rules::carry_out_rules;
 pub use deliver_webhook::{hurry_letters, wake_webhooks};
 pub use drive_campaigns::drive_campaigns;
+pub use drive_key_rotations::drive_key_rotations;
 pub use drive_rules::{look_for_silence, note_firings};
 pub use drive_switches::drive_switches;
 pub use expire_operations::expire_operations;

@@ -24,7 +24,12 @@ pub struct EimConfiguration {
 /// # Errors
 /// When the identity has no encoding, for example a key that is none.
 pub fn eim_configuration(eim: &Eim) -> Result<EimConfiguration, ManageError> {
-    let data = configuration_data(eim.identity(), eim.signer().public_key()).ok_or_else(|| {
+    configuration_of(eim.identity(), eim)
+}
+
+fn configuration_of(identity: &EimIdentity, eim: &Eim) -> Result<EimConfiguration, ManageError> {
+    let key = current_key(identity, eim)?;
+    let data = configuration_data(identity, key).ok_or_else(|| {
         ManageError::invalid("/eim", "the identity of this eIM has no encoding; check eim.id and its key")
     })?;
     let unencodable = |_| ManageError::invalid("/eim", "the identity of this eIM has no encoding");
@@ -33,6 +38,11 @@ pub fn eim_configuration(eim: &Eim) -> Result<EimConfiguration, ManageError> {
         add_initial_eim_request: asn1::encode(&AddInitialEimRequest { eim_configuration_data_list: vec![data] })
             .map_err(unencodable)?,
     })
+}
+
+fn current_key<'a>(identity: &EimIdentity, eim: &'a Eim) -> Result<&'a [u8], ManageError> {
+    let key = eim.keys().current(&identity.eim_id);
+    Ok(key.ok_or_else(|| ManageError::invalid("/eim", "this eIM has no signing key"))?.signer.public_key())
 }
 
 fn configuration_data(identity: &EimIdentity, public_key: &[u8]) -> Option<EimConfigurationData> {
@@ -60,18 +70,23 @@ fn configuration_data(identity: &EimIdentity, public_key: &[u8]) -> Option<EimCo
     })
 }
 
-/// Shows this eIM.
+/// Shows this eIM, by one of its names where it has several.
 ///
 /// # Errors
-/// Those of [`eim_configuration`].
-pub fn eim_view(eim: &Eim) -> Result<EimView, ManageError> {
-    let configuration = eim_configuration(eim)?;
-    let identity = eim.identity();
+/// Those of [`eim_configuration`]; `NotFound` when it has no such name.
+pub fn eim_view(eim_id: Option<&str>, eim: &Eim) -> Result<EimView, ManageError> {
+    let identity = match eim_id {
+        None => eim.identity(),
+        Some(eim_id) => eim
+            .identity_named(eim_id)
+            .ok_or_else(|| ManageError::NotFound { what: "identity", id: eim_id.chars().take(128).collect() })?,
+    };
+    let configuration = configuration_of(identity, eim)?;
     Ok(EimView {
         eim_id: identity.eim_id.to_string(),
         eim_fqdn: identity.eim_fqdn.clone(),
         eim_id_type: identity.eim_id_type.to_string(),
-        public_key: STANDARD.encode(eim.signer().public_key()),
+        public_key: STANDARD.encode(current_key(identity, eim)?),
         certificate: identity.signing_certificate.as_ref().map(|der| STANDARD.encode(der)),
         eim_configuration_data: STANDARD.encode(configuration.eim_configuration_data),
         add_initial_eim_request: STANDARD.encode(configuration.add_initial_eim_request),

@@ -4,11 +4,13 @@ mod api_key;
 mod authority;
 mod bulk;
 pub(crate) mod campaign;
+mod counter;
 pub mod desired_state;
 mod eim;
 mod error;
 mod euicc;
 pub mod event_stream;
+pub mod key_rotation;
 mod notification;
 mod operation;
 mod owner_policy;
@@ -39,6 +41,7 @@ pub use campaign::{
     CampaignDeviceFilter, act_on_campaign, campaign, clone_campaign, create_campaign, list_campaign_devices,
     list_campaigns, preview_campaign,
 };
+pub use counter::recover_counter;
 pub use eim::{EimConfiguration, eim_configuration, eim_view};
 pub use error::{FieldError, ManageError};
 pub use euicc::{EuiccFilter, euicc, events, list_euiccs, profiles};

@@ -8,6 +8,7 @@ use crate::Eim;
 use crate::asn1::{Eco, Psmo};
 use crate::domain::apply;
 use crate::domain::fleet::guard::{self, Check, CheckResult, Known};
+use crate::domain::keys;
 use crate::domain::operation::{ABANDONED, Purpose};
 use crate::domain::poll::list_profiles;
 use crate::domain::{
@@ -239,14 +240,14 @@ fn asked_for(body: Map<String, Value>) -> Result<Asked, Vec<FieldError>> {
     }
 }
 
-/// An eUICC that takes another key or token for this eIM could not be reached again, since this version signs with one
-/// key and learns no token from updateEim; and a lower counter under the same key would make old packages valid again.
+/// An eUICC that takes another key for this eIM must be followed until it has said so, and a lower counter under the same key would
+/// make old packages valid again: that is what a key rotation is for. A token is learned from no updateEim.
 pub(super) fn refuse_own_rotation(request: &Request, eim: &Eim) -> Result<(), ManageError> {
     let Request::Eco(list) = request else { return Ok(()) };
     let mut errors = Vec::new();
     for (index, eco) in list.iter().enumerate() {
         let Eco::UpdateEim(update) = eco else { continue };
-        if update.eim_id.as_str() != eim.identity().eim_id.as_str() {
+        if eim.identity_named(update.eim_id.as_str()).is_none() {
             continue;
         }
         let pointer = format!("/eco/{index}/updateEim");
@@ -256,8 +257,8 @@ pub(super) fn refuse_own_rotation(request: &Request, eim: &Eim) -> Result<(), Ma
             (update.association_token.is_some(), "associationToken"),
         ] {
             if given {
-                let message = "this can't be changed for this eIM itself in this version: it would lock this eIM out, or \
-                               let old packages be replayed";
+                let message = "this can't be changed for this eIM itself by an operation: it would lock this eIM out, or \
+                               let old packages be replayed. Key and counter are renewed by POST /api/v1/key-rotations";
                 errors.push(FieldError::new(format!("{pointer}/{name}"), message));
             }
         }
@@ -394,6 +395,9 @@ pub async fn abandon_operation(
                 let package = operation.kind.is_euicc_package();
                 work.announce(id);
                 apply::reconcile(work, id);
+                if keys::given_up(work, id) {
+                    return Ok(());
+                }
                 if package && !work.asks_already(Purpose::Reconcile, Kind::Psmo) {
                     work.euicc().profiles_stale = true;
                     work.ask(Purpose::Reconcile, Kind::Psmo, Some(id), list_profiles());
@@ -427,7 +431,7 @@ async fn change(
             return Err(ManageError::NotFound { what: "eUICC", id: operation.eid.to_string() });
         };
         let version = snapshot.euicc.version;
-        let mut work = Work::new(snapshot, now, eim.entropy().octets());
+        let mut work = eim.work(snapshot, now);
         if earlier(key.as_ref(), eim).await?.is_some() {
             return self::operation(id, eim).await;
         }

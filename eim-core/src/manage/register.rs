@@ -3,8 +3,9 @@
 use super::views::EuiccView;
 use super::{FieldError, ManageError, euicc, view};
 use crate::Eim;
+use crate::domain::keys::KeyFacts;
 use crate::domain::{Euicc, EuiccState, Event, Kind, ResultPolicy};
-use crate::ids::{AssociationToken, CounterValue, Eid};
+use crate::ids::{AssociationToken, CounterValue, Eid, EimId, KeyId};
 use crate::pki;
 use crate::store::switch::SavedOnce;
 use crate::store::{Enqueued, IdempotencyKey};
@@ -55,6 +56,12 @@ pub struct NewAssociation {
     /// The token that the eUICC holds; absent or null for none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub association_token: Option<i64>,
+    /// The eimId by which the eUICC knows this eIM, where the server has several; absent for the usual one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eim_id: Option<String>,
+    /// The id of the signing key that the eUICC trusts; absent for the one that new associations get.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signing_key: Option<String>,
 }
 
 const MEMBERS: [&str; 7] =
@@ -95,7 +102,7 @@ impl NewEuicc {
                 Some("tags") => ManageError::invalid("/tags", "a list of texts is expected"),
                 Some(_) => ManageError::invalid(
                     "/association",
-                    "an object of counterValue and associationToken, both whole numbers, is expected",
+                    "an object of counterValue and associationToken, both whole numbers, eimId and signingKey is expected",
                 ),
                 None => ManageError::invalid("", "the members of an eUICC are expected"),
             }
@@ -146,6 +153,12 @@ pub(super) fn read(new: NewEuicc, now: i64, eim: &Eim) -> Result<Euicc, ManageEr
     let association = new.association.unwrap_or_default();
     let counter = read_counter(association.counter_value.unwrap_or(0), &mut errors);
     let token = association.association_token.and_then(|token| read_token(token, &mut errors));
+    let eim_id = read_eim_id(association.eim_id.as_deref(), &mut errors, eim);
+    let known_as = eim_id.as_ref().unwrap_or(&eim.identity().eim_id);
+    let signing_key = match association.signing_key.as_deref() {
+        Some(text) => read_signing_key(text, known_as, &mut errors, eim),
+        None => eim.keys().current(known_as).map(|key| key.id),
+    };
     let certificates = read_certificates(
         new.eum_certificate.as_deref(),
         new.euicc_certificate.as_deref(),
@@ -183,6 +196,9 @@ pub(super) fn read(new: NewEuicc, now: i64, eim: &Eim) -> Result<Euicc, ManageEr
         warnings,
         created_at: now,
         rules_authorisation_table: None,
+        eim_id,
+        signing_key,
+        key_facts: KeyFacts::default(),
     })
 }
 
@@ -236,6 +252,25 @@ pub(super) fn read_token(value: i64, errors: &mut Vec<FieldError>) -> Option<Ass
         return None;
     }
     Some(AssociationToken::new(value))
+}
+
+/// The name of this eIM that an eUICC knows; `None` for the usual one.
+pub(super) fn read_eim_id(text: Option<&str>, errors: &mut Vec<FieldError>, eim: &Eim) -> Option<EimId> {
+    let named = eim.identity_named(text?);
+    if named.is_none() {
+        errors.push(FieldError::new("/association/eimId", "this server has no such eimId"));
+    }
+    named.map(|identity| identity.eim_id.clone()).filter(|eim_id| *eim_id != eim.identity().eim_id)
+}
+
+/// The key that an eUICC trusts: one that is loaded, and of the eIM that it knows.
+pub(super) fn read_signing_key(text: &str, eim_id: &EimId, errors: &mut Vec<FieldError>, eim: &Eim) -> Option<KeyId> {
+    let key = text.parse::<KeyId>().ok().and_then(|id| eim.keys().get(id)).filter(|key| key.eim_id == *eim_id);
+    if key.is_none() {
+        let message = "the id of a signing key of this eIM that is loaded is expected; see GET /api/v1/signing-keys";
+        errors.push(FieldError::new("/association/signingKey", message));
+    }
+    key.map(|key| key.id)
 }
 
 /// Reads the two certificates. Those that can't be trusted now are refused where there are roots to tell by; without

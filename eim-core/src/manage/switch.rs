@@ -169,7 +169,7 @@ pub(crate) async fn load(eid: Eid, eim: &Eim) -> Result<(i64, Work), ManageError
     snapshot.policies = eim.store().owner_policies().await?;
     snapshot.rights = Some(eim.store().rights().await?);
     let version = snapshot.euicc.version;
-    Ok((version, Work::new(snapshot, now, eim.entropy().octets()).of_eim(&eim.identity().eim_id)))
+    Ok((version, eim.work(snapshot, now)))
 }
 
 /// Puts a switch into a decision, if the guard lets it through.

@@ -1,11 +1,13 @@
 //! Changing what is known of an eUICC.
 
 use super::euicc::eid_of;
-use super::register::{read_certificates, read_counter, read_label, read_policy, read_tags, read_token};
+use super::register::{
+    read_certificates, read_counter, read_label, read_policy, read_signing_key, read_tags, read_token,
+};
 use super::views::EuiccView;
 use super::{FieldError, ManageError, euicc};
 use crate::Eim;
-use crate::domain::{Euicc, EuiccState, Work};
+use crate::domain::{Euicc, EuiccState, keys};
 use crate::ids::AssociationToken;
 use crate::store::Saved;
 use serde_json::{Map, Value, json};
@@ -29,9 +31,13 @@ pub async fn update_euicc(eid: &str, patch: Value, eim: &Eim) -> Result<EuiccVie
             .await?
             .ok_or_else(|| ManageError::NotFound { what: "eUICC", id: eid.to_string() })?;
         let version = snapshot.euicc.version;
-        let mut work = Work::new(snapshot, now, eim.entropy().octets());
+        let mut work = eim.work(snapshot, now);
         let mut errors = Vec::new();
+        let in_doubt = work.state.euicc.key_facts.next.is_some();
         apply(work.euicc(), &patch, &mut errors, eim);
+        if in_doubt && work.state.euicc.key_facts.next.is_none() {
+            keys::told_by_hand(&mut work);
+        }
         if !errors.is_empty() {
             return Err(ManageError::Invalid(errors));
         }
@@ -101,18 +107,20 @@ fn apply(euicc: &mut Euicc, patch: &Map<String, Value>, errors: &mut Vec<FieldEr
     }
     match patch.get("association") {
         None => {}
-        Some(Value::Object(association)) => apply_association(euicc, association, errors),
+        Some(Value::Object(association)) => apply_association(euicc, association, errors, eim),
         Some(_) => errors.push(FieldError::new("/association", "an object is expected")),
     }
 }
 
-fn apply_association(euicc: &mut Euicc, association: &Map<String, Value>, errors: &mut Vec<FieldError>) {
+fn apply_association(euicc: &mut Euicc, association: &Map<String, Value>, errors: &mut Vec<FieldError>, eim: &Eim) {
+    let other_key = change_key(euicc, association, errors, eim);
     let renewed = association
         .get("associationToken")
         .is_some_and(|token| token.as_i64() != euicc.association_token.map(AssociationToken::value));
     // A lost counter is one that was too low: it only goes up. The other states say that the association was renewed.
-    let may_lower =
-        renewed || matches!(euicc.state, EuiccState::Registered | EuiccState::CounterExhausted | EuiccState::Unmanaged);
+    let may_lower = other_key
+        || renewed
+        || matches!(euicc.state, EuiccState::Registered | EuiccState::CounterExhausted | EuiccState::Unmanaged);
     let before = euicc.counter;
     for (name, value) in association {
         match (name.as_str(), value, value.as_i64()) {
@@ -124,6 +132,7 @@ fn apply_association(euicc: &mut Euicc, association: &Map<String, Value>, errors
                     );
                     errors.push(FieldError::new("/association/counterValue", message));
                 }
+                euicc.key_facts.search = None;
                 if !euicc.state.takes_packages() {
                     euicc.state = EuiccState::Active;
                 }
@@ -133,10 +142,32 @@ fn apply_association(euicc: &mut Euicc, association: &Map<String, Value>, errors
                 let token: Option<AssociationToken> = read_token(token, errors);
                 euicc.association_token = token;
             }
+            ("signingKey", ..) => {}
             ("counterValue" | "associationToken", ..) => {
                 errors.push(FieldError::new(format!("/association/{name}"), "a whole number is expected"));
             }
             _ => errors.push(FieldError::new(format!("/association/{name}"), "this member is not known here")),
         }
     }
+}
+
+/// Sets the key that the eUICC trusts, as an operator knows it from elsewhere; its counter goes on where it was left. Gives whether it
+/// is another one.
+fn change_key(euicc: &mut Euicc, association: &Map<String, Value>, errors: &mut Vec<FieldError>, eim: &Eim) -> bool {
+    let Some(value) = association.get("signingKey") else { return false };
+    let known_as = eim.eim_id_of(euicc).clone();
+    let Some(key) = read_signing_key(value.as_str().unwrap_or_default(), &known_as, errors, eim) else { return false };
+    let before = euicc.signing_key;
+    euicc.key_facts.next = None;
+    euicc.key_facts.probes = 0;
+    if before == Some(key) {
+        return false;
+    }
+    if let Some(before) = before {
+        euicc.key_facts.counters.insert(before, euicc.counter.value());
+    }
+    euicc.counter = euicc.key_facts.counter_for(key);
+    euicc.key_facts.counters.remove(&key);
+    euicc.signing_key = Some(key);
+    true
 }

@@ -23,8 +23,12 @@ pub(super) fn euicc(euicc: Euicc, held_results: i64, eim: &Eim) -> EuiccView {
     let next_poll = euicc.last_seen_at.zip(euicc.poll_interval_ms).map(|(last, interval)| rfc3339(last + interval));
     let mut warnings = euicc.warnings.clone();
     if euicc.counter >= CounterValue::WARN_FROM {
-        warnings.push("the counter is nearly used up: the association has to be renewed".to_owned());
+        warnings.push(
+            "the counter is nearly used up: renew the association, by a key rotation or by another eIM with a new token"
+                .to_owned(),
+        );
     }
+    let known_as = eim.eim_id_of(&euicc).to_string();
     EuiccView {
         certificates_trusted: trusted(&euicc, eim),
         eid: euicc.eid.to_string(),
@@ -33,7 +37,10 @@ pub(super) fn euicc(euicc: Euicc, held_results: i64, eim: &Eim) -> EuiccView {
         result_policy: euicc.result_policy.as_str().to_owned(),
         state: euicc.state.as_str().to_owned(),
         association: AssociationView {
-            eim_id: eim.identity().eim_id.to_string(),
+            eim_id: known_as,
+            signing_key: euicc.signing_key.map(|key| key.to_string()),
+            signing_key_loaded: euicc.signing_key.is_some_and(|key| eim.keys().get(key).is_some()),
+            next_signing_key: euicc.key_facts.next.map(|key| key.to_string()),
             counter_value: euicc.counter.value(),
             association_token: euicc.association_token.map(AssociationToken::value),
         },

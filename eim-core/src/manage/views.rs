@@ -71,6 +71,12 @@ pub struct AssociationView {
     pub counter_value: i64,
     /// The token; absent when none is configured.
     pub association_token: Option<i64>,
+    /// The id of the signing key of this eIM that the eUICC trusts.
+    pub signing_key: Option<String>,
+    /// Whether this server can sign with it. While it can't, packages wait.
+    pub signing_key_loaded: bool,
+    /// The key that the eUICC may trust by now: it was sent and its answer is not known. Until it is, other packages wait.
+    pub next_signing_key: Option<String>,
 }
 
 /// A profile on an eUICC as last reported.

@@ -1,9 +1,11 @@
 //! The few seams to the outside that have two real implementations: time, randomness, the signing key, calls to
 //! SM-DP+ and SM-DS, and calls to webhooks.
 
+mod key_ring;
 mod rsp;
 mod webhook;
 
+pub use key_ring::{KeyRing, KeyRingError, RingKey};
 pub use rsp::{PortFuture, RspCall, RspFailure, RspFunction, RspReply, RspTransport};
 pub use webhook::{WebhookCall, WebhookTransport};
 
@@ -122,7 +124,7 @@ impl Entropy for SeededEntropy {
     }
 }
 
-/// The eIM's signing key, wherever it is kept: a file today, a hardware module later.
+/// A signing key of the eIM, wherever it is kept: in a file or in a hardware module.
 pub trait EimSigner: Send + Sync + 'static {
     /// Signs the octets with ECDSA and SHA-256.
     ///
@@ -132,6 +134,11 @@ pub trait EimSigner: Send + Sync + 'static {
 
     /// The public key as DER of a SubjectPublicKeyInfo.
     fn public_key(&self) -> &[u8];
+
+    /// Whether signing may take long or wait for something outside, so that it must not be done on a thread that serves others.
+    fn blocks(&self) -> bool {
+        false
+    }
 }
 
 /// The signing key could not be used.

@@ -7,6 +7,7 @@ pub mod authority;
 pub mod campaign;
 pub mod desired;
 mod error;
+pub mod keys;
 pub mod pool;
 mod postgres;
 mod quiet;

@@ -3,12 +3,13 @@
 use super::StoreError;
 use super::StoredNotification;
 use super::schema::{download_sessions, euiccs, events, notifications, operations, profiles, received};
+use crate::domain::keys::KeyFacts;
 use crate::domain::{
     DownloadSession, Euicc, EuiccState, InstalledRules, Kind, NewNotification, NewOperation, NotificationState,
     Operation, OperationState, Origin, Phase, Profile, Purpose, Received, ReceivedKind, ReceivedStatus, ResultPolicy,
 };
 use crate::ids::{
-    AssociationToken, CounterValue, Eid, EimTransactionId, Iccid, OperationId, Plmn, SeqNumber, TenantId,
+    AssociationToken, CounterValue, Eid, EimTransactionId, Iccid, KeyId, OperationId, Plmn, SeqNumber, TenantId,
 };
 use diesel::prelude::*;
 use serde::Serialize;
@@ -55,6 +56,9 @@ pub(super) struct EuiccRow {
     warnings: String,
     created_at: i64,
     rules_authorisation_table: Option<String>,
+    eim_id: Option<String>,
+    signing_key: Option<String>,
+    key_facts: Option<String>,
 }
 
 /// The columns that a decision may change; `last_seen_at` and the interval belong to the sightings.
@@ -80,6 +84,9 @@ pub(super) struct EuiccChange {
     certificates_asked_at: Option<i64>,
     warnings: String,
     rules_authorisation_table: Option<String>,
+    eim_id: Option<String>,
+    signing_key: Option<String>,
+    key_facts: Option<String>,
 }
 
 impl EuiccRow {
@@ -109,6 +116,9 @@ impl EuiccRow {
             warnings: text_of(&euicc.warnings),
             created_at: euicc.created_at,
             rules_authorisation_table: euicc.rules_authorisation_table.as_ref().map(text_of),
+            eim_id: euicc.eim_id.as_ref().map(ToString::to_string),
+            signing_key: euicc.signing_key.as_ref().map(KeyId::to_string),
+            key_facts: (euicc.key_facts != KeyFacts::default()).then(|| text_of(&euicc.key_facts)),
         }
     }
 
@@ -140,6 +150,9 @@ impl EuiccRow {
                 .rules_authorisation_table
                 .map(|text| json("euiccs.rules_authorisation_table", &text))
                 .transpose()?,
+            eim_id: self.eim_id.map(|text| column("euiccs.eim_id", text.parse().ok())).transpose()?,
+            signing_key: self.signing_key.map(|text| column("euiccs.signing_key", text.parse().ok())).transpose()?,
+            key_facts: self.key_facts.map(|text| json("euiccs.key_facts", &text)).transpose()?.unwrap_or_default(),
         })
     }
 }
@@ -167,6 +180,9 @@ impl EuiccChange {
             certificates_asked_at: row.certificates_asked_at,
             warnings: row.warnings,
             rules_authorisation_table: row.rules_authorisation_table,
+            eim_id: row.eim_id,
+            signing_key: row.signing_key,
+            key_facts: row.key_facts,
         }
     }
 }

@@ -28,6 +28,9 @@ diesel::table! {
         created_at -> BigInt,
         rules_authorisation_table -> Nullable<Text>,
         open_switch -> Nullable<Text>,
+        eim_id -> Nullable<Text>,
+        signing_key -> Nullable<Text>,
+        key_facts -> Nullable<Text>,
     }
 }
 
@@ -482,5 +485,50 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    signing_keys (seq) {
+        seq -> BigInt,
+        key_id -> Text,
+        eim_id -> Text,
+        public_key -> Binary,
+        first_seen_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    key_rotations (seq) {
+        seq -> BigInt,
+        id -> Text,
+        tenant_id -> BigInt,
+        to_key -> Text,
+        state -> Text,
+        version -> BigInt,
+        spec -> Text,
+        swept_to -> BigInt,
+        scanned -> Bool,
+        look_at -> Nullable<BigInt>,
+        created_by -> Text,
+        created_at -> BigInt,
+        ended_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    key_rotation_devices (seq) {
+        seq -> BigInt,
+        rotation_id -> Text,
+        eid -> Text,
+        tenant_id -> BigInt,
+        state -> Text,
+        attempts -> BigInt,
+        operation_id -> Nullable<Text>,
+        reason -> Nullable<Text>,
+        not_before -> BigInt,
+        begun_at -> Nullable<BigInt>,
+        ended_at -> Nullable<BigInt>,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(euiccs, euicc_tags);
+diesel::allow_tables_to_appear_in_same_query!(key_rotation_devices, operations);
 diesel::allow_tables_to_appear_in_same_query!(rules, rule_readers);

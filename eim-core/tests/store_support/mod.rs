@@ -31,6 +31,9 @@ pub fn euicc(number: u32) -> Euicc {
         warnings: vec![],
         created_at: 1,
         rules_authorisation_table: None,
+        eim_id: None,
+        signing_key: None,
+        key_facts: Default::default(),
     }
 }
 

@@ -58,7 +58,7 @@ impl Caller {
 }
 
 /// The group of each noun in a path, for keys that are limited to some groups. A noun without a group is closed to them.
-const GROUPS: [(&str, &str); 24] = [
+const GROUPS: [(&str, &str); 27] = [
     ("euiccs", "devices"),
     ("profiles", "devices"),
     ("notifications", "devices"),
@@ -69,6 +69,9 @@ const GROUPS: [(&str, &str); 24] = [
     ("rules", "operations"),
     ("desired-state", "operations"),
     ("desired-states", "operations"),
+    ("counter-recovery", "operations"),
+    ("signing-keys", "devices"),
+    ("key-rotations", "campaigns"),
     ("campaigns", "campaigns"),
     ("pools", "campaigns"),
     ("codes", "campaigns"),

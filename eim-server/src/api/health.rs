@@ -11,9 +11,12 @@ use utoipa::ToSchema;
 pub struct Health {
     /// `ok`.
     status: &'static str,
+    /// What deserves attention though requests are served: keys that devices trust and that are not loaded.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
 }
 
-const OK: Health = Health { status: "ok" };
+const OK: Health = Health { status: "ok", warnings: vec![] };
 
 /// Whether the process lives. Looks at nothing else: a store that is away is no reason to kill the process.
 #[utoipa::path(
@@ -25,7 +28,7 @@ pub(super) async fn healthz() -> HttpResponse {
 }
 
 /// Whether requests can be served: the store answers, its migrations have been run, and the broker, where one is used, is
-/// connected.
+/// connected. Devices that wait for a key that is not loaded are no reason to serve nobody: they stand in `warnings`.
 #[utoipa::path(
     get, path = "/readyz", tag = "Service", operation_id = "readyz",
     responses(
@@ -44,7 +47,11 @@ pub(super) async fn readyz(api: Data<Api>) -> Result<HttpResponse, Problem> {
             if api.queue.as_ref().is_some_and(|queue| !queue.is_connected()) {
                 return Err(Problem::unavailable("the broker does not answer"));
             }
-            Ok(HttpResponse::Ok().json(OK))
+            let missing = |(key, euiccs): (eim_core::ids::KeyId, i64)| {
+                format!("the signing key {key}, which {euiccs} eUICC(s) trust, is not loaded: their packages wait")
+            };
+            let warnings = api.eim.missing_keys().into_iter().map(missing).collect();
+            Ok(HttpResponse::Ok().json(Health { warnings, ..OK }))
         }
         Ok(pending) => Err(Problem::unavailable(format!("{} migration(s) have not been run", pending.len()))),
         Err(error) => {

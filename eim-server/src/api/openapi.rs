@@ -5,6 +5,7 @@ use super::v1::{
     campaigns, desired_states, eim, euiccs, events, exports, imports, notifications, operations, owner_policies, pools,
     switches, webhook_deliveries, webhooks,
 };
+use super::v1::{key_rotations, signing_keys};
 use super::{Api, Problem, health, metrics, problem, schema};
 use actix_web::HttpResponse;
 use actix_web::http::header;
@@ -56,6 +57,15 @@ pub(super) fn docs() -> SwaggerUi {
         euiccs::update::update,
         euiccs::profiles::profiles,
         euiccs::events::events,
+        euiccs::counter_recovery::recover,
+        signing_keys::list::list,
+        key_rotations::create::create,
+        key_rotations::list::list,
+        key_rotations::show::show,
+        key_rotations::devices::devices,
+        key_rotations::act::pause,
+        key_rotations::act::resume,
+        key_rotations::act::cancel,
         operations::create::create,
         operations::list::list,
         operations::show::show,
@@ -152,6 +162,8 @@ pub(super) fn docs() -> SwaggerUi {
         LineReport,
         SummaryLine,
         schema::NewSwitch,
+        schema::NewKeyRotation,
+        schema::CounterRecovery,
         schema::NewOwnerPolicy,
         schema::NewTenant,
         schema::NewApiKey,
@@ -176,6 +188,7 @@ pub(super) fn docs() -> SwaggerUi {
         (name = "Rules", description = "What is done by itself when something happens to a device."),
         (name = "Desired states", description = "What is wanted of devices, how they stand to it, and what brings them back."),
         (name = "Pools", description = "Activation codes to hand out, one for each device."),
+        (name = "Signing keys", description = "The keys that devices trust, and giving them another one."),
         (name = "Owner policies", description = "What the owner of profiles allows."),
         (name = "Tenants", description = "Organisations that share the server and see nothing of each other."),
         (name = "API keys", description = "Who may use the API, and for what."),

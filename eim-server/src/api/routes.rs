@@ -6,6 +6,7 @@ use super::v1::{
     campaigns, desired_states, eim, euiccs, events, exports, imports, notifications, operations, owner_policies, pools,
     switches, webhook_deliveries, webhooks,
 };
+use super::v1::{key_rotations, signing_keys};
 use super::{health, metrics, openapi, problem};
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, ServiceConfig, delete, get, patch, post, put};
@@ -35,6 +36,38 @@ pub fn routes(config: &mut ServiceConfig) {
                     euiccs::profiles::profiles,
                 )))
                 .service(web::resource("/euiccs/{eid}/events").route(allow(Viewer, get(), euiccs::events::events)))
+                .service(web::resource("/euiccs/{eid}/counter-recovery").route(allow(
+                    Operator,
+                    post(),
+                    euiccs::counter_recovery::recover,
+                )))
+                .service(web::resource("/signing-keys").route(allow(Viewer, get(), signing_keys::list::list)))
+                .service(
+                    web::resource("/key-rotations")
+                        .route(allow(Viewer, get(), key_rotations::list::list))
+                        .route(allow(Admin, post(), key_rotations::create::create)),
+                )
+                .service(web::resource("/key-rotations/{id}").route(allow(Viewer, get(), key_rotations::show::show)))
+                .service(web::resource("/key-rotations/{id}/devices").route(allow(
+                    Viewer,
+                    get(),
+                    key_rotations::devices::devices,
+                )))
+                .service(web::resource("/key-rotations/{id}/pause").route(allow(
+                    Admin,
+                    post(),
+                    key_rotations::act::pause,
+                )))
+                .service(web::resource("/key-rotations/{id}/resume").route(allow(
+                    Admin,
+                    post(),
+                    key_rotations::act::resume,
+                )))
+                .service(web::resource("/key-rotations/{id}/cancel").route(allow(
+                    Admin,
+                    post(),
+                    key_rotations::act::cancel,
+                )))
                 .service(web::resource("/euiccs/{eid}/operations").route(allow(
                     Operator,
                     post(),

@@ -7,6 +7,7 @@ mod check_config;
 mod config_data;
 pub mod ctl;
 mod demo;
+mod keys;
 mod migrate;
 mod serve;
 mod tenant;
@@ -58,6 +59,9 @@ enum Command {
     /// What eUICCs know of this eIM.
     #[command(subcommand)]
     Eim(Eim),
+    /// Signing keys in a hardware module.
+    #[command(subcommand)]
+    Keys(Keys),
     /// Tenants: organisations that share the server and see nothing of each other.
     #[command(subcommand)]
     Tenant(Tenant),
@@ -73,6 +77,12 @@ enum Tenant {
 enum ApiKey {
     /// Makes an API key and prints it, once.
     Create(api_key::Arguments),
+}
+
+#[derive(Debug, Subcommand)]
+enum Keys {
+    /// Makes a signing key in the token of [pkcs11] and prints its id.
+    Generate(keys::Generate),
 }
 
 #[derive(Debug, Subcommand)]
@@ -126,9 +136,10 @@ async fn execute(command: Command, common: &Common, config: Config) -> anyhow::R
         }
         Command::Demo(arguments) => demo::run(&arguments).await,
         Command::Migrate => migrate::run(&config).await,
-        Command::CheckConfig => check_config::run(&config),
+        Command::CheckConfig => check_config::run(&config).await,
         Command::ApiKey(ApiKey::Create(arguments)) => api_key::create(&arguments, &config).await,
         Command::Tenant(Tenant::Create(arguments)) => tenant::create(&arguments, &config).await,
+        Command::Keys(Keys::Generate(arguments)) => keys::generate(&arguments, &config),
         Command::Eim(Eim::ConfigData(arguments)) => config_data::run(&arguments, &config).await,
         // Done before any configuration is read.
         Command::Ctl(_) => Ok(()),
@@ -186,6 +197,8 @@ mod tests {
             "api-key create --role approver --name second --tenant acme",
             "tenant create acme",
             "eim config-data --format der --out eim.der",
+            "keys generate --label eim-2 --curve brainpoolP256r1",
+            "ctl key-rotations start --tag meters --rate 10",
             "ctl devices list --tag meters --json",
             "ctl campaigns watch 5 --url https://eim.example --ca-file ca.pem",
             "ctl completion bash",

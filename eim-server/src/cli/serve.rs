@@ -70,9 +70,14 @@ pub(super) async fn run(arguments: &Arguments, common: &Common, config: Config) 
     let role = if arguments.role == Role::Front { boot::Role::Front } else { boot::Role::All };
     let mut server = boot::start_as(role, config, BootPorts::default()).await?;
     announce(&server, common);
-    let reason = tokio::select! {
-        signal = shutdown::requested() => Some(signal?),
-        () = server.failed() => None,
+    let mut hangup = shutdown::hangup()?;
+    let mut requested = std::pin::pin!(shutdown::requested());
+    let reason = loop {
+        tokio::select! {
+            signal = &mut requested => break Some(signal?),
+            () = server.failed() => break None,
+            _ = hangup.recv() => boot::tell_of_tls(server.reload_tls()),
+        }
     };
     tracing::info!(reason = reason.unwrap_or("a listener ended"), "stopping");
     server.stop().await;

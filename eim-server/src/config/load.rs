@@ -120,6 +120,7 @@ fn check(config: &Config) -> Result<(), ConfigError> {
     let limits = &config.limits;
     for (key, value) in [
         ("store.pool_size", config.store.pool_size as u64),
+        ("pkcs11.sessions", config.pkcs11.sessions as u64),
         ("outbound.connect_timeout_ms", config.outbound.connect_timeout_ms),
         ("outbound.timeout_ms", config.outbound.timeout_ms),
         ("outbound.response_bytes", config.outbound.response_bytes as u64),

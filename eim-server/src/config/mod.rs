@@ -7,11 +7,13 @@ mod load;
 mod show;
 mod url;
 
+pub use crate::signing::KeySource;
 pub use load::{ConfigError, load};
 pub use show::effective;
 pub use url::{BrokerUrl, QueueUrl};
 
 use crate::outbound::{HostPattern, OutboundOptions, Route};
+use crate::signing::pkcs11::TokenOptions;
 use eim_core::EimIdType;
 use eim_core::rsp::initiate_authentication::AddressField;
 use eim_core::store::StoreUrl;
@@ -28,6 +30,8 @@ pub struct Config {
     pub data: Data,
     /// Who we are for eUICCs.
     pub eim: Eim,
+    /// The hardware module.
+    pub pkcs11: Pkcs11,
     /// The device front.
     pub esipa: Esipa,
     /// The operator API.
@@ -72,12 +76,48 @@ pub struct Eim {
     /// eimIdType.
     #[serde(deserialize_with = "load::parsed")]
     pub id_type: EimIdType,
-    /// PEM file of the signing key; absent when it is generated.
+    /// Where the signing key of new associations is kept, see [`KeySource`]; absent when it is generated.
     #[serde(deserialize_with = "load::path_or_none")]
     pub signing_key: Option<PathBuf>,
+    /// Where further signing keys are kept.
+    #[serde(deserialize_with = "load::list")]
+    pub further_signing_keys: Vec<KeySource>,
     /// PEM file of its certificate, if there is one.
     #[serde(deserialize_with = "load::path_or_none")]
     pub signing_certificate: Option<PathBuf>,
+    /// TOML file with further identities, if there is one.
+    #[serde(deserialize_with = "load::path_or_none")]
+    pub identities: Option<PathBuf>,
+}
+
+/// `[pkcs11]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pkcs11 {
+    /// The shared library of the module, if there is one.
+    #[serde(deserialize_with = "load::path_or_none")]
+    pub module: Option<PathBuf>,
+    /// The label of the token.
+    pub token: String,
+    /// The file with the PIN; absent when the environment has it.
+    #[serde(deserialize_with = "load::path_or_none")]
+    pub pin_file: Option<PathBuf>,
+    /// Sessions at most.
+    pub sessions: usize,
+}
+
+impl Pkcs11 {
+    /// The token, if one is configured.
+    #[must_use]
+    pub fn options(&self) -> Option<TokenOptions> {
+        let module = self.module.clone()?;
+        Some(TokenOptions {
+            module,
+            token: self.token.clone(),
+            pin_file: self.pin_file.clone(),
+            sessions: self.sessions,
+        })
+    }
 }
 
 /// `[esipa]`

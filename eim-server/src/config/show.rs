@@ -18,7 +18,20 @@ pub fn effective(config: &Config) -> String {
             ("fqdn", text(&config.eim.fqdn)),
             ("id_type", text(config.eim.id_type)),
             ("signing_key", optional_path(config.eim.signing_key.as_ref())),
+            ("further_signing_keys", list(&config.eim.further_signing_keys)),
             ("signing_certificate", optional_path(config.eim.signing_certificate.as_ref())),
+            ("identities", optional_path(config.eim.identities.as_ref())),
+        ],
+    );
+    let pkcs11 = &config.pkcs11;
+    section(
+        &mut out,
+        "pkcs11",
+        &[
+            ("module", optional_path(pkcs11.module.as_ref())),
+            ("token", text(&pkcs11.token)),
+            ("pin_file", optional_path(pkcs11.pin_file.as_ref())),
+            ("sessions", pkcs11.sessions.to_string()),
         ],
     );
     section(

@@ -9,8 +9,10 @@ mod esipa_json;
 mod function;
 mod rejections;
 mod tls;
+mod tls_switch;
 
 pub use tls::server_config;
+pub use tls_switch::TlsSwitch;
 
 use crate::config::Limits;
 use actix_web::http::StatusCode;

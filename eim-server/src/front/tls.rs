@@ -1,6 +1,6 @@
 //! TLS of the device front: 1.2 and 1.3, ECDSA only, the suites that IPAs have.
 
-use crate::identity::TlsIdentity;
+use super::TlsSwitch;
 use anyhow::Context;
 use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, ring};
@@ -13,8 +13,8 @@ const SESSIONS: usize = 10_000;
 /// The configuration of the listener.
 ///
 /// # Errors
-/// When the key does not fit the certificate.
-pub fn server_config(tls: &TlsIdentity) -> anyhow::Result<ServerConfig> {
+/// When TLS can't be set up.
+pub fn server_config(tls: Arc<TlsSwitch>) -> anyhow::Result<ServerConfig> {
     // The provider is passed and not installed: nothing in the process may depend on which one came first.
     let provider = CryptoProvider {
         cipher_suites: vec![
@@ -29,8 +29,7 @@ pub fn server_config(tls: &TlsIdentity) -> anyhow::Result<ServerConfig> {
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
         .context("TLS could not be set up")?
         .with_no_client_auth()
-        .with_single_cert(tls.chain.clone(), tls.key.clone_key())
-        .context("the TLS certificate and key can't be used")?;
+        .with_cert_resolver(tls);
     // A resumed TLS 1.2 session spares device and server the costly half of the handshake.
     config.session_storage = ServerSessionMemoryCache::new(SESSIONS);
     config.ticketer = ring::Ticketer::new().context("TLS session tickets could not be set up")?;

@@ -11,20 +11,20 @@
 //! signing key would cut the eIM off from every eUICC that knows the old one.
 
 mod data_dir;
+mod keys;
 mod tls;
 
 pub use data_dir::{DataDir, DataDirLock};
 pub use tls::TlsIdentity;
 
 use crate::config::Config;
-use crate::signing::FileSigner;
-use anyhow::{Context, bail};
+use crate::signing::{Custody, KeySource};
+use anyhow::{Context, bail, ensure};
 use eim_core::ids::EimId;
 use eim_core::pki::SealingKey;
-use eim_core::ports::{Entropy, SystemEntropy};
+use eim_core::ports::{Entropy, KeyRing, SystemEntropy};
 use eim_core::{EimIdType, EimIdentity};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
+use std::collections::HashSet;
 
 const EIM_ID: &str = "eim-id";
 const SIGNING_KEY: &str = "signing-key.pem";
@@ -34,8 +34,10 @@ const SECRETS_KEY: &str = "secrets.key";
 pub struct Identity {
     /// What eUICCs and IPAs know.
     pub eim: EimIdentity,
-    /// The signing key.
-    pub signer: FileSigner,
+    /// The same for further identities.
+    pub others: Vec<EimIdentity>,
+    /// The signing keys of all of them.
+    pub keys: KeyRing,
     /// The TLS key and certificates of the device front.
     pub tls: TlsIdentity,
     /// Whether this was the first start with this data directory.
@@ -45,6 +47,12 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// Whether this data directory was used before, so that nothing would be generated.
+    #[must_use]
+    pub fn is_prepared(dir: &DataDir) -> bool {
+        dir.contains(EIM_ID)
+    }
+
     /// Loads what is configured or was generated, and generates the rest on the first start.
     ///
     /// # Errors
@@ -53,32 +61,50 @@ impl Identity {
         // Held until the end: a server and a command started at the same moment must not both generate.
         let _lock = dir.lock_for_generation()?;
         let first_start = !dir.contains(EIM_ID);
-        let signer = prepare_signer(config, dir, first_start)?;
-        let signing_certificate = load_signing_certificate(config)?;
+        let custody = Custody::new(config.pkcs11.options());
+        let own = keys::load(
+            &prepare_key(config, dir, first_start)?,
+            &config.eim.further_signing_keys,
+            config.eim.signing_certificate.as_deref(),
+            &custody,
+        )?;
         let tls = TlsIdentity::prepare(config, dir, first_start)?;
         let eim_id = prepare_eim_id(config, dir, entropy, first_start)?;
+        let mut ring = own.of(&eim_id);
+        let signing_certificate = ring.first().and_then(|key| key.certificate.clone());
+        let tls_trust = tls.generated.then(|| tls.trust_der());
+        let mut others = Vec::new();
+        if let Some(path) = &config.eim.identities {
+            for (other, more) in keys::further_identities(path, tls_trust.as_deref(), &custody)? {
+                ring.extend(more);
+                others.push(other);
+            }
+        }
+        let named: HashSet<&str> = others.iter().map(|other| other.eim_id.as_str()).chain([eim_id.as_str()]).collect();
+        ensure!(named.len() == others.len() + 1, "eim.identities names an eimId twice");
+        let keys = KeyRing::new(ring)?;
         let eim = EimIdentity {
             eim_id,
             eim_fqdn: config.eim.fqdn.clone(),
             eim_id_type: config.eim.id_type,
             signing_certificate,
-            tls_trust: tls.generated.then(|| tls.trust_der()),
+            tls_trust,
             euicc_ci_pk_id: None,
         };
         let sealing = prepare_sealing(config, dir, first_start)?;
-        Ok(Self { eim, signer, tls, first_start, sealing })
+        Ok(Self { eim, others, keys, tls, first_start, sealing })
     }
 }
 
-fn prepare_signer(config: &Config, dir: &DataDir, first_start: bool) -> anyhow::Result<FileSigner> {
-    let path = match &config.eim.signing_key {
-        Some(path) => path.clone(),
+/// Where the signing key is; on the first start it is generated where none is configured.
+fn prepare_key(config: &Config, dir: &DataDir, first_start: bool) -> anyhow::Result<KeySource> {
+    match &config.eim.signing_key {
+        Some(path) => Ok(KeySource::of(path)),
         None => {
             dir.require(SIGNING_KEY, first_start, "eim.signing_key", || Ok(generate_key()?.serialize_pem()))?;
-            dir.path(SIGNING_KEY)
+            Ok(KeySource::File(dir.path(SIGNING_KEY)))
         }
-    };
-    FileSigner::load(&path).with_context(|| format!("the signing key {}", path.display()))
+    }
 }
 
 /// A data directory of an earlier version has no such key; nothing was sealed then.
@@ -99,13 +125,6 @@ fn prepare_sealing(config: &Config, dir: &DataDir, first_start: bool) -> anyhow:
     let text =
         std::fs::read_to_string(&path).with_context(|| format!("{} can't be read (secrets.key)", path.display()))?;
     SealingKey::from_text(&text).with_context(|| format!("{} (secrets.key)", path.display()))
-}
-
-fn load_signing_certificate(config: &Config) -> anyhow::Result<Option<Vec<u8>>> {
-    let Some(path) = &config.eim.signing_certificate else { return Ok(None) };
-    let certificate = CertificateDer::from_pem_file(path)
-        .with_context(|| format!("eim.signing_certificate: {} holds no PEM certificate", path.display()))?;
-    Ok(Some(certificate.to_vec()))
 }
 
 fn prepare_eim_id(config: &Config, dir: &DataDir, entropy: &dyn Entropy, first_start: bool) -> anyhow::Result<EimId> {
@@ -153,7 +172,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
-    use eim_core::ports::{EimSigner, SystemEntropy};
+    use eim_core::ports::SystemEntropy;
     use std::os::unix::fs::PermissionsExt;
 
     struct Place {
@@ -193,7 +212,7 @@ mod tests {
         assert!(first.first_start && !second.first_start);
         assert!(first.eim.eim_id.as_str().starts_with("2.25.") && is_oid(first.eim.eim_id.as_str()));
         assert_eq!(first.eim.eim_id, second.eim.eim_id);
-        assert_eq!(first.signer.public_key(), second.signer.public_key());
+        assert_eq!(first.keys.keys()[0].id, second.keys.keys()[0].id);
         assert_eq!(first.tls.trust_der(), second.tls.trust_der());
         assert_eq!(first.eim.tls_trust, Some(first.tls.trust_der()));
     }
@@ -234,7 +253,7 @@ mod tests {
         }
         let second = place.prepare().unwrap();
         assert!(second.first_start);
-        assert_eq!(first.signer.public_key(), second.signer.public_key());
+        assert_eq!(first.keys.keys()[0].id, second.keys.keys()[0].id);
     }
 
     #[test]

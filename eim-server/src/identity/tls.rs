@@ -8,7 +8,7 @@ use rustls::client::verify_server_name;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::ParsedCertificate;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 const KEY: &str = "tls-key.pem";
 const CERTIFICATE: &str = "tls-certificate.pem";
@@ -45,6 +45,23 @@ impl TlsIdentity {
         let tls = Self { chain, key, generated };
         tls.check_name(&config.eim.fqdn, &certificate_path)?;
         Ok(tls)
+    }
+
+    /// Loads again what [`Identity::prepare`](super::Identity::prepare) has loaded, from files that somebody may have changed.
+    ///
+    /// # Errors
+    /// When they can't be used.
+    pub fn load(config: &Config) -> anyhow::Result<Self> {
+        Self::prepare(config, &DataDir::open(&config.data.dir)?, false)
+    }
+
+    /// The files that it comes from: certificate and key.
+    #[must_use]
+    pub fn files(config: &Config) -> [PathBuf; 2] {
+        match (&config.esipa.tls_certificate, &config.esipa.tls_key) {
+            (Some(certificate), Some(key)) => [certificate.clone(), key.clone()],
+            _ => [config.data.dir.join(CERTIFICATE), config.data.dir.join(KEY)],
+        }
     }
 
     /// The DER certificate that a client trusts to accept this server: the last one of the chain.

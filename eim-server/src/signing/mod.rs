@@ -1,10 +1,105 @@
-//! Where the signing key is kept: a file for now.
+//! Where signing keys are kept.
+
+pub mod pkcs11;
 
 use anyhow::Context;
 use eim_core::pki::SigningKey;
 use eim_core::ports::{EimSigner, SignerError};
+use pkcs11::{Token, TokenOptions};
+use std::cell::OnceCell;
+use std::fmt;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+
+/// Where a signing key is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeySource {
+    /// A PEM file.
+    File(PathBuf),
+    /// A key in the token of `[pkcs11]`, by its label.
+    Pkcs11(String),
+}
+
+/// What begins the name of a key in a hardware module.
+const PKCS11: &str = "pkcs11:";
+
+/// What opens keys: the token is opened once, when the first key of it is asked for.
+#[derive(Debug)]
+pub struct Custody {
+    options: Option<TokenOptions>,
+    token: OnceCell<Arc<Token>>,
+}
+
+impl Custody {
+    /// With this token for keys in a hardware module.
+    #[must_use]
+    pub const fn new(options: Option<TokenOptions>) -> Self {
+        Self { options, token: OnceCell::new() }
+    }
+
+    /// The token.
+    ///
+    /// # Errors
+    /// When none is configured, or it can't be opened.
+    pub fn token(&self) -> anyhow::Result<&Arc<Token>> {
+        if let Some(token) = self.token.get() {
+            return Ok(token);
+        }
+        let options = self.options.clone().context("pkcs11.module and pkcs11.token must be set")?;
+        let token = Token::open(options)?;
+        Ok(self.token.get_or_init(|| token))
+    }
+}
+
+impl KeySource {
+    /// Reads what stands in the configuration.
+    #[must_use]
+    pub fn of(text: &Path) -> Self {
+        match text.to_str().and_then(|text| text.strip_prefix(PKCS11)) {
+            Some(label) => Self::Pkcs11(label.to_owned()),
+            None => Self::File(text.to_owned()),
+        }
+    }
+
+    /// In a word, for people.
+    #[must_use]
+    pub const fn custody(&self) -> &'static str {
+        match self {
+            Self::File(_) => "file",
+            Self::Pkcs11(_) => "pkcs11",
+        }
+    }
+
+    /// Opens it.
+    ///
+    /// # Errors
+    /// When there is no usable key.
+    pub fn load(&self, custody: &Custody) -> anyhow::Result<Arc<dyn EimSigner>> {
+        match self {
+            Self::File(path) => Ok(Arc::new(FileSigner::load(path)?)),
+            Self::Pkcs11(label) => Ok(Arc::new(custody.token()?.signer(label)?)),
+        }
+    }
+}
+
+impl FromStr for KeySource {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self::of(Path::new(text)))
+    }
+}
+
+impl fmt::Display for KeySource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Pkcs11(label) => write!(f, "{PKCS11}{label}"),
+        }
+    }
+}
 
 /// A signing key read from a PEM file. Nothing shows the key: `Debug` tells only what it is.
 pub struct FileSigner {

@@ -274,6 +274,27 @@ impl World {
         self.boot().await;
     }
 
+    /// Ends the server, and starts it again on the same data with this change of the configuration. Devices must be reconnected.
+    pub async fn restart_with(&mut self, configure: impl FnOnce(&mut Config)) {
+        self.server.take().expect("it runs").kill().await;
+        configure(&mut self.config);
+        self.boot().await;
+    }
+
+    /// The data directory of the server.
+    #[must_use]
+    pub fn data_dir(&self) -> PathBuf {
+        self.config.data.dir.clone()
+    }
+
+    /// Puts a file beside the data directory, and gives its path.
+    #[must_use]
+    pub fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self._folder.path().join(name);
+        std::fs::write(&path, text).expect("a file");
+        path
+    }
+
     /// Tells a device where the server is now.
     pub fn reconnect(&self, device: &mut Device) {
         device.ipa.reconfigure(self.ipa_config());
@@ -312,6 +333,7 @@ impl World {
         eim_core::jobs::flush_sightings(&self.server().eim).await.unwrap();
         eim_core::jobs::drive_switches(&self.server().eim).await.unwrap();
         eim_core::jobs::drive_campaigns(&self.server().eim).await.unwrap();
+        eim_core::jobs::drive_key_rotations(&self.server().eim).await.unwrap();
         while eim_core::jobs::keep_desired_states(&self.server().eim).await.unwrap() > 0 {}
         self.rules().await;
     }

@@ -417,6 +417,32 @@ fn desired_states_are_made_listed_changed_and_removed() {
 }
 
 #[test]
+fn a_key_rotation_is_started_paused_cancelled_and_listed() {
+    each_store(async |world: &mut World| {
+        let keys = ctl(world, &["--json", "key-rotations", "keys"]).await.rows();
+        assert_eq!((keys.len(), &keys[0]["current"]), (1, &json!(true)));
+        let nobody = ctl(world, &["key-rotations", "start", "--all"]).await;
+        assert_eq!(nobody.code, 1, "only an admin: {}", nobody.err);
+        assert_eq!(ctl_with(world, Role::Admin, &["key-rotations", "start"], "").await.code, 2, "which devices?");
+        let start = ["--json", "key-rotations", "start", "--tag", "nobody", "--rate", "5", "--label", "yearly"];
+        let begun = ctl_with(world, Role::Admin, &start, "").await;
+        assert_eq!((begun.code, &begun.json()["filter"]), (0, &json!({ "tags": ["nobody"] })), "{}", begun.err);
+        let id = begun.json()["id"].as_str().unwrap().to_owned();
+        world.advance(chrono::TimeDelta::seconds(1)).await;
+        let shown = ctl(world, &["--json", "key-rotations", "show", &id]).await.json();
+        assert_eq!((&shown["state"], &shown["label"]), (&json!("completed"), &json!("yearly")));
+        for verb in ["pause", "resume", "cancel"] {
+            let refused = ctl_with(world, Role::Admin, &["key-rotations", verb, &id], "").await;
+            assert_eq!(refused.code, 1, "{verb}: it has ended");
+        }
+        assert_eq!(ctl(world, &["--json", "key-rotations", "list"]).await.rows().len(), 1);
+        assert!(ctl(world, &["--json", "key-rotations", "devices", &id]).await.rows().is_empty());
+        let refused = ctl(world, &["devices", "recover-counter", &eid(1), "--above", "7"]).await;
+        assert_eq!(refused.code, 1, "there is no such device");
+    });
+}
+
+#[test]
 fn every_shell_gets_a_completion_script_without_a_key() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {

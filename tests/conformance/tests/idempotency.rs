@@ -7,11 +7,16 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 /// What is not repeated here.
-const NOT_HERE: [(&str, &str); 4] = [
+const NOT_HERE: [(&str, &str); 9] = [
     ("/campaigns/preview", "changes nothing"),
     ("/imports/euiccs", "takes no key: a line that was registered before is `exists`; see `bulk`"),
     ("/imports/operations", "answers line by line; see `bulk`"),
     ("/campaigns/{id}/clone", "see `campaigns`"),
+    ("/key-rotations", "needs a second key; see `keys`"),
+    ("/key-rotations/{id}/pause", "see `keys`"),
+    ("/key-rotations/{id}/resume", "see `keys`"),
+    ("/key-rotations/{id}/cancel", "see `keys`"),
+    ("/euiccs/{eid}/counter-recovery", "needs a lost counter; see `keys`"),
 ];
 
 /// The requests that were repeated.

@@ -33,6 +33,7 @@ struct Things {
     campaign: String,
     rule: String,
     desired: String,
+    rotation: String,
 }
 
 /// A route that is not named here fails the test.
@@ -58,7 +59,16 @@ fn case(route: &str, things: &Things) -> Case {
         | "GET /events"
         | "GET /webhooks"
         | "GET /exports/euiccs"
-        | "GET /exports/operations" => Own,
+        | "GET /exports/operations"
+        | "GET /signing-keys"
+        | "GET /key-rotations" => Own,
+        "GET /key-rotations/{id}"
+        | "GET /key-rotations/{id}/devices"
+        | "POST /key-rotations/{id}/pause"
+        | "POST /key-rotations/{id}/resume"
+        | "POST /key-rotations/{id}/cancel"
+        | "POST /euiccs/{eid}/counter-recovery" => Missing(Value::Null),
+        "POST /key-rotations" => Makes(json!({ "filter": { "all": true } })),
         // A report on each line: it changes nothing of the other tenant.
         "POST /imports/euiccs" => Refused(200, json!({ "eid": things.eid })),
         "POST /imports/operations" => Refused(200, json!({ "eid": things.eid, "euiccData": {} })),
@@ -143,6 +153,7 @@ fn path(template: &str, things: &Things) -> String {
         "campaigns" => &things.campaign,
         "rules" => &things.rule,
         "desired-states" => &things.desired,
+        "key-rotations" => &things.rotation,
         "owner-policies" => &things.policy,
         "profile-owners" => &things.owner,
         "grants" => &things.grant,
@@ -193,6 +204,7 @@ async fn things(world: &World, key: &str, other: &str, device: &mut Device) -> T
         webhook,
         campaign: made(world, key, "/api/v1/campaigns", campaign(&eid)).await,
         desired: made(world, key, "/api/v1/desired-states", desired()).await,
+        rotation: made(world, key, "/api/v1/key-rotations", json!({ "filter": { "eids": [eid] } })).await,
         eid,
     }
 }
@@ -232,6 +244,7 @@ async fn sight(world: &World, key: &str, things: &Things) -> Vec<String> {
         "/api/v1/campaigns".to_owned(),
         "/api/v1/rules".to_owned(),
         "/api/v1/desired-states".to_owned(),
+        "/api/v1/key-rotations".to_owned(),
         format!("/api/v1/euiccs/{}/desired-state", things.eid),
         "/api/v1/pools".to_owned(),
         "/api/v1/webhooks".to_owned(),
@@ -263,7 +276,9 @@ fn a_key_of_one_tenant_finds_and_changes_nothing_of_another_on_any_route() {
         // On PostgreSQL the stream waits for whatever could still come before, transactions of others included.
         let told = async || {
             let events = world.send_as(&ours, "GET", "/api/v1/events", Value::Null).await.text();
-            ["campaignCreated", "desiredStateCreated", "driftFound"].iter().all(|told| events.contains(told))
+            ["campaignCreated", "desiredStateCreated", "driftFound", "keyRotationCompleted"]
+                .iter()
+                .all(|told| events.contains(told))
         };
         world.advance(chrono::TimeDelta::zero()).await;
         world.until("the stream has told everything", told).await;

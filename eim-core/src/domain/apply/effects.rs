@@ -4,6 +4,7 @@ use crate::asn1::{Eco, EuiccResultData, Lenient, ListEimResult, ProfileInfo, Pro
 use crate::domain::EuiccState;
 use crate::domain::euicc::Profile;
 use crate::domain::interpret;
+use crate::domain::keys;
 use crate::domain::request::Request;
 use crate::domain::work::Work;
 use crate::ids::{Iccid, OperationId};
@@ -195,8 +196,11 @@ fn configuration_operation(
             work.euicc().state = EuiccState::Unmanaged;
             work.event("associationEnded", json!({ "operation": id, "verified": verified }));
         }
-        // Neither counter nor key nor token of our own association can be among what is updated: see manage.
+        // Key and counter of our own association are changed by the job alone, a token by nobody: see manage.
         (Eco::UpdateEim(update), EuiccResultData::UpdateEimResult(0)) if is_own(work, &update.eim_id) => {
+            if let Some(change) = id.and_then(|id| work.state.operation(id)).and_then(keys::change_of) {
+                keys::renewed(work, id, change, verified);
+            }
             work.event("associationUpdated", json!({ "operation": id, "verified": verified }));
         }
         // Whoever else may manage the device is a matter of security, so nobody's word but the eUICC's counts.

@@ -5,6 +5,7 @@ use super::mismatch;
 use crate::asn1::{EuiccResultData, Lenient, Psmo};
 use crate::domain::codes::UNKNOWN_RESULT;
 use crate::domain::interpret::{self, not_executed};
+use crate::domain::keys;
 use crate::domain::operation::{Kind, Operation, OperationError, OperationResult, OperationState, Purpose};
 use crate::domain::poll::list_profiles;
 use crate::domain::request::Request;
@@ -29,7 +30,8 @@ pub(super) fn settle(work: &mut Work, id: OperationId, entries: &[Lenient<EuiccR
         _ => false,
     };
     let counter = operation.counter;
-    if open || counter == Some(work.state.euicc.counter) {
+    // A key that the eUICC has taken is taken, however late that is heard.
+    if open || counter == Some(work.state.euicc.counter) || keys::in_doubt(work, id) {
         effects::apply(work, Some(id), request.as_ref(), entries, verified);
     }
     if !open {
@@ -54,6 +56,7 @@ pub(super) fn settle(work: &mut Work, id: OperationId, entries: &[Lenient<EuiccR
         None => operation.end(OperationState::Succeeded, now),
     }
     work.announce(id);
+    keys::after_result(work, id, verified);
     reconcile(work, id);
 }
 

@@ -492,7 +492,7 @@ async fn retrieved(
         let keys = super::keys(&session.transaction_id);
         let Some((snapshot, _)) = eim.store().result_snapshot(candidate.eid(), keys, now).await? else { break };
         let version = snapshot.euicc.version;
-        let mut work = Work::new(snapshot, now, eim.entropy().octets()).of_eim(&eim.identity().eim_id);
+        let mut work = eim.work(snapshot, now);
         remember(&mut work, candidate, proof);
         download::end_session(&mut work, session.seq);
         let asked_by = work.operation(session.operation).cloned();
@@ -537,7 +537,7 @@ async fn trigger(
         let now = eim.clock().now_ms();
         let Some((snapshot, _)) = eim.store().result_snapshot(candidate.eid(), keys.clone(), now).await? else { break };
         let version = snapshot.euicc.version;
-        let mut work = Work::new(snapshot, now, eim.entropy().octets()).of_eim(&eim.identity().eim_id);
+        let mut work = eim.work(snapshot, now);
         let trigger = download_trigger::deliver(&mut work, id, eim);
         if eim.save(candidate.eid(), version, work.finish(), now).await? == Saved::Done {
             return Ok(trigger);

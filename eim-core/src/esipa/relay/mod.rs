@@ -204,7 +204,7 @@ async fn change_euicc(eid: Eid, keys: &ResultKeys, eim: &Eim, decide: impl Fn(&m
         let now = eim.clock().now_ms();
         let Some((snapshot, _)) = eim.store().result_snapshot(eid, keys.clone(), now).await? else { return Ok(()) };
         let version = snapshot.euicc.version;
-        let mut work = Work::new(snapshot, now, eim.entropy().octets()).of_eim(&eim.identity().eim_id);
+        let mut work = eim.work(snapshot, now);
         decide(&mut work);
         let changes = work.finish();
         if changes.is_empty() || eim.save(eid, version, changes, now).await? == Saved::Done {

@@ -7,8 +7,18 @@ use crate::manage::ManageError;
 use serde_json::{Map, Value, json};
 
 /// The columns of devices, in the order of an export.
-pub(super) const EUICC_COLUMNS: [&str; 8] =
-    ["eid", "label", "tags", "counterValue", "associationToken", "euiccCertificate", "eumCertificate", "resultPolicy"];
+pub(super) const EUICC_COLUMNS: [&str; 10] = [
+    "eid",
+    "label",
+    "tags",
+    "counterValue",
+    "associationToken",
+    "euiccCertificate",
+    "eumCertificate",
+    "resultPolicy",
+    "eimId",
+    "signingKey",
+];
 
 const OPERATION_COLUMNS: [&str; 11] = [
     "eid",
@@ -173,6 +183,7 @@ fn euicc_body<'a>(cells: impl Iterator<Item = (&'static str, &'a str)>) -> Resul
                 Ok(number) => drop(association.insert(column.to_owned(), number.into())),
                 Err(_) => errors.push(FieldError::new(format!("/{column}"), "a whole number is expected")),
             },
+            "eimId" | "signingKey" => drop(association.insert(column.to_owned(), cell.into())),
             _ => drop(body.insert(column.to_owned(), cell.into())),
         }
     }
@@ -222,8 +233,8 @@ fn operation_body<'a>(
 pub(super) fn as_in_line(mut error: FieldError, format: BulkFormat) -> FieldError {
     if format == BulkFormat::Csv {
         for (place, columns) in [
-            ("/association", ["/counterValue", "/associationToken"]),
-            ("/profileDownload", ["/activationCode", "/confirmationCode"]),
+            ("/association", ["/counterValue", "/associationToken", "/eimId", "/signingKey"].as_slice()),
+            ("/profileDownload", ["/activationCode", "/confirmationCode"].as_slice()),
         ] {
             if let Some(rest) = error.pointer.strip_prefix(place)
                 && columns.contains(&rest)

@@ -98,7 +98,7 @@ impl Export {
             Rows::Euiccs(filter) => {
                 let found = eim.store().euiccs(filter.clone()).await?;
                 filter.after = found.last().map_or(filter.after, |listed| listed.seq);
-                found.iter().for_each(|listed| put_euicc(&mut out, &listed.euicc, self.format));
+                found.iter().for_each(|listed| put_euicc(&mut out, &listed.euicc, self.format, eim));
                 found.len()
             }
             Rows::Operations(filter) => {
@@ -120,7 +120,9 @@ fn put_line(out: &mut String, row: &impl Serialize) {
     out.push('\n');
 }
 
-fn put_euicc(out: &mut String, euicc: &Euicc, format: BulkFormat) {
+fn put_euicc(out: &mut String, euicc: &Euicc, format: BulkFormat, eim: &Eim) {
+    // A key that a fresh registration would get anyway is not named.
+    let usual = eim.keys().current(eim.eim_id_of(euicc)).map(|key| key.id);
     let base64 = |der: &Option<Vec<u8>>| der.as_ref().map(|der| STANDARD.encode(der));
     let row = NewEuicc {
         eid: euicc.eid.to_string(),
@@ -129,6 +131,8 @@ fn put_euicc(out: &mut String, euicc: &Euicc, format: BulkFormat) {
         association: Some(NewAssociation {
             counter_value: Some(euicc.counter.value()),
             association_token: euicc.association_token.map(AssociationToken::value),
+            eim_id: euicc.eim_id.as_ref().map(ToString::to_string),
+            signing_key: euicc.signing_key.filter(|key| Some(*key) != usual).map(|key| key.to_string()),
         }),
         eum_certificate: base64(&euicc.eum_certificate),
         euicc_certificate: base64(&euicc.euicc_certificate),
@@ -147,6 +151,8 @@ fn put_euicc(out: &mut String, euicc: &Euicc, format: BulkFormat) {
         row.euicc_certificate.unwrap_or_default(),
         row.eum_certificate.unwrap_or_default(),
         row.result_policy.unwrap_or_default(),
+        association.eim_id.unwrap_or_default(),
+        association.signing_key.unwrap_or_default(),
     ];
     cells::put_row(out, row.iter().map(String::as_str));
 }

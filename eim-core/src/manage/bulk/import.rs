@@ -309,6 +309,8 @@ fn differences(given: &NewEuicc, new: &Euicc, stored: &Euicc) -> Vec<FieldError>
         ("/resultPolicy", given.result_policy.is_some() && new.result_policy != stored.result_policy),
         ("/association/counterValue", association.counter_value.is_some() && new.counter > stored.counter),
         ("/association/associationToken", token && token_differs),
+        ("/association/eimId", association.eim_id.is_some() && new.eim_id != stored.eim_id),
+        ("/association/signingKey", association.signing_key.is_some() && new.signing_key != stored.signing_key),
         ("/eumCertificate", given.eum_certificate.is_some() && new.eum_certificate != stored.eum_certificate),
         ("/euiccCertificate", given.euicc_certificate.is_some() && new.euicc_certificate != stored.euicc_certificate),
     ]

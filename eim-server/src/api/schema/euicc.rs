@@ -32,4 +32,6 @@ pub struct AssociationPatch {
     pub counter_value: Option<i64>,
     /// The association token, if the eUICC has one for this eIM.
     pub association_token: Option<i64>,
+    /// The id of the signing key of this eIM that the eUICC trusts, as it is known from elsewhere: one that is loaded.
+    pub signing_key: Option<String>,
 }

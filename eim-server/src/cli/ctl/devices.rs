@@ -48,6 +48,14 @@ pub(super) enum Command {
         /// 32 digits.
         eid: String,
     },
+    /// Searches for a counter that the device takes, where it was lost.
+    RecoverCounter {
+        /// 32 digits.
+        eid: String,
+        /// A counter that was used: the search begins above it.
+        #[arg(long, value_name = "N")]
+        above: Option<i64>,
+    },
     /// Registers a device.
     Register {
         /// 32 digits; in place of it, --file.
@@ -124,6 +132,12 @@ pub(super) async fn run(command: Command, context: &mut Context<'_>) -> Result<(
         Command::List { tag, state, amount } => {
             let query = query(&[("tag", tag.as_deref()), ("state", state.as_deref())]);
             resource::list(&["euiccs"], &query, &DEVICES, &amount, context).await
+        }
+        Command::RecoverCounter { eid, above } => {
+            let body = above.map(|above| json!({ "above": above }));
+            resource::send(Method::POST, &["euiccs", &eid, "counter-recovery"], body.as_ref(), None, context)
+                .await
+                .map(drop)
         }
         Command::Show { eid } => resource::show(&["euiccs", &eid], context).await,
         Command::Register { eid, members } => {

@@ -13,6 +13,7 @@ mod devices;
 mod events;
 mod failure;
 mod input;
+mod key_rotations;
 mod keys;
 mod operations;
 mod pools;
@@ -90,6 +91,9 @@ enum Command {
     /// Activation codes to hand out.
     #[command(subcommand)]
     Pools(pools::Command),
+    /// The keys that sign for devices, and giving devices another one.
+    #[command(subcommand)]
+    KeyRotations(key_rotations::Command),
     /// API keys.
     #[command(subcommand)]
     Keys(keys::Command),
@@ -157,6 +161,7 @@ async fn carry_out(arguments: Arguments, key: Option<String>, console: &mut Cons
         Command::Webhooks(command) => webhooks::run(command, context).await,
         Command::Rules(command) => rules::run(command, context).await,
         Command::Pools(command) => pools::run(command, context).await,
+        Command::KeyRotations(command) => key_rotations::run(command, context).await,
         Command::Keys(command) => keys::run(command, context).await,
         Command::Completion { .. } => Ok(()),
     }

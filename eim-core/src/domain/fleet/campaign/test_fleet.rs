@@ -36,6 +36,9 @@ pub(in crate::domain::fleet) fn euicc(number: u32) -> Euicc {
         warnings: vec![],
         created_at: 0,
         rules_authorisation_table: None,
+        eim_id: None,
+        signing_key: None,
+        key_facts: Default::default(),
     }
 }
 

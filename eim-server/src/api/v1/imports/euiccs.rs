@@ -9,7 +9,7 @@ use eim_core::manage::{ImportOf, Importer, LineReport};
 /// Registers many eUICCs, one a line, and reports on each line while the rest is still being sent.
 ///
 /// `text/csv` (RFC 4180, UTF-8, separated by commas) has a header row with the columns `eid` and any of `label`, `tags`
-/// (separated by `;`), `counterValue`, `associationToken`, `euiccCertificate`, `eumCertificate` and `resultPolicy`; an empty cell
+/// (separated by `;`), `counterValue`, `associationToken`, `euiccCertificate`, `eumCertificate`, `resultPolicy`, `eimId` and `signingKey`; an empty cell
 /// says nothing. `application/x-ndjson` has on each line a body as for registering one. A line has at most 64 KiB, the whole
 /// `limits.import_bytes`.
 ///

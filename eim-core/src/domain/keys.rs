@@ -1,0 +1,567 @@
+//! Which key signs for an eUICC, how that changes, and how a lost counter is found again (SGP.32 v1.2 3.5.1.3, 3.3.1).
+//!
+//! An eUICC trusts one key of this eIM. updateEim of ourselves, signed with that key, gives it another one, with a counter of its
+//! own. From the moment such a package may have been executed until that is known, nothing is signed but questions that find out:
+//! a harmless listEim, by turns with the new and with the old key. Only what the eUICC has signed decides. A counter never stands for
+//! two packages under one key, so the last counter is kept for each key that was ever used. See ADR 17 and 18.
+
+use super::EuiccState;
+use super::NewOperation;
+use super::euicc::words;
+use super::operation::{Kind, Operation, OperationError, OperationResult, OperationState, Origin, Purpose};
+use super::poll::list_profiles;
+use super::work::Work;
+use crate::asn1::code::euicc_package_error_code::{
+    COUNTER_VALUE_OUT_OF_RANGE, ECALL_ACTIVE, INVALID_EID, REPLAY_ERROR,
+};
+use crate::ids::{CounterValue, KeyId, OperationId};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// The last counter of usual packages. The few above it are kept for the package that renews the association.
+pub const LAST_USUAL: i64 = CounterValue::MAX.value() - 64;
+
+/// The member of a stored request that says that it gives the eUICC another key of ours.
+pub const KEY_ROTATION: &str = "keyRotation";
+
+/// The first wait between two pairs of questions; it doubles up to the last.
+const PROBE_AFTER_MS: i64 = 60_000;
+const PROBE_AFTER_MAX_MS: i64 = 3_600_000;
+
+/// The first step of a search for the counter is 2 to the power of this.
+const FIRST_STEP: u32 = 4;
+
+/// What is known of the keys of an eUICC beside the one that it trusts.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct KeyFacts {
+    /// The key that it may trust by now: a package that gives it this one was signed, and its result is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<KeyId>,
+    /// How many questions were asked to find out.
+    pub probes: u32,
+    /// The last counter that was signed with each other key, or set for it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub counters: BTreeMap<KeyId, i64>,
+    /// A search for a counter that the eUICC takes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub search: Option<CounterSearch>,
+}
+
+impl KeyFacts {
+    /// The counter with which another key begins: that after which nothing was signed with it.
+    #[must_use]
+    pub fn counter_for(&self, key: KeyId) -> CounterValue {
+        let last = self.counters.get(&key).copied().unwrap_or(0);
+        CounterValue::try_from(last).unwrap_or(CounterValue::MAX)
+    }
+}
+
+/// A search for a counter that the eUICC takes, in growing steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CounterSearch {
+    /// From where.
+    pub from: i64,
+    /// How many steps were taken in vain.
+    pub step: u32,
+}
+
+impl CounterSearch {
+    /// The counter of this step: the start and a power of two, up to the last usual one.
+    fn counter(self) -> Option<CounterValue> {
+        let far = 1_i64.checked_shl(self.step + FIRST_STEP).unwrap_or(i64::MAX);
+        CounterValue::try_from(self.from.saturating_add(far).min(LAST_USUAL)).ok()
+    }
+}
+
+/// What an operation does to our key on the eUICC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyChange {
+    /// The key that it gives.
+    pub to: KeyId,
+    /// counterValue that it sets.
+    pub counter: CounterValue,
+}
+
+/// The change that an operation makes, if it makes one.
+#[must_use]
+pub fn change_of(operation: &Operation) -> Option<KeyChange> {
+    let member = operation.request.get(KEY_ROTATION).filter(|_| operation.kind == Kind::Eco)?;
+    let to = member.get("to")?.as_str()?.parse().ok()?;
+    let counter = CounterValue::try_from(member.get("counterValue")?.as_i64()?).ok()?;
+    Some(KeyChange { to, counter })
+}
+
+/// Whether an operation asks which key the eUICC trusts.
+#[must_use]
+pub const fn is_probe(purpose: Option<Purpose>) -> bool {
+    matches!(purpose, Some(Purpose::ProbeNextKey | Purpose::ProbeOldKey))
+}
+
+/// Whether an operation goes before others because it decides what may be signed.
+#[must_use]
+pub const fn goes_first(purpose: Option<Purpose>) -> bool {
+    is_probe(purpose) || matches!(purpose, Some(Purpose::Reconcile | Purpose::SearchCounter))
+}
+
+/// The key that signs the package of an operation.
+#[must_use]
+pub fn signs_with(work: &Work, operation: &Operation) -> Option<KeyId> {
+    match operation.purpose {
+        Some(Purpose::ProbeNextKey) => work.state.euicc.key_facts.next,
+        _ => work.state.euicc.signing_key,
+    }
+}
+
+/// Whether the package of an operation may be signed now: the state of the eUICC allows it, it is not in doubt which key it
+/// trusts, and the key is loaded, as is the one that it would be given.
+#[must_use]
+pub fn may_be_signed(work: &Work, operation: &Operation) -> bool {
+    let euicc = &work.state.euicc;
+    let (purpose, change) = (operation.purpose, change_of(operation));
+    let below_last = euicc.counter < CounterValue::MAX;
+    let allowed = match euicc.state {
+        EuiccState::CounterExhausted => {
+            purpose == Some(Purpose::ProbeNextKey)
+                || (below_last && (change.is_some() || purpose == Some(Purpose::ProbeOldKey)))
+        }
+        EuiccState::CounterLost => matches!(purpose, Some(Purpose::SearchCounter | Purpose::ProbeNextKey)),
+        state => state.takes_packages(),
+    };
+    let in_doubt = euicc.key_facts.next.is_some_and(|next| {
+        let the_same_again = operation.counter.is_some() && change.is_some_and(|change| change.to == next);
+        !is_probe(purpose) && !the_same_again
+    });
+    allowed
+        && !in_doubt
+        && signs_with(work, operation).is_some_and(|key| work.has_key(key))
+        && change.is_none_or(|change| work.has_key(change.to))
+}
+
+/// What the warning of a key that is not loaded begins with.
+const NOT_LOADED: &str = "packages wait, since the signing key that it trusts is not loaded: ";
+
+/// Says once that packages wait because a key is not loaded, and takes it back when it is.
+pub fn note_missing(work: &mut Work) {
+    let missing = work.state.euicc.signing_key.filter(|key| !work.has_key(*key));
+    let told = work.state.euicc.warnings.iter().any(|warning| warning.starts_with(NOT_LOADED));
+    match missing {
+        None if told => work.euicc().warnings.retain(|warning| !warning.starts_with(NOT_LOADED)),
+        Some(key) if !told => {
+            let waits =
+                |operation: &&Operation| operation.kind.is_euicc_package() && operation.state == OperationState::Queued;
+            let Some(operation) = work.state.operations.iter().find(waits).map(|operation| operation.id) else {
+                return;
+            };
+            work.warn(&format!("{NOT_LOADED}{key}"));
+            work.event("signingKeyMissing", json!({ "operation": operation, "signingKey": key }));
+        }
+        _ => {}
+    }
+}
+
+/// Takes the counter of the next package. `None` when there is none left, or the operation can't be carried out any more; then
+/// its state or that of the eUICC says why.
+pub fn take_counter(work: &mut Work, id: OperationId) -> Option<CounterValue> {
+    let operation = work.state.operation(id)?;
+    let (purpose, change) = (operation.purpose, change_of(operation));
+    let now = work.now();
+    let facts = &work.state.euicc.key_facts;
+    if purpose == Some(Purpose::ProbeNextKey) {
+        let next = facts.next?;
+        let counter = facts.counter_for(next).next()?;
+        work.euicc().key_facts.counters.insert(next, counter.value());
+        return Some(counter);
+    }
+    if let Some(change) = change {
+        let why = if work.state.euicc.signing_key == Some(change.to) {
+            Some("The eUICC trusts this key already.")
+        } else if change.counter < facts.counter_for(change.to) {
+            Some("Packages with higher counters were signed with this key meanwhile.")
+        } else {
+            None
+        };
+        if let Some(why) = why {
+            work.operation(id)?.fail(OperationError::named("keyRotationOutdated", why), now);
+            work.announce(id);
+            return None;
+        }
+    }
+    let before = work.state.euicc.counter;
+    let counter = match facts.search.filter(|_| purpose == Some(Purpose::SearchCounter)) {
+        Some(search) => search.counter().filter(|counter| *counter > before),
+        None => before.next(),
+    };
+    let renews = change.is_some() || is_probe(purpose);
+    let Some(counter) = counter.filter(|counter| renews || counter.value() <= LAST_USUAL) else {
+        exhausted(work);
+        return None;
+    };
+    if before < CounterValue::WARN_FROM && counter >= CounterValue::WARN_FROM {
+        work.event("counterNearlyExhausted", json!({ "counterValue": counter.value(), "remedy": "keyRotation" }));
+    }
+    let euicc = work.euicc();
+    euicc.counter = counter;
+    if let Some(change) = change {
+        euicc.key_facts.next = Some(change.to);
+        euicc.key_facts.probes = 0;
+        euicc.key_facts.counters.insert(change.to, change.counter.value());
+    }
+    Some(counter)
+}
+
+fn exhausted(work: &mut Work) {
+    work.euicc().state = EuiccState::CounterExhausted;
+    work.euicc().key_facts.search = None;
+    let counter = work.state.euicc.counter.value();
+    work.event("counterExhausted", json!({ "counterValue": counter, "remedy": "keyRotation" }));
+}
+
+/// The eUICC has said that it took the key.
+pub fn renewed(work: &mut Work, id: Option<OperationId>, change: KeyChange, verified: bool) {
+    let euicc = work.euicc();
+    let from = euicc.signing_key;
+    if from == Some(change.to) {
+        return;
+    }
+    // What was asked with the new key meanwhile counts, too.
+    let counter = change.counter.max(euicc.key_facts.counter_for(change.to));
+    if let Some(from) = from {
+        euicc.key_facts.counters.insert(from, euicc.counter.value());
+    }
+    euicc.key_facts.counters.remove(&change.to);
+    euicc.signing_key = Some(change.to);
+    euicc.counter = counter;
+    euicc.key_facts.search = None;
+    if matches!(euicc.state, EuiccState::CounterExhausted | EuiccState::CounterLost) {
+        euicc.state = EuiccState::Active;
+    }
+    settled(work);
+    let details = json!({
+        "operation": id, "from": from, "signingKey": change.to, "counterValue": counter.value(), "verified": verified,
+    });
+    work.event("signingKeyChanged", details);
+}
+
+/// The eUICC has said that it did not take the key.
+fn kept(work: &mut Work, id: OperationId) {
+    let Some(to) = work.state.euicc.key_facts.next else { return };
+    settled(work);
+    let key = work.state.euicc.signing_key;
+    work.event("signingKeyKept", json!({ "operation": id, "signingKey": key, "refused": to }));
+}
+
+fn settled(work: &mut Work) {
+    let now = work.now();
+    let facts = &mut work.euicc().key_facts;
+    facts.next = None;
+    facts.probes = 0;
+    let asked = |operation: &&mut Operation| {
+        is_probe(operation.purpose) && operation.state == OperationState::Queued && operation.counter.is_none()
+    };
+    for operation in work.state.operations.iter_mut().filter(asked) {
+        operation.end(OperationState::Cancelled, now);
+    }
+}
+
+/// Asks which key the eUICC trusts, by turns with the new and with the old one, unless that is asked already.
+pub fn probe(work: &mut Work, subject: OperationId) {
+    let asked =
+        [Purpose::ProbeNextKey, Purpose::ProbeOldKey].iter().any(|purpose| work.asks_already(*purpose, Kind::Eco));
+    if asked || work.state.euicc.key_facts.next.is_none() {
+        return;
+    }
+    let facts = &mut work.euicc().key_facts;
+    let before = facts.probes;
+    facts.probes = before.saturating_add(1);
+    let purpose = if before % 2 == 0 { Purpose::ProbeNextKey } else { Purpose::ProbeOldKey };
+    let wait = match before / 2 {
+        0 => 0,
+        rounds => (PROBE_AFTER_MS << (rounds - 1).min(10)).min(PROBE_AFTER_MAX_MS),
+    };
+    let (id, not_before) = (work.fresh_id(), work.now() + wait);
+    work.enqueue(NewOperation {
+        id,
+        kind: Kind::Eco,
+        origin: Origin::Eim,
+        purpose: Some(purpose),
+        subject: Some(subject),
+        request: json!({ "eco": [{ "listEim": {} }] }),
+        label: None,
+        not_before: Some(not_before),
+        valid_until: None,
+        secret: None,
+    });
+}
+
+/// Somebody has said which key the eUICC trusts: what would have found it out is not asked any more.
+pub fn told_by_hand(work: &mut Work) {
+    settled(work);
+}
+
+/// Whether a change of the key of this operation is in doubt.
+#[must_use]
+pub fn in_doubt(work: &Work, id: OperationId) -> bool {
+    let change = work.state.operation(id).and_then(change_of);
+    change.is_some_and(|change| work.state.euicc.key_facts.next == Some(change.to))
+}
+
+/// An operation was given up after its package went out. Where it may have changed the key, that is found out. Gives whether it
+/// was such a one.
+pub fn given_up(work: &mut Work, id: OperationId) -> bool {
+    let Some(operation) = work.state.operation(id) else { return false };
+    let (purpose, subject) = (operation.purpose, operation.subject);
+    if is_probe(purpose) {
+        probe(work, subject.unwrap_or(id));
+        return true;
+    }
+    let doubt = in_doubt(work, id);
+    if doubt {
+        probe(work, id);
+    }
+    doubt
+}
+
+/// What became of a change, a question or a search is unknown, and the stored results do not tell. Gives whether it was one.
+pub fn outcome_unknown(work: &mut Work, id: OperationId) -> bool {
+    let Some(operation) = work.state.operation(id) else { return false };
+    let (purpose, subject) = (operation.purpose, operation.subject);
+    let now = work.now();
+    let lost = || OperationError::named("outcomeUnknown", "Its result was lost. It is asked for again.");
+    if in_doubt(work, id) {
+        if let Some(operation) = work.operation(id) {
+            operation.state = OperationState::Unconfirmed;
+        }
+        work.announce(id);
+        probe(work, id);
+        return true;
+    }
+    let known = is_probe(purpose) || purpose == Some(Purpose::SearchCounter);
+    if known {
+        if let Some(operation) = work.operation(id) {
+            operation.fail(lost(), now);
+        }
+        work.announce(id);
+        if is_probe(purpose) { probe(work, subject.unwrap_or(id)) } else { search_on(work) }
+    }
+    known
+}
+
+/// A believed result has come to an operation.
+pub fn after_result(work: &mut Work, id: OperationId, verified: bool) {
+    let Some(operation) = work.state.operation(id) else { return };
+    let (purpose, subject) = (operation.purpose, operation.subject);
+    let counter = operation.counter;
+    let first = operation.results.first();
+    let refused =
+        first.is_some_and(|result| result.operation == "updateEim" && !result.is_ok() && result.code.is_some());
+    if is_probe(purpose) {
+        proven(work, id, subject.unwrap_or(id), verified);
+    } else if purpose == Some(Purpose::SearchCounter) {
+        let euicc = work.euicc();
+        euicc.key_facts.search = None;
+        if euicc.state == EuiccState::CounterLost {
+            euicc.state = EuiccState::Active;
+            let counter = counter.map(CounterValue::value);
+            work.event("counterRecovered", json!({ "operation": id, "counterValue": counter, "verified": verified }));
+        }
+    } else if in_doubt(work, id) {
+        // A result that says neither yes nor no leaves the question open.
+        if refused { kept(work, id) } else { probe(work, id) }
+    }
+}
+
+/// The eUICC has answered a question as one does that trusts the key that it was signed with.
+fn proven(work: &mut Work, id: OperationId, subject: OperationId, verified: bool) {
+    let Some(next) = work.state.euicc.key_facts.next else { return };
+    let now = work.now();
+    let is_new = work.state.operation(id).is_some_and(|operation| operation.purpose == Some(Purpose::ProbeNextKey));
+    if is_new {
+        let change = KeyChange { to: next, counter: work.state.euicc.key_facts.counter_for(next) };
+        renewed(work, Some(subject), change, verified);
+    } else {
+        kept(work, subject);
+    }
+    let open =
+        |operation: &&mut Operation| operation.state == OperationState::Unconfirmed && operation.results.is_empty();
+    let Some(operation) = work.operation(subject).filter(open) else { return };
+    operation.verified = Some(verified);
+    if is_new {
+        operation.results = vec![OperationResult {
+            operation: "updateEim".to_owned(),
+            code: None,
+            name: "ok".to_owned(),
+            message: "The result was lost; the eUICC answers what is signed with the new key.".to_owned(),
+            value: None,
+        }];
+        operation.end(OperationState::Succeeded, now);
+    } else {
+        let message = "The result was lost, and the eUICC still answers what is signed with the old key.";
+        operation.fail(OperationError::named("keyNotChanged", message), now);
+    }
+    work.announce(subject);
+}
+
+/// A believed refusal of the whole package of a question, a search or a change. Gives whether it was dealt with here.
+pub fn refused(work: &mut Work, id: OperationId, code: i64, error: &OperationError, verified: bool) -> bool {
+    let Some(operation) = work.state.operation(id) else { return false };
+    let (purpose, subject, attempts) = (operation.purpose, operation.subject.unwrap_or(id), operation.attempts);
+    let counter = operation.counter.map(CounterValue::value);
+    let now = work.now();
+    let fail = |work: &mut Work| {
+        if let Some(operation) = work.operation(id) {
+            operation.fail(error.clone(), now);
+        }
+        work.announce(id);
+    };
+    if is_probe(purpose) {
+        // These are said after the signature was found good; others may be said before it was looked at.
+        match code {
+            REPLAY_ERROR | COUNTER_VALUE_OUT_OF_RANGE | INVALID_EID => {
+                fail(work);
+                proven(work, id, subject, verified);
+                if code == REPLAY_ERROR && attempts == 1 {
+                    work.euicc().state = EuiccState::CounterLost;
+                    work.event("counterLost", json!({ "counterValue": counter, "verified": verified }));
+                } else if code == COUNTER_VALUE_OUT_OF_RANGE {
+                    work.euicc().state = EuiccState::CounterExhausted;
+                    work.event("counterExhausted", json!({ "counterValue": counter, "verified": verified }));
+                }
+            }
+            ECALL_ACTIVE => return false,
+            _ => {
+                fail(work);
+                probe(work, subject);
+            }
+        }
+        return true;
+    }
+    if purpose == Some(Purpose::SearchCounter) && code == REPLAY_ERROR && attempts == 1 {
+        fail(work);
+        search_on(work);
+        return true;
+    }
+    false
+}
+
+/// A change whose whole package was refused by the eUICC did not happen.
+pub fn after_refusal(work: &mut Work, id: OperationId) {
+    let failed = work.state.operation(id).is_some_and(|operation| operation.state == OperationState::Failed);
+    if failed && in_doubt(work, id) {
+        kept(work, id);
+    }
+}
+
+/// An unsigned error: the eUICC does not take what was signed so, or somebody says so. It changes nothing; where the key is in
+/// question, it has us ask.
+pub fn unsigned(work: &mut Work, id: OperationId) {
+    let now = work.now();
+    if in_doubt(work, id) {
+        if let Some(operation) = work.operation(id) {
+            operation.replayed = true;
+            operation.results_asked = false;
+        }
+        return;
+    }
+    let Some(operation) = work.operation(id).filter(|operation| is_probe(operation.purpose)) else { return };
+    let subject = operation.subject.unwrap_or(id);
+    operation.fail(OperationError::named("keyRefused", "The eUICC did not take what was signed with this key."), now);
+    work.announce(id);
+    probe(work, subject);
+}
+
+/// Begins to search for a counter that the eUICC takes, above the last known one and above `above`. `false` when the counter is not
+/// lost.
+pub fn search(work: &mut Work, above: Option<CounterValue>) -> bool {
+    if work.state.euicc.state != EuiccState::CounterLost {
+        return false;
+    }
+    if work.asks_already(Purpose::SearchCounter, Kind::Psmo) {
+        return true;
+    }
+    let from = work.state.euicc.counter.max(above.unwrap_or(CounterValue::ZERO));
+    let started = CounterSearch { from: from.value(), step: 0 };
+    work.euicc().key_facts.search = Some(started);
+    work.event("counterRecoveryStarted", json!({ "counterValue": from.value() }));
+    ask_counter(work);
+    true
+}
+
+fn search_on(work: &mut Work) {
+    let counter = work.state.euicc.counter;
+    let facts = &mut work.euicc().key_facts;
+    let Some(search) = facts.search.as_mut() else { return };
+    search.step = search.step.saturating_add(1);
+    let there_is_more = search.counter().is_some_and(|next| next > counter);
+    if there_is_more { ask_counter(work) } else { exhausted(work) }
+}
+
+fn ask_counter(work: &mut Work) {
+    work.ask(Purpose::SearchCounter, Kind::Psmo, None, list_profiles());
+}
+
+words!(
+    /// Where a rotation of keys stands.
+    RotationState {
+        /// Devices are given the key.
+        Running = "running",
+        /// None is begun until it is resumed.
+        Paused = "paused",
+        /// No device is begun any more; those to which it was delivered are waited for.
+        Cancelling = "cancelling",
+        /// Withdrawn.
+        Cancelled = "cancelled",
+        /// No device is left.
+        Completed = "completed",
+    }
+);
+
+impl RotationState {
+    /// Whether there is something left to do.
+    #[must_use]
+    pub const fn is_open(self) -> bool {
+        matches!(self, Self::Running | Self::Paused | Self::Cancelling)
+    }
+}
+
+words!(
+    /// Where a device of a rotation stands.
+    RotatingState {
+        /// Not begun.
+        Pending = "pending",
+        /// Asked for; the old key counts until the eUICC has said that it took the new one.
+        Running = "running",
+        /// The eUICC trusts the new key, by its own signed word.
+        Rotated = "rotated",
+        /// It keeps the old key; the reason says why.
+        Failed = "failed",
+        /// Withdrawn.
+        Cancelled = "cancelled",
+    }
+);
+
+/// The request of the operation that gives an eUICC another key of ours, as it is stored. `configuration` is that of an updateEim.
+#[must_use]
+pub fn rotation_request(configuration: Value, rotation: &str, from: Option<KeyId>, change: KeyChange) -> Value {
+    json!({
+        "eco": [{ "updateEim": configuration }],
+        KEY_ROTATION: {
+            "id": rotation, "from": from, "to": change.to, "counterValue": change.counter.value(),
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_search_takes_growing_steps_and_ends_at_the_last_usual_counter() {
+        let counters: Vec<i64> =
+            (0..30).filter_map(|step| CounterSearch { from: 10, step }.counter()).map(CounterValue::value).collect();
+        assert_eq!(counters[..3], [26, 42, 74]);
+        assert!(counters.is_sorted());
+        assert_eq!(counters.last(), Some(&LAST_USUAL));
+    }
+}

@@ -1,0 +1,300 @@
+//! Gives devices another signing key: begins them at their pace, and follows what became of each.
+//!
+//! A device counts as rotated when its eUICC has said so in a signed word, and not before; until then it is signed for with the old
+//! key. Everything stands in rows, so a crash goes on where it was and of several nodes one begins a device.
+
+use super::count;
+use crate::Eim;
+use crate::domain::fleet::filter::DeviceFilter;
+use crate::domain::keys::{KeyChange, RotatingState, RotationState, rotation_request};
+use crate::domain::{Euicc, EuiccState, Event, Kind, NewOperation, OperationState, Origin};
+use crate::ids::{Eid, OperationId};
+use crate::manage::key_rotation::{RotationSpec, key_configuration};
+use crate::ports::RingKey;
+use crate::store::keys::{RotatingDevice, StoredRotation};
+use crate::store::{ResultKeys, StoreError};
+use serde_json::json;
+
+/// How many rotations are looked at together.
+const ROTATIONS: i64 = 20;
+/// How many devices are looked through, followed up and begun at once.
+const SWEPT_AT_ONCE: i64 = 2_000;
+const FOLLOWED_AT_ONCE: i64 = 200;
+const BEGUN_AT_ONCE: i64 = 200;
+/// How often a device is begun that kept its key without refusing the new one.
+const ATTEMPTS: i64 = 3;
+/// The wait before the next time, for each time before.
+const AGAIN_AFTER_MS: i64 = 600_000;
+/// The span in which the rate is counted.
+const MINUTE_MS: i64 = 60_000;
+/// When a rotation is looked at again in which nothing happened.
+const IDLE_MS: i64 = 10_000;
+
+/// Looks at rotations of keys that are due, and gives how many there were.
+///
+/// # Errors
+/// When the store fails.
+pub async fn drive_key_rotations(eim: &Eim) -> Result<usize, StoreError> {
+    let done = drive(eim).await;
+    if !matches!(done, Ok(0)) {
+        count("drive_key_rotations", &done, eim);
+    }
+    done
+}
+
+async fn drive(eim: &Eim) -> Result<usize, StoreError> {
+    let due = eim.store().due_rotations(eim.clock().now_ms(), ROTATIONS).await?;
+    let found = due.len();
+    for (tenant, id) in due {
+        match look(id, &eim.of(tenant)).await {
+            Err(error @ StoreError::Corrupt { .. }) => {
+                tracing::error!(%error, rotation = %id, "a key rotation can't be read");
+            }
+            done => done?,
+        }
+    }
+    Ok(found)
+}
+
+async fn look(id: OperationId, eim: &Eim) -> Result<(), StoreError> {
+    let now = eim.clock().now_ms();
+    let Some(mut rotation) = eim.store().rotation(id).await? else { return Ok(()) };
+    let spec = RotationSpec::from_stored(&rotation.spec).ok_or(StoreError::Corrupt { column: "key_rotations.spec" })?;
+    let mut joining = Vec::new();
+    let mut moved = 0;
+    let to = eim.keys().get(rotation.to);
+    if to.is_none() && rotation.state == RotationState::Running {
+        // Another server has the key; this one leaves the rotation to it.
+        return Ok(());
+    }
+    if rotation.state == RotationState::Running && !rotation.scanned {
+        joining = sweep(&mut rotation, &spec.filter, to, now, eim).await?;
+        moved += 1;
+    }
+    for device in eim.store().answered_rotating(id, FOLLOWED_AT_ONCE).await? {
+        moved += i64::from(follow(device, &rotation, now, eim).await?);
+    }
+    match rotation.state {
+        RotationState::Running => {
+            if let Some(to) = to {
+                moved += begin(&rotation, &spec, to, now, eim).await?;
+            }
+        }
+        RotationState::Cancelling => {
+            eim.store().withdraw_rotating(id, now).await?;
+            moved += withdraw(&rotation, now, eim).await?;
+        }
+        _ => {}
+    }
+    let event = end(&mut rotation, joining.is_empty(), now, eim).await?;
+    rotation.look_at = rotation.state.is_open().then_some(now + if moved > 0 { 0 } else { IDLE_MS });
+    // Somebody who was faster has looked, too.
+    eim.store().save_rotation(rotation, joining, event, now).await?;
+    Ok(())
+}
+
+/// The next page of the inventory: the devices that are meant and trust another key of the same eIM.
+async fn sweep(
+    rotation: &mut StoredRotation,
+    filter: &DeviceFilter,
+    to: Option<&RingKey>,
+    now: i64,
+    eim: &Eim,
+) -> Result<Vec<Eid>, StoreError> {
+    let Some(to) = to else { return Ok(vec![]) };
+    // When a device was seen last may decide whether the filter matches it.
+    eim.flush_sightings().await?;
+    let from = rotation.swept_to;
+    let found = match filter.eids() {
+        Some(named) => {
+            let start = usize::try_from(from).unwrap_or(usize::MAX);
+            let page = usize::try_from(SWEPT_AT_ONCE).unwrap_or(usize::MAX);
+            let mut found = Vec::new();
+            for eid in named.iter().skip(start).take(page) {
+                found.extend(eim.store().euicc(*eid).await?.map(|(euicc, _)| euicc));
+            }
+            rotation.scanned = named.len() <= start.saturating_add(page);
+            rotation.swept_to = from + SWEPT_AT_ONCE;
+            found
+        }
+        None => {
+            let found = eim.store().scan_euiccs(filter.tag_hint().map(str::to_owned), from, SWEPT_AT_ONCE).await?;
+            rotation.scanned = i64::try_from(found.len()).unwrap_or(i64::MAX) < SWEPT_AT_ONCE;
+            rotation.swept_to = found.last().map_or(from, |(seq, _)| *seq);
+            found.into_iter().map(|(_, euicc)| euicc).collect()
+        }
+    };
+    let meant = |euicc: &&Euicc| {
+        filter.matches(euicc, now)
+            && eim.eim_id_of(euicc) == &to.eim_id
+            && euicc.signing_key != Some(to.id)
+            && euicc.state != EuiccState::Unmanaged
+    };
+    Ok(found.iter().filter(meant).map(|euicc| euicc.eid).collect())
+}
+
+/// Follows up a device whose operation is not open any more; `false` while it has to be waited for.
+async fn follow(
+    mut device: RotatingDevice,
+    rotation: &StoredRotation,
+    now: i64,
+    eim: &Eim,
+) -> Result<bool, StoreError> {
+    let (state, reason) = match eim.store().euicc(device.eid).await? {
+        None => (RotatingState::Failed, Some("It is not registered any more.".to_owned())),
+        Some((euicc, _)) if euicc.signing_key == Some(rotation.to) => (RotatingState::Rotated, None),
+        // Whether it took the key is being found out.
+        Some((euicc, _)) if euicc.key_facts.next == Some(rotation.to) => return Ok(false),
+        Some(_) => judge(&device, eim).await?,
+    };
+    device.state = state;
+    device.reason = reason;
+    match state {
+        RotatingState::Pending if rotation.state == RotationState::Cancelling => {
+            device.state = RotatingState::Cancelled
+        }
+        RotatingState::Pending => device.not_before = now + AGAIN_AFTER_MS * device.attempts,
+        _ => {}
+    }
+    device.ended_at = (device.state != RotatingState::Pending).then_some(now);
+    eim.store().move_rotating(rotation.id, RotatingState::Running, device).await
+}
+
+/// What the end of an operation means for a device that does not trust the new key.
+async fn judge(device: &RotatingDevice, eim: &Eim) -> Result<(RotatingState, Option<String>), StoreError> {
+    let operation = match device.operation {
+        Some(id) => eim.store().operation(id).await?,
+        None => None,
+    };
+    let Some(operation) = operation else {
+        return Ok((RotatingState::Failed, Some("Its operation is gone.".to_owned())));
+    };
+    let error = operation.error.as_ref();
+    let reason = error.map(|error| format!("{}: {}", error.name, error.message));
+    let unclear = ["keyNotChanged", "outcomeUnknown", "keyRotationOutdated"];
+    let again = error.is_some_and(|error| unclear.contains(&error.name.as_str())) && device.attempts < ATTEMPTS;
+    Ok(match operation.state {
+        OperationState::Cancelled | OperationState::Expired => {
+            (RotatingState::Cancelled, Some("Its operation was withdrawn.".to_owned()))
+        }
+        _ if again => (RotatingState::Pending, reason),
+        _ => (RotatingState::Failed, reason.or_else(|| Some("It was given yet another key.".to_owned()))),
+    })
+}
+
+/// Begins as many devices as the rate allows.
+async fn begin(
+    rotation: &StoredRotation,
+    spec: &RotationSpec,
+    to: &RingKey,
+    now: i64,
+    eim: &Eim,
+) -> Result<i64, StoreError> {
+    let begun = eim.store().rotating_since(rotation.id, now - MINUTE_MS).await?;
+    let allowed = (spec.rate_per_minute - begun).clamp(0, BEGUN_AT_ONCE);
+    if allowed == 0 {
+        return Ok(0);
+    }
+    let mut moved = 0;
+    for mut device in eim.store().pending_rotating(rotation.id, now, allowed).await? {
+        let euicc = eim.store().euicc(device.eid).await?.map(|(euicc, _)| euicc);
+        let end = match &euicc {
+            None => Some((RotatingState::Failed, Some("It is not registered any more."))),
+            Some(euicc) if euicc.signing_key == Some(to.id) => Some((RotatingState::Rotated, None)),
+            Some(euicc) if euicc.state == EuiccState::Unmanaged => {
+                Some((RotatingState::Failed, Some("This eIM is not associated with it any more.")))
+            }
+            Some(_) => None,
+        };
+        if let Some((state, reason)) = end {
+            device.state = state;
+            device.reason = reason.map(str::to_owned);
+            device.ended_at = Some(now);
+            moved += i64::from(eim.store().move_rotating(rotation.id, RotatingState::Pending, device).await?);
+            continue;
+        }
+        let Some(euicc) = euicc else { continue };
+        let change = KeyChange { to: to.id, counter: euicc.key_facts.counter_for(to.id) };
+        let configuration = key_configuration(to, change.counter);
+        let id = eim.entropy().operation_id(now);
+        let operation = NewOperation {
+            id,
+            kind: Kind::Eco,
+            origin: Origin::Eim,
+            purpose: None,
+            subject: None,
+            request: rotation_request(configuration, &rotation.id.to_string(), euicc.signing_key, change),
+            label: None,
+            not_before: None,
+            valid_until: None,
+            secret: None,
+        };
+        let told = json!({ "operation": id, "kind": Kind::Eco.as_str(), "keyRotation": rotation.id });
+        let event = Event::new("operationQueued", told);
+        moved += i64::from(eim.store().begin_rotating(rotation.id, device.eid, operation, event, now).await?);
+    }
+    Ok(moved)
+}
+
+/// Withdraws operations that were not delivered yet.
+async fn withdraw(rotation: &StoredRotation, now: i64, eim: &Eim) -> Result<i64, StoreError> {
+    let mut moved = 0;
+    let mut after = 0;
+    loop {
+        let filter = crate::store::keys::RotatingFilter {
+            rotation: rotation.id,
+            state: Some(RotatingState::Running),
+            after,
+            limit: FOLLOWED_AT_ONCE,
+        };
+        let page = eim.store().rotating_devices(filter).await?;
+        let Some(last) = page.last() else { return Ok(moved) };
+        after = last.seq;
+        for device in page {
+            let Some(id) = device.operation else { continue };
+            let keys = ResultKeys { operations: vec![id], without_held: true, ..ResultKeys::default() };
+            let Some((snapshot, _)) = eim.store().result_snapshot(device.eid, keys, now).await? else { continue };
+            let version = snapshot.euicc.version;
+            let mut work = eim.work(snapshot, now);
+            let queued = work.operation(id).filter(|operation| operation.state == OperationState::Queued);
+            let Some(operation) = queued.filter(|operation| operation.counter.is_none()) else { continue };
+            operation.end(OperationState::Cancelled, now);
+            work.announce(id);
+            eim.save(device.eid, version, work.finish(), now).await?;
+            moved += 1;
+        }
+    }
+}
+
+/// Ends a rotation of which nothing is left to do.
+async fn end(
+    rotation: &mut StoredRotation,
+    nobody_joins: bool,
+    now: i64,
+    eim: &Eim,
+) -> Result<Option<Event>, StoreError> {
+    let may_end = match rotation.state {
+        RotationState::Running => rotation.scanned && nobody_joins,
+        RotationState::Cancelling => true,
+        _ => false,
+    };
+    if !may_end {
+        return Ok(None);
+    }
+    let counts = eim.store().rotation_counts(rotation.id).await?;
+    let open = |state: &RotatingState| matches!(state, RotatingState::Pending | RotatingState::Running);
+    if counts.iter().any(|(state, count)| open(state) && *count > 0) {
+        return Ok(None);
+    }
+    rotation.ended_at = Some(now);
+    let devices: serde_json::Map<_, _> =
+        counts.iter().map(|(state, count)| (state.as_str().to_owned(), (*count).into())).collect();
+    let told = json!({ "keyRotation": rotation.id, "signingKey": rotation.to, "devices": devices });
+    Ok(Some(if rotation.state == RotationState::Running {
+        rotation.state = RotationState::Completed;
+        Event::new("keyRotationCompleted", told)
+    } else {
+        rotation.state = RotationState::Cancelled;
+        Event::new("keyRotationCancelled", told)
+    }))
+}

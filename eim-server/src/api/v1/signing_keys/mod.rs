@@ -1,0 +1,3 @@
+//! The signing keys of this eIM.
+
+pub(in crate::api) mod list;

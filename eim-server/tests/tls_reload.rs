@@ -1,0 +1,53 @@
+//! The TLS certificate of the device front changes while the server runs.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod client;
+
+use client::Connection;
+use eim_server::boot::{self, BootPorts};
+use eim_server::config::Config;
+use std::path::Path;
+
+/// Writes a key and a certificate for localhost, and gives the certificate in DER.
+fn write_pair(folder: &Path) -> Vec<u8> {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap().self_signed(&key).unwrap();
+    std::fs::write(folder.join("key.pem"), key.serialize_pem()).unwrap();
+    std::fs::write(folder.join("certificate.pem"), certificate.pem()).unwrap();
+    certificate.der().to_vec()
+}
+
+fn answers(server: &boot::Server, trust: &[u8]) -> u16 {
+    Connection::tls(server.esipa_addr, trust, &rustls::version::TLS12).send("GET", "/", &[], b"").status
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_certificate_is_taken_without_a_restart_and_a_broken_one_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = Config::ephemeral(folder.path().join("data"));
+    config.esipa.tls_certificate = Some(folder.path().join("certificate.pem"));
+    config.esipa.tls_key = Some(folder.path().join("key.pem"));
+    let first = write_pair(folder.path());
+    let server = boot::start(config, BootPorts::default()).await.unwrap();
+    assert_eq!(answers(&server, &first), 404);
+    let mut open = Connection::tls(server.esipa_addr, &first, &rustls::version::TLS13);
+    assert_eq!(open.send("GET", "/", &[], b"").status, 404);
+
+    let second = write_pair(folder.path());
+    assert!(server.reload_tls().unwrap(), "another one");
+    assert_eq!(answers(&server, &second), 404);
+    let refused = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| answers(&server, &first)));
+    assert!(refused.is_err(), "the first one is not shown any more");
+    assert_eq!(open.send("GET", "/", &[], b"").status, 404, "a connection that was open goes on");
+    assert!(!server.reload_tls().unwrap(), "the same again");
+
+    // Half of a pair, and no certificate at all.
+    let key = rcgen::KeyPair::generate().unwrap();
+    std::fs::write(folder.path().join("key.pem"), key.serialize_pem()).unwrap();
+    let error = format!("{:#}", server.reload_tls().unwrap_err());
+    assert!(error.contains("does not belong"), "{error}");
+    std::fs::write(folder.path().join("certificate.pem"), "garbage").unwrap();
+    assert!(server.reload_tls().is_err());
+    assert_eq!(answers(&server, &second), 404, "the one from before stays");
+    server.stop().await;
+}

@@ -1,0 +1,2 @@
+DROP TABLE key_rotation_devices;
+DROP TABLE key_rotations;
