@@ -91,6 +91,7 @@ pub async fn start_as(role: Role, config: Config, ports: BootPorts) -> anyhow::R
     };
     let (Composition { eim, tls, first_start, registry }, pipeline) = compose_as(role, &config, ports).await?;
     let pipeline = pipeline.run(&eim).await?;
+    note_start(if role == Role::Front { "front" } else { "all" }, &eim).await?;
     let (esipa_addr, esipa) = listen_esipa(&config, &eim, &tls)?;
     let streams = api::Streams::new(config.api.event_streams);
     let (api_addr, api) = match listen_api(&config, &eim, registry, streams.clone()) {
@@ -100,7 +101,7 @@ pub async fn start_as(role: Role, config: Config, ports: BootPorts) -> anyhow::R
             return Err(error);
         }
     };
-    let background = Background::start(eim.clone());
+    let background = Background::start(eim.clone(), true);
     let running =
         Running { streams, listeners: vec![esipa, api], background: Some(background), pipeline: Some(pipeline), lock };
     Ok(Server { esipa_addr, api_addr, eim, esipa_trust_der: tls.trust_der(), first_start, running })
@@ -122,9 +123,10 @@ pub struct Worker {
 pub async fn start_worker(config: Config, ports: BootPorts) -> anyhow::Result<Worker> {
     let (Composition { eim, registry, .. }, pipeline) = compose_as(Role::Worker, &config, ports).await?;
     let queue = pipeline.queue();
+    note_start("worker", &eim).await?;
     let pipeline = pipeline.run(&eim).await?;
     let (service_addr, service) = listen_service(&config, &eim, registry, queue)?;
-    let background = Background::start(eim.clone());
+    let background = Background::start(eim.clone(), false);
     let running = Running {
         streams: api::Streams::new(0),
         listeners: vec![service],
@@ -133,6 +135,11 @@ pub async fn start_worker(config: Config, ports: BootPorts) -> anyhow::Result<Wo
         lock: None,
     };
     Ok(Worker { service_addr, eim, running })
+}
+
+async fn note_start(role: &str, eim: &Eim) -> anyhow::Result<()> {
+    let noted = eim_core::manage::audit::note_start(role, env!("CARGO_PKG_VERSION"), eim).await;
+    noted.context("the start could not be written to the audit log")
 }
 
 impl Worker {

@@ -3,11 +3,13 @@
 //! Exit codes: 0 done, 1 failed, 2 wrong usage or configuration; those of `ctl` are its own, see [`ctl`].
 
 mod api_key;
+mod audit;
 mod check_config;
 mod config_data;
 pub mod ctl;
 mod demo;
 mod migrate;
+mod portable;
 mod serve;
 mod tenant;
 
@@ -58,6 +60,12 @@ enum Command {
     /// What eUICCs know of this eIM.
     #[command(subcommand)]
     Eim(Eim),
+    /// The audit log: checked, and written out.
+    #[command(subcommand)]
+    Audit(audit::Command),
+    /// Devices with all that is known of them, in a signed file that another server takes in.
+    #[command(subcommand)]
+    Portable(portable::Command),
     /// Tenants: organisations that share the server and see nothing of each other.
     #[command(subcommand)]
     Tenant(Tenant),
@@ -130,6 +138,8 @@ async fn execute(command: Command, common: &Common, config: Config) -> anyhow::R
         Command::ApiKey(ApiKey::Create(arguments)) => api_key::create(&arguments, &config).await,
         Command::Tenant(Tenant::Create(arguments)) => tenant::create(&arguments, &config).await,
         Command::Eim(Eim::ConfigData(arguments)) => config_data::run(&arguments, &config).await,
+        Command::Audit(command) => audit::run(&command, &config).await,
+        Command::Portable(command) => portable::run(&command, &config).await,
         // Done before any configuration is read.
         Command::Ctl(_) => Ok(()),
     }
@@ -185,6 +195,11 @@ mod tests {
             "api-key create --role admin --name ops",
             "api-key create --role approver --name second --tenant acme",
             "tenant create acme",
+            "audit verify --tenant acme",
+            "audit verify --file audit.ndjson --public-key eim.pem --checkpoint last.json",
+            "audit export --out audit.ndjson",
+            "portable export --tenant acme --out acme.ndjson",
+            "portable import acme.ndjson --public-key eim.pem",
             "eim config-data --format der --out eim.der",
             "ctl devices list --tag meters --json",
             "ctl campaigns watch 5 --url https://eim.example --ca-file ca.pem",
@@ -192,6 +207,8 @@ mod tests {
         ] {
             Cli::try_parse_from(std::iter::once("eim-server").chain(line.split(' '))).unwrap();
         }
+        // A file is believed by nobody's key but one that is known from elsewhere.
+        assert!(Cli::try_parse_from(["eim-server", "audit", "verify", "--file", "audit.ndjson"]).is_err());
         assert!(Cli::try_parse_from(["eim-server", "api-key", "create", "--role", "root", "--name", "x"]).is_err());
     }
 }

@@ -8,6 +8,7 @@ mod campaign;
 mod desired_state;
 mod eco;
 mod euicc;
+mod handover;
 mod operation;
 mod psmo;
 mod rule;
@@ -19,6 +20,7 @@ pub use campaign::{CampaignMessage, CampaignPlan, CampaignTarget, CampaignWave, 
 pub use desired_state::{DesiredInstalled, DesiredProfiles, DesiredStateRetry, NewDesiredState, OwnDesiredState};
 pub use eco::{Eco, EimConfiguration, EimConfigurationData, EimPublicKeyData, NamedEim, TrustedPublicKeyDataTls};
 pub use euicc::{AssociationPatch, EuiccPatch};
+pub use handover::{HandoverConfirmation, HandoverFilter, HandoverProofs, NewHandover, Statement};
 pub use operation::{EuiccDataRequest, NewOperation, ProfileDownload, Smds};
 pub use psmo::{
     ConfigureImmediateEnable, EnableProfile, ListProfileInfo, Profile, ProfileClass, Psmo, SetDefaultDpAddress,
