@@ -22,6 +22,7 @@ use eim_simulator::tlv::{Tlv, element, integer};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -49,6 +50,9 @@ impl Mode {
     /// PostgreSQL and RabbitMQ.
     pub const PRODUCTION: Self = Self { backend: Backend::Postgres, broker: true };
 }
+
+/// How many servers beside others were started.
+static OTHERS: AtomicU32 = AtomicU32::new(0);
 
 /// A running server and all around it.
 pub struct World {
@@ -312,7 +316,10 @@ impl World {
     /// same PKI. It keeps its own clock.
     pub async fn another(&self) -> Self {
         let mode = Mode { backend: self.backend, broker: self.broker };
-        Self::start(self.role, mode, self.binding, |_| {}).await.expect("there is a database, as for the first")
+        // Its numbers come from the same seed, and would give it the same eimId.
+        let eim_id = format!("2.25.{}", 1_000 + OTHERS.fetch_add(1, Ordering::Relaxed));
+        let named = |config: &mut Config| config.eim.id = Some(eim_id.clone());
+        Self::start(self.role, mode, self.binding, named).await.expect("there is a database, as for the first")
     }
 
     /// The bearer token of this role.
