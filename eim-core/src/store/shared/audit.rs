@@ -109,8 +109,11 @@ pub(super) fn record_received(
     insert_audit(conn, &note, tenant, now)
 }
 
+/// Position, and the cursor in the stream: xid and seq.
+type Place = (i64, i64, i64);
+
 pub(in crate::store) fn audit_behind(conn: &mut Connection) -> Result<Vec<TenantId>, StoreError> {
-    let all: Vec<(i64, Option<(i64, i64, i64)>)> = tenants::table
+    let all: Vec<(i64, Option<Place>)> = tenants::table
         .left_join(chains::table.on(chains::tenant_id.eq(tenants::id)))
         .select((tenants::id, (chains::position, chains::cursor_xid, chains::cursor_seq).nullable()))
         .order(tenants::id)
