@@ -430,7 +430,7 @@ pub struct PortableImport {
 }
 
 impl PortableImport {
-    /// Begins. Only [`PortableCheck::finish`] gives what is needed for it.
+    /// Begins with what [`PortableCheck::finish`] gave for the same octets.
     #[must_use]
     pub fn new(says: ExportStatement) -> Self {
         Self { says, device: vec![], summary: PortableSummary::default() }

@@ -307,5 +307,9 @@ fn a_hand_over_that_can_not_be_is_refused_with_the_member_that_is_wrong() {
             assert!(reply.pointers(422).contains(&pointer.to_owned()), "{body}: {}", reply.text());
         }
         assert_eq!(world.get("/api/v1/handovers").await["items"], json!([]));
+        world.patch(&device.eid(), json!({ "tags": ["leaving"] })).await;
+        let body = json!({ "configuration": good, "filter": { "tag": "leaving" } });
+        let made = admin(world, "POST", "/handovers", body).await;
+        assert_eq!((made.status, &made.json()["devices"]), (201, &json!(1)), "{}", made.text());
     });
 }
