@@ -123,6 +123,26 @@ struct Inner {
     jobs: Notify,
     /// Keys that eUICCs trust and that are not loaded, with how many eUICCs, as last looked.
     missing_keys: Mutex<Vec<(KeyId, i64)>>,
+    /// Refused logins, until they are written to the audit log.
+    refused: Mutex<HashMap<(TenantId, String, &'static str), RefusedLogins>>,
+}
+
+/// How long refusals of the same kind are gathered before they are written: a stranger can cause any number.
+const REFUSALS_GATHERED_MS: i64 = 60_000;
+/// How many kinds of them are told apart at once.
+const REFUSALS_MAX: usize = 1_024;
+
+/// Refusals of a kind.
+#[derive(Debug, Clone)]
+pub(crate) struct RefusedLogins {
+    pub(crate) tenant: TenantId,
+    /// The name of the key for reference, or empty.
+    pub(crate) key: String,
+    pub(crate) reason: &'static str,
+    pub(crate) times: u64,
+    pub(crate) first: i64,
+    pub(crate) last: i64,
+    written: Option<i64>,
 }
 
 impl Eim {
@@ -137,6 +157,7 @@ impl Eim {
             sightings: Mutex::default(),
             jobs: Notify::new(),
             missing_keys: Mutex::default(),
+            refused: Mutex::default(),
         };
         Self { inner: Arc::new(inner), store }
     }
@@ -298,6 +319,38 @@ impl Eim {
 
     pub(crate) fn wake_jobs(&self) {
         self.inner.jobs.notify_one();
+    }
+
+    /// Notes that a login was refused. Written to the audit log a little later; a crash may lose it.
+    pub(crate) fn refuse_login(&self, tenant: TenantId, key: &str, reason: &'static str) {
+        let now = self.clock().now_ms();
+        let mut refused = self.inner.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = (tenant, key.to_owned(), reason);
+        if refused.len() >= REFUSALS_MAX && !refused.contains_key(&name) {
+            return;
+        }
+        let fresh =
+            || RefusedLogins { tenant, key: key.to_owned(), reason, times: 0, first: now, last: now, written: None };
+        let kind = refused.entry(name).or_insert_with(fresh);
+        if kind.times == 0 {
+            kind.first = now;
+        }
+        kind.times = kind.times.saturating_add(1);
+        kind.last = now;
+    }
+
+    /// The refusals that are to be written now: of each kind at most once a minute, unless it is the end.
+    pub(crate) fn refused_logins(&self, now: i64, at_once: bool) -> Vec<RefusedLogins> {
+        let mut refused = self.inner.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let over = |kind: &RefusedLogins| kind.written.is_none_or(|written| now - written >= REFUSALS_GATHERED_MS);
+        refused.retain(|_, kind| kind.times > 0 || !over(kind));
+        let due = refused.values_mut().filter(|kind| kind.times > 0 && (at_once || over(kind)));
+        due.map(|kind| {
+            let told = kind.clone();
+            (kind.times, kind.written) = (0, Some(now));
+            told
+        })
+        .collect()
     }
 
     /// Notes that a device was seen. Written to the store a little later; a crash may lose it.

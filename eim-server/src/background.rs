@@ -22,10 +22,11 @@ pub(crate) struct Background {
 }
 
 impl Background {
-    pub(crate) fn start(eim: Eim) -> Self {
+    /// `seals`: whether this process makes checkpoints of the audit log; a worker has not the eIM's key.
+    pub(crate) fn start(eim: Eim, seals: bool) -> Self {
         let (finish, finished) = watch::channel(false);
         let webhooks = tokio::spawn(wake_webhooks(eim.clone(), finished.clone()));
-        Self { finish, task: tokio::spawn(rounds(eim, finished)), webhooks }
+        Self { finish, task: tokio::spawn(rounds(eim, seals, finished)), webhooks }
     }
 
     /// Ends between two rounds, never inside of one; with a last round when it is asked for.
@@ -44,7 +45,7 @@ impl Background {
     }
 }
 
-async fn rounds(eim: Eim, mut finished: watch::Receiver<bool>) {
+async fn rounds(eim: Eim, seals: bool, mut finished: watch::Receiver<bool>) {
     let mut round = 0;
     loop {
         let finish = tokio::select! {
@@ -53,7 +54,13 @@ async fn rounds(eim: Eim, mut finished: watch::Receiver<bool>) {
         };
         match finish {
             Some(false) => return,
-            Some(true) => return flush_sightings(&eim).await,
+            Some(true) => {
+                flush_sightings(&eim).await;
+                if seals && let Err(error) = jobs::close_audit(&eim).await {
+                    tracing::error!(%error, "the audit log could not be closed");
+                }
+                return;
+            }
             None => {
                 flush_sightings(&eim).await;
                 expire_operations(&eim).await;
@@ -62,10 +69,14 @@ async fn rounds(eim: Eim, mut finished: watch::Receiver<bool>) {
                 drive_key_rotations(&eim).await;
                 drive_rules(&eim).await;
                 keep_desired_states(&eim).await;
+                drive_handovers(&eim).await;
                 forget_idempotency_keys(&eim).await;
                 forget_old(&eim).await;
                 hurry_letters(&eim).await;
                 look_for_missing_keys(&eim, &mut round).await;
+                if seals && let Err(error) = jobs::seal_audit(&eim).await {
+                    tracing::error!(%error, "the audit log could not be linked");
+                }
             }
         }
     }
@@ -151,6 +162,20 @@ async fn keep_desired_states(eim: &Eim) {
             Ok(_) => {}
             Err(error) => {
                 tracing::error!(%error, "devices could not be compared with their desired states");
+                break;
+            }
+        }
+    }
+}
+
+async fn drive_handovers(eim: &Eim) {
+    // Some hundreds at once; the rest has its turn in the next round.
+    for _ in 0..20 {
+        match jobs::drive_handovers(eim).await {
+            Ok(0) => break,
+            Ok(_) => {}
+            Err(error) => {
+                tracing::error!(%error, "hand-overs could not be looked at");
                 break;
             }
         }

@@ -100,6 +100,7 @@ pub async fn start_as(role: Role, config: Config, ports: BootPorts) -> anyhow::R
     };
     let (Composition { eim, tls, first_start, registry }, pipeline) = compose_as(role, &config, ports).await?;
     let pipeline = pipeline.run(&eim).await?;
+    note_start(if role == Role::Front { "front" } else { "all" }, &eim).await?;
     let trust_der = tls.trust_der();
     let switch = Arc::new(TlsSwitch::new(&tls, &config)?);
     let (esipa_addr, esipa) = listen_esipa(&config, &eim, Arc::clone(&switch))?;
@@ -112,7 +113,7 @@ pub async fn start_as(role: Role, config: Config, ports: BootPorts) -> anyhow::R
         }
     };
     tell_of_missing_keys(&eim).await?;
-    let background = Background::start(eim.clone());
+    let background = Background::start(eim.clone(), true);
     let tls_watch = tokio::spawn(watch_tls(Arc::clone(&switch), config.clone()));
     let running = Running {
         streams,
@@ -142,9 +143,10 @@ pub struct Worker {
 pub async fn start_worker(config: Config, ports: BootPorts) -> anyhow::Result<Worker> {
     let (Composition { eim, registry, .. }, pipeline) = compose_as(Role::Worker, &config, ports).await?;
     let queue = pipeline.queue();
+    note_start("worker", &eim).await?;
     let pipeline = pipeline.run(&eim).await?;
     let (service_addr, service) = listen_service(&config, &eim, registry, queue)?;
-    let background = Background::start(eim.clone());
+    let background = Background::start(eim.clone(), false);
     let running = Running {
         streams: api::Streams::new(0),
         listeners: vec![service],
@@ -154,6 +156,11 @@ pub async fn start_worker(config: Config, ports: BootPorts) -> anyhow::Result<Wo
         tls_watch: None,
     };
     Ok(Worker { service_addr, eim, running })
+}
+
+async fn note_start(role: &str, eim: &Eim) -> anyhow::Result<()> {
+    let noted = eim_core::manage::audit::note_start(role, env!("CARGO_PKG_VERSION"), eim).await;
+    noted.context("the start could not be written to the audit log")
 }
 
 impl Worker {

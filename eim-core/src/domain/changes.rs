@@ -1,5 +1,6 @@
 //! What a decision starts from, and what it changes.
 
+use super::audit::AuditNote;
 use super::authority::Rights;
 use super::euicc::{Euicc, Profile, words};
 use super::fleet::desired::{Correcting, DriftFacts, DriftState};
@@ -242,6 +243,8 @@ pub struct Changes {
     pub code: Option<String>,
     /// What becomes known of the eUICC's drift, where a decision was made to bring it back.
     pub drift: Option<Box<DriftChange>>,
+    /// For the audit log, beside what it learns from the rest.
+    pub audit: Vec<AuditNote>,
 }
 
 impl Changes {
@@ -258,5 +261,6 @@ impl Changes {
             && self.notifications.is_empty()
             && self.switch.is_none()
             && self.drift.is_none()
+            && self.audit.is_empty()
     }
 }

@@ -4,6 +4,7 @@
 //! one transaction, and only if nobody else changed that eUICC meanwhile.
 
 pub mod apply;
+pub mod audit;
 pub mod authority;
 pub mod changes;
 pub mod codes;
@@ -13,6 +14,7 @@ pub mod euicc;
 pub mod event_filter;
 pub mod expand;
 pub mod fleet;
+pub mod handover;
 pub mod interpret;
 pub mod keys;
 pub mod operation;
@@ -22,6 +24,7 @@ pub mod policy_rules;
 pub mod poll;
 pub mod request;
 pub mod session;
+pub mod statement;
 pub mod work;
 
 pub use changes::{Changes, Event, NewOperation, Received, ReceivedKind, ReceivedStatus, Snapshot};

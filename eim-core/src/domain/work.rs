@@ -1,5 +1,6 @@
 //! A decision in the making: the snapshot it started from, the state it leads to, and what it adds.
 
+use super::audit::AuditNote;
 use super::changes::{
     Changes, Event, NewNotification, NewOperation, ProfileChanges, Received, ReceivedStatus, Snapshot,
 };
@@ -21,6 +22,7 @@ pub struct Work {
     queue: Vec<NewOperation>,
     received: Vec<Received>,
     events: Vec<Event>,
+    audit: Vec<AuditNote>,
     notifications: Vec<NewNotification>,
     now: i64,
     random: [u8; 10],
@@ -40,6 +42,7 @@ impl Work {
             queue: vec![],
             received: vec![],
             events: vec![],
+            audit: vec![],
             notifications: vec![],
             now,
             random,
@@ -107,6 +110,11 @@ impl Work {
     /// Adds to the timeline.
     pub fn event(&mut self, event_type: &'static str, details: Value) {
         self.events.push(Event::new(event_type, details));
+    }
+
+    /// Adds to the audit log, about this eUICC.
+    pub fn audit(&mut self, note: AuditNote) {
+        self.audit.push(note.of_eid(self.state.euicc.eid));
     }
 
     /// Puts the state that an operation has reached on the timeline, from where it is also counted.
@@ -202,7 +210,7 @@ impl Work {
     #[must_use]
     pub fn finish(mut self) -> Changes {
         fleet::switch::advance(&mut self);
-        let Self { before, state, queue, received, events, notifications, .. } = self;
+        let Self { before, state, queue, received, events, audit, notifications, .. } = self;
         let operations = state
             .operations
             .into_iter()
@@ -231,6 +239,7 @@ impl Work {
             switch,
             code: None,
             drift: None,
+            audit,
         }
     }
 }

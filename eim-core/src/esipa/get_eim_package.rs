@@ -8,10 +8,11 @@ use crate::asn1::{
     self, EsipaMessageFromEimToIpa, EuiccPackageRequest, EuiccPackageSigned, GetEimPackageRequest,
     GetEimPackageResponse, IpaEuiccDataRequest, OctetString, Raw,
 };
+use crate::domain::audit::AuditNote;
 use crate::domain::package::{self, Draft};
 use crate::domain::poll::{self, Next, Poll};
-use crate::domain::{EuiccState, Kind, Work};
-use crate::ids::{AssociationToken, Eid, EimTransactionId, KeyId, OperationId, Plmn};
+use crate::domain::{EuiccState, Kind, Purpose, Request, Work, statement};
+use crate::ids::{AssociationToken, CounterValue, Eid, EimTransactionId, KeyId, OperationId, Plmn};
 use crate::pki;
 use crate::store::Saved;
 
@@ -76,8 +77,15 @@ async fn poll_of(eid: Eid, mut poll: Poll, eim: &Eim) -> Result<GetEimPackageRes
             }
             return Ok(response.unwrap_or(GetEimPackageResponse::EimPackageError(NO_EIM_PACKAGE_AVAILABLE)));
         }
+        let used = changes.audit.clone();
         match (eim.save(eid, version, changes, now).await?, response) {
-            (Saved::Conflict, _) => {}
+            (Saved::Conflict, _) => {
+                // What was signed has not left this process and never will; that the key was used is recorded all the same.
+                for mut note in used {
+                    note.details.insert("discarded".to_owned(), true.into());
+                    eim.store().insert_audit(note, now).await?;
+                }
+            }
             (Saved::Done, Some(response)) => {
                 if let Some(kind) = again_kind {
                     eim.metrics().count_package(kind.as_str(), "redelivered");
@@ -106,7 +114,7 @@ async fn make(work: &mut Work, id: OperationId, eim: &Eim) -> Result<Option<GetE
         Draft::Data(request) => (asn1::encode(&request)?, GetEimPackageResponse::IpaEuiccDataRequest(request)),
         Draft::Signed(to_be_signed, key) => {
             let token = work.operation(id).and_then(|operation| operation.association_token);
-            let request = sign(*to_be_signed, token, key, eim).await?;
+            let request = sign(work, id, *to_be_signed, token, key, eim).await?;
             (asn1::encode(&request)?, GetEimPackageResponse::EuiccPackageRequest(request))
         }
     };
@@ -115,6 +123,8 @@ async fn make(work: &mut Work, id: OperationId, eim: &Eim) -> Result<Option<GetE
 }
 
 async fn sign(
+    work: &mut Work,
+    id: OperationId,
     to_be_signed: EuiccPackageSigned,
     token: Option<AssociationToken>,
     key: KeyId,
@@ -122,8 +132,26 @@ async fn sign(
 ) -> Result<EuiccPackageRequest, EsipaError> {
     let euicc_package_signed = Raw::encode_new(to_be_signed)?;
     let input = pki::package_signature_input(euicc_package_signed.octets(), token);
+    let digest = statement::digest(&input);
     let eim_signature = OctetString::from_vec(eim.sign(key, input).await?.to_vec());
+    note_key_use(work, id, key, &digest);
     Ok(EuiccPackageRequest { euicc_package_signed, eim_signature })
+}
+
+/// For the audit log: which key signed what for whom, and why.
+fn note_key_use(work: &mut Work, id: OperationId, key: KeyId, digest: &str) {
+    let Some(operation) = work.operation(id) else { return };
+    let request = operation.request.as_object().and_then(|body| Request::parse(body).ok());
+    let details = serde_json::json!({
+        "key": key,
+        "digest": digest,
+        "counterValue": operation.counter.map(CounterValue::value),
+        "operation": id,
+        "origin": operation.origin.as_str(),
+        "purpose": operation.purpose.map(Purpose::as_str),
+        "asks": request.map(|request| request.operation_names()),
+    });
+    work.audit(AuditNote::new("keyUsed", details));
 }
 
 /// The package of an operation as it was delivered before, byte for byte.

@@ -146,6 +146,7 @@ async fn act(firing: &Firing, action: &Action, rule: &StoredRule, eim: &Eim) -> 
             Ok(refused(action, "plan", message))
         }
         Err(ManageError::Forbidden(message)) => Ok(refused(action, "forbidden", &message)),
+        Err(error @ ManageError::Signer(_)) => Ok(refused(action, "signingKey", &error.to_string())),
     }
 }
 

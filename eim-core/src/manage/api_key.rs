@@ -353,15 +353,22 @@ pub async fn revoke_api_key(id: &str, idempotency_key: Option<&str>, eim: &Eim) 
 /// # Errors
 /// When the store fails.
 pub async fn authenticate(key: &str, eim: &Eim) -> Result<Option<Principal>, ManageError> {
+    let unknown = || eim.refuse_login(TenantId::DEFAULT, "", "unknownKey");
     if !key.starts_with(PREFIX) || key.len() > 128 {
+        unknown();
         return Ok(None);
     }
     // The key is found by its digest, so the time that takes tells nothing about a key that exists.
-    let Some(stored) = eim.store().api_key(digest(key)).await? else { return Ok(None) };
+    let Some(stored) = eim.store().api_key(digest(key)).await? else {
+        unknown();
+        return Ok(None);
+    };
     let Ok(role) = stored.role.parse() else { return Ok(None) };
     let now = eim.clock().now_ms();
     let over = |until: Option<i64>| until.is_some_and(|until| until <= now);
     if stored.revoked_at.is_some() || over(stored.expires_at) || over(stored.secret_until) {
+        let reason = if stored.revoked_at.is_some() { "revokedKey" } else { "expiredKey" };
+        eim.refuse_login(stored.tenant, &stored.id, reason);
         return Ok(None);
     }
     let noted = now - USED_NOTED_MS;

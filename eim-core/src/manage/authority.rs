@@ -3,9 +3,10 @@
 use super::api_key::Principal;
 use super::register::{idempotency, key_taken};
 use super::views::{DecisionView, GrantView, Page, ProfileOwnerView, SummaryView};
-use super::{FieldError, ManageError, page};
+use super::{FieldError, ManageError, audit, page};
 use crate::Eim;
 use crate::asn1::Psmo;
+use crate::domain::audit::AuditNote;
 use crate::domain::authority::{Action, Authority, Claims, Refusal, Subject};
 use crate::domain::fleet::guard::{default_smdp, server_key};
 use crate::domain::order::Source;
@@ -14,7 +15,7 @@ use crate::ids::{Eid, Iccid, RspAddress, TenantId};
 use crate::store::Enqueued;
 use crate::store::authority::{Made, StoredDecision, StoredGrant, StoredOwner};
 use crate::store::switch::SavedOnce;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 
 const NAME_MAX: usize = 128;
@@ -392,6 +393,8 @@ pub struct NewDecision {
     pub outcome: &'static str,
     /// The kind of problem.
     pub reason: Option<String>,
+    /// The name under which it was begun, see [`super::audit::begin_command`]; `None` where it was refused before.
+    pub command: Option<String>,
 }
 
 /// Records who asked for what, on whose authority, and what came of it.
@@ -405,6 +408,7 @@ pub async fn record_decision(decision: NewDecision, principal: &Principal, eim: 
         [] => format!("role {}", principal.role),
         grants => format!("role {}, grant {}", principal.role, grants.join(", grant ")),
     };
+    let command = decision.command.clone();
     let decision = StoredDecision {
         seq: 0,
         at: eim.clock().now_ms(),
@@ -416,7 +420,20 @@ pub async fn record_decision(decision: NewDecision, principal: &Principal, eim: 
         outcome: decision.outcome.to_owned(),
         reason: decision.reason.as_deref().map(short),
     };
-    Ok(eim.store().insert_decision(decision).await?)
+    let details = json!({
+        "command": command,
+        "action": decision.action,
+        "key": decision.key_id,
+        "keyName": decision.key_name,
+        "authority": decision.authority,
+        "outcome": decision.outcome,
+        "reason": decision.reason,
+    });
+    let note = AuditNote {
+        eid: audit::eid_in(&decision.subject),
+        ..AuditNote::new("command", details).about(decision.subject.clone())
+    };
+    Ok(eim.store().insert_decision(decision, note).await?)
 }
 
 /// Lists the decisions of the tenant, oldest first.

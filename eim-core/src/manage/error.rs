@@ -38,6 +38,9 @@ pub enum ManageError {
     /// Values of the request can't be taken.
     #[error("the request has {} value(s) that can't be taken", .0.len())]
     Invalid(Vec<FieldError>),
+    /// The signing key could not be used.
+    #[error(transparent)]
+    Signer(#[from] crate::ports::SignerError),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] crate::store::StoreError),

@@ -1,6 +1,7 @@
 //! The use cases behind the operator API and the command line.
 
 mod api_key;
+pub mod audit;
 mod authority;
 mod bulk;
 pub(crate) mod campaign;
@@ -11,13 +12,16 @@ mod error;
 mod euicc;
 pub mod event_stream;
 pub mod key_rotation;
+pub mod handover;
 mod notification;
 mod operation;
 mod owner_policy;
 mod page;
 mod pool;
+pub mod portable;
 mod register;
 pub mod rule;
+pub(crate) mod statement;
 pub(crate) mod switch;
 mod tenant;
 mod update;
@@ -53,6 +57,7 @@ pub use operation::{
 pub use owner_policy::{create_owner_policy, delete_owner_policy, list_owner_policies};
 pub use pool::{create_pool, import_codes, list_codes, list_pools, pool, release_code};
 pub use register::{NewAssociation, NewEuicc, register_euicc};
+pub use statement::own_key_id;
 pub use switch::{DryRun, SwitchFilter, cancel_switch, create_switch, dry_run_switch, list_switches, switch};
 pub use tenant::{as_tenant, create_tenant, list_tenants, make_tenant, show_tenant};
 pub use update::update_euicc;

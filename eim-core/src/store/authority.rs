@@ -2,6 +2,7 @@
 
 use super::switch::SavedOnce;
 use super::{Backend, Enqueued, IdempotencyKey, Store, StoreError, StoredApiKey, on, postgres, sqlite};
+use crate::domain::audit::AuditNote;
 use crate::domain::authority::{Action, Claims, Rights};
 use crate::ids::TenantId;
 
@@ -272,13 +273,13 @@ impl Store {
         on!(self.read("rights"), |conn| rights(conn, tenant))
     }
 
-    /// Records a decision of the tenant.
+    /// Records a decision of the tenant, in the audit log, too.
     ///
     /// # Errors
     /// When the transaction fails.
-    pub async fn insert_decision(&self, decision: StoredDecision) -> Result<(), StoreError> {
+    pub async fn insert_decision(&self, decision: StoredDecision, note: AuditNote) -> Result<(), StoreError> {
         let tenant = self.tenant;
-        on!(self.write("insert_decision"), |conn| insert_decision(conn, &decision, tenant))
+        on!(self.write("insert_decision"), |conn| insert_decision(conn, &decision, &note, tenant))
     }
 
     /// Decisions of the tenant, oldest first.

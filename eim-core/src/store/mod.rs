@@ -3,11 +3,13 @@
 //! The only room that knows diesel. DER is an opaque column here. Whatever is decided about one eUICC is saved on the
 //! version that the decision was made for, or not at all ([`Saved::Conflict`]): two nodes never act on the same state.
 
+pub mod audit;
 pub mod authority;
 pub mod campaign;
 pub mod desired;
 mod error;
 pub mod keys;
+pub mod handover;
 pub mod pool;
 mod postgres;
 mod quiet;
@@ -653,7 +655,7 @@ impl Store {
     /// When the transaction fails.
     pub async fn keep_unattributed(&self, received: Received) -> Result<(), StoreError> {
         let tenant = self.tenant;
-        on!(self.write("keep_unattributed"), |conn| put_received(conn, &received, "", tenant))
+        on!(self.write("keep_unattributed"), |conn| keep_unattributed(conn, &received, tenant, received.at))
     }
 
     /// Queues an operation.
@@ -731,7 +733,7 @@ impl Store {
     /// # Errors
     /// When the transaction fails.
     pub async fn insert_api_key(&self, key: StoredApiKey, digest: Vec<u8>) -> Result<(), StoreError> {
-        on!(self.write("insert_api_key"), |conn| insert_api_key(conn, &key, &digest))
+        on!(self.write("insert_api_key"), |conn| insert_api_key(conn, &key, &digest, "process"))
     }
 
     /// The API key with this digest.

@@ -529,6 +529,82 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    audit_records (seq) {
+        seq -> BigInt,
+        xid -> BigInt,
+        tenant_id -> BigInt,
+        at -> BigInt,
+        record_type -> Text,
+        eid -> Text,
+        body -> Text,
+    }
+}
+
+diesel::table! {
+    audit_links (tenant_id, position) {
+        tenant_id -> BigInt,
+        position -> BigInt,
+        record_seq -> BigInt,
+        link -> Binary,
+    }
+}
+
+diesel::table! {
+    audit_chains (tenant_id) {
+        tenant_id -> BigInt,
+        position -> BigInt,
+        link -> Binary,
+        cursor_xid -> BigInt,
+        cursor_seq -> BigInt,
+    }
+}
+
+diesel::table! {
+    audit_checkpoints (tenant_id, number) {
+        tenant_id -> BigInt,
+        number -> BigInt,
+        position -> BigInt,
+        at -> BigInt,
+        statement -> Text,
+        public_key -> Text,
+        signature -> Text,
+    }
+}
+
+diesel::table! {
+    handovers (seq) {
+        seq -> BigInt,
+        id -> Text,
+        tenant_id -> BigInt,
+        eim_id -> Text,
+        configuration -> Text,
+        delete_own -> Bool,
+        state -> Text,
+        devices -> BigInt,
+        created_at -> BigInt,
+        ended_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    handover_devices (seq) {
+        seq -> BigInt,
+        handover_id -> Text,
+        tenant_id -> BigInt,
+        eid -> Text,
+        state -> Text,
+        operation_id -> Nullable<Text>,
+        token -> Nullable<BigInt>,
+        proof -> Nullable<Text>,
+        reason -> Nullable<Text>,
+        changed_at -> BigInt,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(euiccs, euicc_tags);
 diesel::allow_tables_to_appear_in_same_query!(key_rotation_devices, operations);
 diesel::allow_tables_to_appear_in_same_query!(rules, rule_readers);
+diesel::allow_tables_to_appear_in_same_query!(audit_links, audit_records);
+diesel::allow_tables_to_appear_in_same_query!(audit_chains, tenants);
+diesel::allow_tables_to_appear_in_same_query!(handover_devices, handovers, operations);

@@ -86,6 +86,9 @@ const GROUPS: [(&str, &str); 27] = [
     ("profile-owners", "keys"),
     ("owner-policies", "keys"),
     ("decisions", "keys"),
+    ("audit", "keys"),
+    ("handovers", "devices"),
+    ("portable", "devices"),
 ];
 
 /// The group of a route: that of the last noun in its path.
@@ -115,7 +118,7 @@ pub(super) async fn admit(
     };
     if let Err(problem) = check(role, &route, &caller.principal).and_then(|()| known(&request)) {
         if changes {
-            record(action, path, "refused", Some(reason(&problem)), &caller).await;
+            record(action, path, ("refused", Some(reason(&problem))), None, &caller).await;
         }
         return Ok(request.into_response(problem.error_response()));
     }
@@ -123,6 +126,11 @@ pub(super) async fn admit(
     if !changes {
         return next.call(request).await;
     }
+    // Nothing is begun that the audit log does not know of.
+    let command = match manage::audit::begin_command(&action, &path, &caller.principal, &caller.eim).await {
+        Ok(command) => command,
+        Err(error) => return Ok(request.into_response(Problem::from(error).error_response())),
+    };
     // What was begun is recorded, also when the client has gone.
     let done = actix_web::rt::spawn(async move {
         let response = next.call(request).await;
@@ -142,9 +150,9 @@ pub(super) async fn admit(
                     Some(problem) => Some(reason(problem)),
                     None => (!["done", "rehearsed"].contains(&outcome)).then(|| status.as_u16().to_string()),
                 };
-                record(action, subject, outcome, why, &caller).await;
+                record(action, subject, (outcome, why), Some(command), &caller).await;
             }
-            Err(_) => record(action, path, "failed", None, &caller).await,
+            Err(_) => record(action, path, ("failed", None), Some(command), &caller).await,
         }
         response
     });
@@ -161,8 +169,14 @@ fn reason(problem: &Problem) -> String {
     if places.is_empty() { kind.to_owned() } else { format!("{kind}: {}", places.join(", ")) }
 }
 
-async fn record(action: String, subject: String, outcome: &'static str, reason: Option<String>, caller: &Caller) {
-    let decision = NewDecision { action, subject, outcome, reason };
+async fn record(
+    action: String,
+    subject: String,
+    (outcome, reason): (&'static str, Option<String>),
+    command: Option<String>,
+    caller: &Caller,
+) {
+    let decision = NewDecision { action, subject, outcome, reason, command };
     if let Err(error) = manage::record_decision(decision, &caller.principal, &caller.eim).await {
         tracing::error!(%error, key = %caller.principal.key_id, "a decision could not be recorded");
     }
@@ -180,6 +194,7 @@ pub(super) fn check_lab(body: &Value, principal: &Principal) -> Result<(), Probl
 async fn authenticate(request: &ServiceRequest) -> Result<Caller, Problem> {
     let api = request.app_data::<Data<Api>>().ok_or_else(Problem::internal)?;
     let key = bearer_key(request).ok_or_else(|| {
+        manage::audit::note_missing_key(&api.eim);
         Problem::unauthorized("an API key is needed: Authorization: Bearer KEY (see `eim-server api-key create`)")
     })?;
     let principal = manage::authenticate(key, &api.eim)

@@ -1,6 +1,6 @@
 //! The OpenAPI 3.1 document, generated from the handlers, and the reference that shows it.
 
-use super::v1::{api_keys, decisions, grants, profile_owners, rules, summary, tenants};
+use super::v1::{api_keys, audit, decisions, grants, handovers, profile_owners, rules, summary, tenants};
 use super::v1::{
     campaigns, desired_states, eim, euiccs, events, exports, imports, notifications, operations, owner_policies, pools,
     switches, webhook_deliveries, webhooks,
@@ -131,6 +131,19 @@ pub(super) fn docs() -> SwaggerUi {
         grants::list::list,
         grants::revoke::revoke,
         decisions::list::list,
+        handovers::create::create,
+        handovers::list::list,
+        handovers::show::show,
+        handovers::devices::devices,
+        handovers::offer::offer,
+        handovers::prove::prove,
+        handovers::confirm::confirm,
+        handovers::cancel::cancel,
+        handovers::proof::proof,
+        audit::list::list,
+        audit::checkpoints::checkpoints,
+        exports::audit::audit,
+        exports::portable::portable,
         events::list::list,
         webhooks::create::create,
         webhooks::list::list,
@@ -177,6 +190,10 @@ pub(super) fn docs() -> SwaggerUi {
         schema::NewDesiredState,
         schema::OwnDesiredState,
         schema::NewCodes,
+        schema::NewHandover,
+        schema::HandoverProofs,
+        schema::HandoverConfirmation,
+        schema::Statement,
     )),
     tags(
         (name = "eUICCs", description = "The inventory."),
@@ -193,6 +210,8 @@ pub(super) fn docs() -> SwaggerUi {
         (name = "Tenants", description = "Organisations that share the server and see nothing of each other."),
         (name = "API keys", description = "Who may use the API, and for what."),
         (name = "Authority", description = "Whose profiles are whose, what owners grant, and the record of decisions."),
+        (name = "Hand-overs", description = "Devices that go to another eIM, or come from one."),
+        (name = "Audit", description = "A log of everything that counts, which can't be changed without a trace."),
         (name = "Events", description = "Everything that happened, in one stream."),
         (name = "Webhooks", description = "Who is sent events, and what could not be delivered."),
         (name = "eIM", description = "This eIM as eUICCs know it."),

@@ -199,6 +199,10 @@ impl From<ManageError> for Problem {
                 })
             }
             ManageError::Forbidden(detail) => Self::forbidden(detail),
+            ManageError::Signer(error) => {
+                tracing::error!(%error, "an API request needed the signing key");
+                Self::unavailable("the signing key could not be used; try again")
+            }
             ManageError::Store(error) => error.into(),
         }
     }

@@ -1,7 +1,7 @@
 //! Every route of the operator API on one page, with the role it needs.
 
 use super::auth::admit;
-use super::v1::{api_keys, decisions, grants, profile_owners, rules, summary, tenants};
+use super::v1::{api_keys, audit, decisions, grants, handovers, profile_owners, rules, summary, tenants};
 use super::v1::{
     campaigns, desired_states, eim, euiccs, events, exports, imports, notifications, operations, owner_policies, pools,
     switches, webhook_deliveries, webhooks,
@@ -181,6 +181,38 @@ pub fn routes(config: &mut ServiceConfig) {
                 )))
                 .service(web::resource("/grants/{id}/revoke").route(allow(Admin, post(), grants::revoke::revoke)))
                 .service(web::resource("/decisions").route(allow(Admin, get(), decisions::list::list)))
+                .service(web::resource("/handovers").route(allow(Viewer, get(), handovers::list::list)).route(allow(
+                    Admin,
+                    post(),
+                    handovers::create::create,
+                )))
+                .service(web::resource("/handovers/{id}").route(allow(Viewer, get(), handovers::show::show)))
+                .service(web::resource("/handovers/{id}/devices").route(allow(
+                    Viewer,
+                    get(),
+                    handovers::devices::devices,
+                )))
+                .service(web::resource("/handovers/{id}/offer").route(allow(Admin, get(), handovers::offer::offer)))
+                .service(web::resource("/handovers/{id}/proofs").route(allow(Admin, post(), handovers::prove::prove)))
+                .service(web::resource("/handovers/{id}/confirm").route(allow(
+                    Admin,
+                    post(),
+                    handovers::confirm::confirm,
+                )))
+                .service(web::resource("/handovers/{id}/cancel").route(allow(Admin, post(), handovers::cancel::cancel)))
+                .service(web::resource("/euiccs/{eid}/handover-proof").route(allow(
+                    Operator,
+                    get(),
+                    handovers::proof::proof,
+                )))
+                .service(web::resource("/audit").route(allow(Admin, get(), audit::list::list)))
+                .service(web::resource("/audit/checkpoints").route(allow(
+                    Admin,
+                    get(),
+                    audit::checkpoints::checkpoints,
+                )))
+                .service(web::resource("/exports/portable").route(allow(Admin, get(), exports::portable::portable)))
+                .service(web::resource("/exports/audit").route(allow(Admin, get(), exports::audit::audit)))
                 .service(web::resource("/events").route(allow(Viewer, get(), events::list::list)))
                 .service(web::resource("/webhooks").route(allow(Viewer, get(), webhooks::list::list)).route(allow(
                     Admin,

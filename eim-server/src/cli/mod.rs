@@ -3,12 +3,14 @@
 //! Exit codes: 0 done, 1 failed, 2 wrong usage or configuration; those of `ctl` are its own, see [`ctl`].
 
 mod api_key;
+mod audit;
 mod check_config;
 mod config_data;
 pub mod ctl;
 mod demo;
 mod keys;
 mod migrate;
+mod portable;
 mod serve;
 mod tenant;
 
@@ -62,6 +64,12 @@ enum Command {
     /// Signing keys in a hardware module.
     #[command(subcommand)]
     Keys(Keys),
+    /// The audit log: checked, and written out.
+    #[command(subcommand)]
+    Audit(audit::Command),
+    /// Devices with all that is known of them, in a signed file that another server takes in.
+    #[command(subcommand)]
+    Portable(portable::Command),
     /// Tenants: organisations that share the server and see nothing of each other.
     #[command(subcommand)]
     Tenant(Tenant),
@@ -141,6 +149,8 @@ async fn execute(command: Command, common: &Common, config: Config) -> anyhow::R
         Command::Tenant(Tenant::Create(arguments)) => tenant::create(&arguments, &config).await,
         Command::Keys(Keys::Generate(arguments)) => keys::generate(&arguments, &config),
         Command::Eim(Eim::ConfigData(arguments)) => config_data::run(&arguments, &config).await,
+        Command::Audit(command) => audit::run(&command, &config).await,
+        Command::Portable(command) => portable::run(&command, &config).await,
         // Done before any configuration is read.
         Command::Ctl(_) => Ok(()),
     }
@@ -196,6 +206,11 @@ mod tests {
             "api-key create --role admin --name ops",
             "api-key create --role approver --name second --tenant acme",
             "tenant create acme",
+            "audit verify --tenant acme",
+            "audit verify --file audit.ndjson --public-key eim.pem --checkpoint last.json",
+            "audit export --out audit.ndjson",
+            "portable export --tenant acme --out acme.ndjson",
+            "portable import acme.ndjson --public-key eim.pem",
             "eim config-data --format der --out eim.der",
             "keys generate --label eim-2 --curve brainpoolP256r1",
             "ctl key-rotations start --tag meters --rate 10",
@@ -205,6 +220,8 @@ mod tests {
         ] {
             Cli::try_parse_from(std::iter::once("eim-server").chain(line.split(' '))).unwrap();
         }
+        // A file is believed by nobody's key but one that is known from elsewhere.
+        assert!(Cli::try_parse_from(["eim-server", "audit", "verify", "--file", "audit.ndjson"]).is_err());
         assert!(Cli::try_parse_from(["eim-server", "api-key", "create", "--role", "root", "--name", "x"]).is_err());
     }
 }

@@ -49,7 +49,7 @@ impl Drop for Schema {
 }
 
 /// Runs statements on a thread of its own, since the blocking connection has a runtime inside.
-fn run(url: &str, sql: String) -> Result<(), String> {
+pub(crate) fn run(url: &str, sql: String) -> Result<(), String> {
     let url = url.to_owned();
     let statements = move || {
         let mut conn =

@@ -6,10 +6,13 @@ use crate::postgres::Schema;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chrono::TimeDelta;
+use diesel::connection::SimpleConnection;
+use diesel::{Connection, SqliteConnection};
 use eim_core::ids::AssociationToken;
 use eim_core::manage::{self, create_api_key};
 use eim_core::pki::{Curve, PublicKey};
 use eim_core::ports::{Clock, MockClock, SeededEntropy};
+use eim_core::store::StoreUrl;
 use eim_server::boot::{self, BootPorts, Server, Worker};
 use eim_server::config::Config;
 use eim_simulator::euicc::{Euicc, Profile};
@@ -19,6 +22,7 @@ use eim_simulator::tlv::{Tlv, element, integer};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -46,6 +50,9 @@ impl Mode {
     /// PostgreSQL and RabbitMQ.
     pub const PRODUCTION: Self = Self { backend: Backend::Postgres, broker: true };
 }
+
+/// How many servers beside others were started.
+static OTHERS: AtomicU32 = AtomicU32::new(0);
 
 /// A running server and all around it.
 pub struct World {
@@ -314,6 +321,28 @@ impl World {
         self._schema.as_ref().map(Schema::url)
     }
 
+    /// Changes the database past the server, as somebody might who has got hold of it.
+    pub async fn sql(&self, sql: &str) {
+        match self.config.store_url() {
+            StoreUrl::Sqlite(path) => {
+                let mut conn = SqliteConnection::establish(path.to_str().unwrap()).unwrap();
+                conn.batch_execute("PRAGMA busy_timeout = 10000").unwrap();
+                conn.batch_execute(sql).unwrap();
+            }
+            StoreUrl::Postgres(url) => crate::postgres::run(&url, sql.to_owned()).unwrap(),
+        }
+    }
+
+    /// A second server of the same kind beside this one, with a database, keys and an eimId of its own. Its devices are of the
+    /// same PKI. It keeps its own clock.
+    pub async fn another(&self) -> Self {
+        let mode = Mode { backend: self.backend, broker: self.broker };
+        // Its numbers come from the same seed, and would give it the same eimId.
+        let eim_id = format!("2.25.{}", 1_000 + OTHERS.fetch_add(1, Ordering::Relaxed));
+        let named = |config: &mut Config| config.eim.id = Some(eim_id.clone());
+        Self::start(self.role, mode, self.binding, named).await.expect("there is a database, as for the first")
+    }
+
     /// The bearer token of this role.
     #[must_use]
     pub fn bearer(&self, role: Role) -> Option<String> {
@@ -335,6 +364,7 @@ impl World {
         eim_core::jobs::drive_campaigns(&self.server().eim).await.unwrap();
         eim_core::jobs::drive_key_rotations(&self.server().eim).await.unwrap();
         while eim_core::jobs::keep_desired_states(&self.server().eim).await.unwrap() > 0 {}
+        while eim_core::jobs::drive_handovers(&self.server().eim).await.unwrap() > 0 {}
         self.rules().await;
     }
 

@@ -617,6 +617,16 @@ fn each_command_asks_for_its_route() {
                 json!({"role": "viewer", "name": "n", "scopes": ["events"]}),
             ),
             ("keys rotate k --overlap-seconds 60", "POST /api/v1/api-keys/k/rotate", json!({"overlapSeconds": 60})),
+            ("handovers create --file -", "POST /api/v1/handovers", json!({"a": 1})),
+            ("handovers devices h --state added", "GET /api/v1/handovers/h/devices?state=added&limit=100", Value::Null),
+            ("handovers prove h --file -", "POST /api/v1/handovers/h/proofs", json!({"a": 1})),
+            ("handovers confirm h 1 2", "POST /api/v1/handovers/h/confirm", json!({"eids": ["1", "2"]})),
+            ("handovers cancel h", "POST /api/v1/handovers/h/cancel", Value::Null),
+            ("handovers offer h", "GET /api/v1/handovers/h/offer", Value::Null),
+            ("handovers proof 1 --handover h", "GET /api/v1/euiccs/1/handover-proof?handover=h", Value::Null),
+            ("audit list --eid 1 --type command", "GET /api/v1/audit?eid=1&type=command&limit=100", Value::Null),
+            ("audit checkpoints", "GET /api/v1/audit/checkpoints?limit=100", Value::Null),
+            ("audit export", "GET /api/v1/exports/audit", Value::Null),
             ("keys revoke k", "POST /api/v1/api-keys/k/revoke", Value::Null),
         ] {
             let arguments: Vec<&str> = command.split(' ').collect();

@@ -1,13 +1,16 @@
 //! Every POST is safe to repeat under its Idempotency-Key.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "tests fail by panicking")]
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use chrono::TimeDelta;
 use eim_conformance::{Receiver, Reply, Role, World, each_store};
+use eim_core::pki::{Curve, SigningKey};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 /// What is not repeated here.
-const NOT_HERE: [(&str, &str); 9] = [
+const NOT_HERE: [(&str, &str); 10] = [
     ("/campaigns/preview", "changes nothing"),
     ("/imports/euiccs", "takes no key: a line that was registered before is `exists`; see `bulk`"),
     ("/imports/operations", "answers line by line; see `bulk`"),
@@ -17,6 +20,7 @@ const NOT_HERE: [(&str, &str); 9] = [
     ("/key-rotations/{id}/resume", "see `keys`"),
     ("/key-rotations/{id}/cancel", "see `keys`"),
     ("/euiccs/{eid}/counter-recovery", "needs a lost counter; see `keys`"),
+    ("/handovers/{id}/proofs", "needs another eIM; see `handover`"),
 ];
 
 /// The requests that were repeated.
@@ -253,6 +257,27 @@ async fn rules_of_the_house(world: &World, repeated: &mut Repeated<'_>) {
     repeated.made("/rules", "/rules", "/rules", rule("one"), rule("other")).await;
 }
 
+async fn handovers(world: &World, repeated: &mut Repeated<'_>) {
+    let admin = world.key(Role::Admin).unwrap();
+    let key = SigningKey::from_scalar(Curve::P256, &[7; 32]).unwrap().public_key_spki();
+    let key = json!({ "eimPublicKey": STANDARD.encode(key) });
+    let configuration = json!({ "eimId": "1.2.3", "counterValue": 0, "eimPublicKeyData": key });
+    let mut device = world.listed_device(5).await;
+    let body = |own: &str| json!({ "configuration": configuration, "eids": [device.eid()], "deleteOwn": own });
+    let (list, never, after) = ("/handovers", body("never"), body("afterProof"));
+    let id = repeated.made(list, list, list, after, never).await;
+    world.advance(TimeDelta::zero()).await;
+    device.session().await;
+    world.advance(TimeDelta::zero()).await;
+    let eids = json!({ "eids": [device.eid()] });
+    let path = format!("/handovers/{id}/confirm");
+    repeated.once(admin, "/handovers/{id}/confirm", &path, eids, json!({ "eids": [] })).await;
+    assert_eq!(world.events_of(&device.eid(), "handoverProven").await.len(), 1);
+    let path = format!("/handovers/{id}/cancel");
+    let shown = repeated.once(admin, "/handovers/{id}/cancel", &path, Value::Null, Value::Null).await;
+    assert_eq!(shown["state"], "cancelled", "{shown}");
+}
+
 async fn pools(world: &World, repeated: &mut Repeated<'_>) {
     let admin = world.key(Role::Admin).unwrap();
     let named = |name: &str| json!({ "name": name });
@@ -290,6 +315,7 @@ fn every_post_has_one_effect_under_its_idempotency_key() {
         campaigns(world, &mut repeated, second["key"].as_str().unwrap()).await;
         rules_of_the_house(world, &mut repeated).await;
         pools(world, &mut repeated).await;
+        handovers(world, &mut repeated).await;
 
         let document = world.send(Role::Nobody, "GET", "/openapi.json", &[], "").await.json();
         let mut routes: BTreeSet<String> = BTreeSet::new();

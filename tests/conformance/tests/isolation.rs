@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "a test")]
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use eim_conformance::{Device, Role, World, each_store};
+use eim_core::pki::{Curve, SigningKey};
 use serde_json::{Value, json};
 
 /// What a key of one tenant gets from a route, when all names in the path and the body are those of another tenant's things.
@@ -34,6 +37,7 @@ struct Things {
     rule: String,
     desired: String,
     rotation: String,
+    handover: String,
 }
 
 /// A route that is not named here fails the test.
@@ -55,6 +59,11 @@ fn case(route: &str, things: &Things) -> Case {
         | "GET /profile-owners"
         | "GET /grants"
         | "GET /decisions"
+        | "GET /handovers"
+        | "GET /exports/portable"
+        | "GET /audit"
+        | "GET /audit/checkpoints"
+        | "GET /exports/audit"
         | "GET /eim"
         | "GET /events"
         | "GET /webhooks"
@@ -125,7 +134,15 @@ fn case(route: &str, things: &Things) -> Case {
         | "POST /switches/{id}/cancel"
         | "POST /pools/{id}/codes/{code}/release"
         | "POST /api-keys/{id}/revoke"
-        | "POST /grants/{id}/revoke" => Missing(Value::Null),
+        | "POST /grants/{id}/revoke"
+        | "GET /handovers/{id}"
+        | "GET /handovers/{id}/devices"
+        | "GET /handovers/{id}/offer"
+        | "POST /handovers/{id}/cancel"
+        | "GET /euiccs/{eid}/handover-proof" => Missing(Value::Null),
+        "POST /handovers/{id}/proofs" => Missing(json!({ "proofs": [{}] })),
+        "POST /handovers/{id}/confirm" => Missing(json!({ "eids": [things.eid] })),
+        "POST /handovers" => Refused(422, handover(&things.eid)),
         "PATCH /euiccs/{eid}" => Missing(json!({ "label": "stolen" })),
         "POST /euiccs/{eid}/operations" => Missing(list),
         "POST /euiccs/{eid}/switches" => Missing(json!({ "to": { "iccid": "89990000000000000015" } })),
@@ -158,6 +175,7 @@ fn path(template: &str, things: &Things) -> String {
         "profile-owners" => &things.owner,
         "grants" => &things.grant,
         "api-keys" => &things.key,
+        "handovers" => &things.handover,
         _ => &things.eid,
     };
     let named = template.replace("{eid}", &things.eid).replace("{code}", &things.code).replace("{name}", "default");
@@ -185,7 +203,14 @@ async fn things(world: &World, key: &str, other: &str, device: &mut Device) -> T
     let webhook = json!({ "url": "https://127.0.0.1:9/", "enabled": false });
     let webhook = made(world, key, "/api/v1/webhooks", webhook).await;
     let grant = json!({ "owner": owner, "grantee": other, "actions": ["enable"] });
+    // Of a device of its own, and called off at once: nothing is asked of the others.
+    let handed = world.device_of(world.pki.euicc(9).unwrap()).await;
+    let handed = made(world, key, "/api/v1/euiccs", world.registration(&handed, false)).await;
+    let handover = made(world, key, "/api/v1/handovers", handover(&handed)).await;
+    let reply = world.send_as(key, "POST", &format!("/api/v1/handovers/{handover}/cancel"), Value::Null).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
     Things {
+        handover,
         switch: made(
             world,
             key,
@@ -217,6 +242,13 @@ fn rule(webhook: &str) -> Value {
         "when": { "foreignEim": {} },
         "then": [{ "webhook": { "id": webhook } }],
     })
+}
+
+/// A hand-over to an eIM that nobody is.
+fn handover(eid: &str) -> Value {
+    let key = SigningKey::from_scalar(Curve::P256, &[7; 32]).unwrap().public_key_spki();
+    let key = json!({ "eimPublicKey": STANDARD.encode(key) });
+    json!({ "configuration": { "eimId": "1.2.3", "counterValue": 0, "eimPublicKeyData": key }, "eids": [eid] })
 }
 
 /// What is wanted of every device, and nothing done about it.
@@ -255,6 +287,8 @@ async fn sight(world: &World, key: &str, things: &Things) -> Vec<String> {
         "/api/v1/profile-owners".to_owned(),
         "/api/v1/grants".to_owned(),
         "/api/v1/decisions".to_owned(),
+        "/api/v1/handovers".to_owned(),
+        format!("/api/v1/handovers/{}/devices", things.handover),
         "/api/v1/summary".to_owned(),
     ] {
         let reply = world.send_as(key, "GET", &path, Value::Null).await;
@@ -298,9 +332,12 @@ fn a_key_of_one_tenant_finds_and_changes_nothing_of_another_on_any_route() {
                 let path = path(template, &things);
                 let reply = world.send_as(&theirs, &method.to_uppercase(), &path, body).await;
                 assert_eq!(reply.status, status, "{route}: {}", reply.text());
-                if status == 200 && method == "get" {
+                // What a tenant itself has asked is in its own audit log, with the names that it guessed.
+                if status == 200 && method == "get" && route != "GET /exports/audit" {
                     let shown = reply.text();
-                    for name in [&things.eid, &things.operation, &things.switch, &things.pool, &things.owner] {
+                    for name in
+                        [&things.eid, &things.operation, &things.switch, &things.pool, &things.owner, &things.handover]
+                    {
                         assert!(!shown.contains(name.as_str()), "{route} shows {name}: {shown}");
                     }
                 }

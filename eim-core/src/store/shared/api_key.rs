@@ -1,11 +1,15 @@
 //! API keys: only their digests are stored.
 
 use super::Connection;
+use super::audit::insert_audit;
+use crate::domain::audit::AuditNote;
+use crate::domain::rfc3339;
 use crate::ids::TenantId;
 use crate::store::rows::text_of;
 use crate::store::schema::api_keys;
 use crate::store::{StoreError, StoredApiKey};
 use diesel::prelude::*;
+use serde_json::json;
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = api_keys)]
@@ -46,7 +50,17 @@ pub(in crate::store) fn insert_api_key(
     conn: &mut Connection,
     key: &StoredApiKey,
     digest: &[u8],
+    by: &str,
 ) -> Result<(), StoreError> {
+    let details = json!({
+        "key": key.id,
+        "name": key.name,
+        "role": key.role,
+        "scopes": key.scopes,
+        "expiresAt": key.expires_at.map(rfc3339),
+        "by": by,
+    });
+    insert_audit(conn, &AuditNote::new("apiKeyMade", details), key.tenant, key.created_at)?;
     diesel::insert_into(api_keys::table)
         .values((
             api_keys::id.eq(&key.id),

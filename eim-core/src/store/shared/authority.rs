@@ -2,10 +2,12 @@
 
 use super::Connection;
 use super::api_key::{KeyRow, insert_api_key};
+use super::audit::insert_audit;
 use super::decision::{claim_key, claim_once, free_key, free_once};
 use super::desired::mark_refused;
-use crate::domain::NotificationState;
+use crate::domain::audit::AuditNote;
 use crate::domain::authority::{Action, Grant, Owner, Rights};
+use crate::domain::{NotificationState, rfc3339};
 use crate::ids::TenantId;
 use crate::store::authority::{Made, NewSecret, StoredDecision, StoredGrant, StoredOwner, Summary};
 use crate::store::rows::text_of;
@@ -13,6 +15,7 @@ use crate::store::schema::{api_keys, decisions, euiccs, grants, notifications, o
 use crate::store::switch::SavedOnce;
 use crate::store::{Enqueued, IdempotencyKey, StoreError, StoredApiKey};
 use diesel::prelude::*;
+use serde_json::json;
 
 /// How many keys, owners and grants one tenant may have, each; and how many owners the server.
 const EACH_MAX: i64 = 1_000;
@@ -75,7 +78,7 @@ pub(in crate::store) fn make_key(
         freed(conn, once, key.tenant)?;
         return Ok(Made::TooMany);
     }
-    insert_api_key(conn, key, digest)?;
+    insert_api_key(conn, key, digest, "api")?;
     Ok(Made::Of(Enqueued::Done))
 }
 
@@ -107,6 +110,8 @@ pub(in crate::store) fn rotate_key(
             api_keys::previous_until.eq(secret.previous_until),
         ))
         .execute(conn)?;
+    let details = json!({ "key": secret.id, "previousUntil": rfc3339(secret.previous_until) });
+    insert_audit(conn, &AuditNote::new("apiKeyRotated", details), tenant, now)?;
     Ok(Enqueued::Done)
 }
 
@@ -123,7 +128,9 @@ pub(in crate::store) fn revoke_key(
     }
     let mine = || api_keys::table.filter(api_keys::tenant_id.eq(tenant.value()).and(api_keys::id.eq(id)));
     let open = mine().filter(api_keys::revoked_at.is_null());
-    diesel::update(open).set(api_keys::revoked_at.eq(now)).execute(conn)?;
+    if diesel::update(open).set(api_keys::revoked_at.eq(now)).execute(conn)? > 0 {
+        insert_audit(conn, &AuditNote::new("apiKeyRevoked", json!({ "key": id })), tenant, now)?;
+    }
     let known: i64 = mine().count().get_result(conn)?;
     done_if_known(conn, known, once, tenant)
 }
@@ -388,8 +395,10 @@ pub(in crate::store) fn rights(conn: &mut Connection, tenant: TenantId) -> Resul
 pub(in crate::store) fn insert_decision(
     conn: &mut Connection,
     decision: &StoredDecision,
+    note: &AuditNote,
     tenant: TenantId,
 ) -> Result<(), StoreError> {
+    insert_audit(conn, note, tenant, decision.at)?;
     diesel::insert_into(decisions::table)
         .values((
             decisions::tenant_id.eq(tenant.value()),

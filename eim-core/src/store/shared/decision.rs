@@ -1,6 +1,7 @@
 //! Writing what a decision changed: all of it in one transaction, and only on the version it was made for.
 
 use super::Connection;
+use super::audit::{insert_audit, record_received};
 use super::campaign::{claim_device, unclaim_device};
 use super::desired::{drift_stands, mark_changed, put_drift};
 use super::download::put_sessions;
@@ -104,6 +105,10 @@ pub(in crate::store) fn save_decision(
     put_profiles(conn, eid, changes, tenant)?;
     for received in &changes.received {
         put_received(conn, received, &eid.to_string(), tenant)?;
+        record_received(conn, received, Some(eid), tenant, now)?;
+    }
+    for note in &changes.audit {
+        insert_audit(conn, note, tenant, now)?;
     }
     for event in &changes.events {
         insert_event(conn, event, eid, tenant, now)?;
@@ -181,7 +186,18 @@ fn put_profiles(conn: &mut Connection, eid: &Eid, changes: &Changes, tenant: Ten
     Ok(())
 }
 
-pub(in crate::store) fn put_received(
+/// Keeps something that belongs to no eUICC known here.
+pub(in crate::store) fn keep_unattributed(
+    conn: &mut Connection,
+    item: &Received,
+    tenant: TenantId,
+    now: i64,
+) -> Result<(), StoreError> {
+    put_received(conn, item, "", tenant)?;
+    record_received(conn, item, None, tenant, now)
+}
+
+pub(super) fn put_received(
     conn: &mut Connection,
     item: &Received,
     eid: &str,

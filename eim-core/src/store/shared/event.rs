@@ -1,6 +1,7 @@
 //! Events: the timeline of an eUICC, and what happened to anything else.
 
 use super::Connection;
+use super::audit::copy_event;
 use crate::domain::Event;
 use crate::ids::{Eid, TenantId};
 use crate::store::rows::{EventRow, NewEventRow, text_of};
@@ -38,6 +39,7 @@ fn put_event(
     tenant: TenantId,
     now: i64,
 ) -> Result<(), StoreError> {
+    copy_event(conn, event, &eid, subject, tenant, now)?;
     diesel::insert_into(events::table)
         .values(NewEventRow {
             tenant_id: tenant.value(),

@@ -1,6 +1,7 @@
 //! The transactions, written once and compiled for each backend: the including module names its `Connection`.
 
 mod api_key;
+mod audit;
 mod authority;
 mod campaign;
 mod decision;
@@ -9,6 +10,7 @@ mod download;
 mod euicc;
 mod event;
 mod firing;
+mod handover;
 mod job;
 mod keys;
 mod notification;
@@ -22,6 +24,7 @@ mod tenant;
 mod webhook;
 
 pub(in crate::store) use api_key::*;
+pub(in crate::store) use audit::*;
 pub(in crate::store) use authority::*;
 pub(in crate::store) use campaign::*;
 pub(in crate::store) use decision::*;
@@ -30,6 +33,7 @@ pub(in crate::store) use download::*;
 pub(in crate::store) use euicc::*;
 pub(in crate::store) use event::*;
 pub(in crate::store) use firing::*;
+pub(in crate::store) use handover::*;
 pub(in crate::store) use job::*;
 pub(in crate::store) use keys::*;
 pub(in crate::store) use notification::*;

@@ -1,13 +1,16 @@
 //! Tenants, and whose an eUICC is.
 
 use super::Connection;
+use super::audit::insert_audit;
 use super::decision::{claim_once, free_once};
+use crate::domain::audit::AuditNote;
 use crate::ids::{Eid, TenantId};
 use crate::store::schema::{euiccs, tenants};
 use crate::store::switch::SavedOnce;
 use crate::store::tenant::StoredTenant;
 use crate::store::{IdempotencyKey, StoreError};
 use diesel::prelude::*;
+use serde_json::json;
 
 fn stored((id, name, created_at): (i64, String, i64)) -> StoredTenant {
     StoredTenant { id: TenantId::from_value(id), name, created_at }
@@ -36,6 +39,7 @@ pub(in crate::store) fn insert_tenant(
         free_once(conn, key, tenant)?;
         return Ok(SavedOnce::Conflict);
     }
+    insert_audit(conn, &AuditNote::new("tenantMade", json!({ "tenant": name })), tenant, now)?;
     Ok(SavedOnce::Done)
 }
 

@@ -9,6 +9,7 @@ mod desired_state;
 mod eco;
 mod euicc;
 mod key_rotation;
+mod handover;
 mod operation;
 mod psmo;
 mod rule;
@@ -21,6 +22,7 @@ pub use desired_state::{DesiredInstalled, DesiredProfiles, DesiredStateRetry, Ne
 pub use eco::{Eco, EimConfiguration, EimConfigurationData, EimPublicKeyData, NamedEim, TrustedPublicKeyDataTls};
 pub use euicc::{AssociationPatch, EuiccPatch};
 pub use key_rotation::{CounterRecovery, NewKeyRotation};
+pub use handover::{HandoverConfirmation, HandoverFilter, HandoverProofs, NewHandover, Statement};
 pub use operation::{EuiccDataRequest, NewOperation, ProfileDownload, Smds};
 pub use psmo::{
     ConfigureImmediateEnable, EnableProfile, ListProfileInfo, Profile, ProfileClass, Psmo, SetDefaultDpAddress,

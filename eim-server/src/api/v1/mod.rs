@@ -1,6 +1,7 @@
 //! Version 1 of the API: one folder for each noun, one file for each verb.
 
 pub(super) mod api_keys;
+pub(super) mod audit;
 pub(super) mod campaigns;
 pub(super) mod decisions;
 pub(super) mod desired_states;
@@ -9,6 +10,7 @@ pub(super) mod euiccs;
 pub(super) mod events;
 pub(super) mod exports;
 pub(super) mod grants;
+pub(super) mod handovers;
 pub(super) mod imports;
 pub(super) mod key_rotations;
 pub(super) mod notifications;

@@ -211,8 +211,18 @@ pub(super) async fn export(
 ) -> Result<(), Failure> {
     let mut query = query.to_vec();
     query.push(("format", if arguments.format == Format::Csv { "csv" } else { "ndjson" }));
-    let mut response = context.api.download(path, &query).await?;
-    let Some(out) = arguments.out else {
+    download(path, &query, arguments.out, context).await
+}
+
+/// Writes an answer to a file, or to standard output, while it comes in.
+pub(super) async fn download(
+    path: &[&str],
+    query: &[(&str, &str)],
+    out: Option<PathBuf>,
+    context: &mut Context<'_>,
+) -> Result<(), Failure> {
+    let mut response = context.api.download(path, query).await?;
+    let Some(out) = out else {
         while let Some(part) = next_part(&mut response).await? {
             context.console.out.write_all(&part)?;
         }

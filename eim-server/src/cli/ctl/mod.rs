@@ -4,6 +4,7 @@
 //! 3 the server was not reached or failed (5xx), 4 what was waited for ended in another way than it should. The key comes
 //! from the environment or from a file, never from the command line, where other users of the machine could read it.
 
+mod audit;
 mod bulk;
 mod campaigns;
 mod client;
@@ -12,6 +13,7 @@ mod desired_states;
 mod devices;
 mod events;
 mod failure;
+mod handovers;
 mod input;
 mod key_rotations;
 mod keys;
@@ -97,6 +99,12 @@ enum Command {
     /// API keys.
     #[command(subcommand)]
     Keys(keys::Command),
+    /// Devices that go to another eIM, or come from one.
+    #[command(subcommand)]
+    Handovers(handovers::Command),
+    /// The audit log.
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Prints a completion script.
     Completion {
         /// For which shell.
@@ -163,6 +171,8 @@ async fn carry_out(arguments: Arguments, key: Option<String>, console: &mut Cons
         Command::Pools(command) => pools::run(command, context).await,
         Command::KeyRotations(command) => key_rotations::run(command, context).await,
         Command::Keys(command) => keys::run(command, context).await,
+        Command::Handovers(command) => handovers::run(command, context).await,
+        Command::Audit(command) => audit::run(command, context).await,
         Command::Completion { .. } => Ok(()),
     }
 }

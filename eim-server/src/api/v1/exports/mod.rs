@@ -1,7 +1,9 @@
 //! Exports: everything that a filter names, in one answer.
 
+pub mod audit;
 pub mod euiccs;
 pub mod operations;
+pub mod portable;
 
 use crate::api::Problem;
 use crate::api::request::Parameters;

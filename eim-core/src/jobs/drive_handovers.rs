@@ -1,0 +1,129 @@
+//! Moves devices of hand-overs on: adds the other eIM, takes its token from the believed result, and deletes this eIM from a
+//! device where the other one has proven that it commands it. Never before.
+
+use super::count;
+use crate::Eim;
+use crate::domain::handover::{HandoverDeviceState as Stand, HandoverState};
+use crate::domain::{Event, Kind, NewOperation, Operation, OperationState, Origin};
+use crate::ids::{EimId, OperationId};
+use crate::store::StoreError;
+use crate::store::handover::{DueHandover, HandoverStep};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+/// How many devices are looked at together.
+const AT_ONCE: i64 = 200;
+
+/// Takes the steps that are due, some hundreds at once, and gives how many were taken.
+///
+/// # Errors
+/// When the store fails.
+pub async fn drive_handovers(eim: &Eim) -> Result<usize, StoreError> {
+    let done = drive(eim).await;
+    if !matches!(done, Ok(0)) {
+        count("drive_handovers", &done, eim);
+    }
+    done
+}
+
+async fn drive(eim: &Eim) -> Result<usize, StoreError> {
+    let mut touched = BTreeSet::new();
+    let mut taken = 0;
+    for due in eim.store().due_handovers(AT_ONCE).await? {
+        let eim = eim.of(due.tenant);
+        let handover = due.handover.id;
+        let step = match due.device.state {
+            Stand::Queued => Some(begin(Stand::Adding, add_eim(&due), &due, &eim)),
+            Stand::Proven => {
+                let Some((euicc, _)) = eim.store().euicc(due.device.eid).await? else { continue };
+                let own = eim.eim_id_of(&euicc).clone();
+                Some(begin(Stand::Deleting, delete_own(&own), &due, &eim))
+            }
+            Stand::Adding | Stand::Deleting => match due.device.operation {
+                Some(operation) => eim.store().operation(operation).await?.map(|operation| conclude(&due, &operation)),
+                None => None,
+            },
+            Stand::Added | Stand::HandedOver | Stand::Failed | Stand::Cancelled => None,
+        };
+        let Some(step) = step else { continue };
+        // Whoever was faster has taken it.
+        if eim.store().step_handover(due.clone(), step, eim.clock().now_ms()).await? {
+            taken += 1;
+            touched.insert((due.tenant, handover.to_string()));
+        }
+    }
+    for (tenant, handover) in touched {
+        let Ok(handover) = handover.parse::<OperationId>() else { continue };
+        let eim = eim.of(tenant);
+        eim.store().end_handover(handover, eim.clock().now_ms()).await?;
+    }
+    Ok(taken)
+}
+
+fn add_eim(due: &DueHandover) -> Value {
+    json!({ "eco": [{ "addEim": { "eimConfigurationData": due.handover.configuration } }] })
+}
+
+fn delete_own(eim_id: &EimId) -> Value {
+    json!({ "eco": [{ "deleteEim": { "eimId": eim_id.as_str() } }] })
+}
+
+/// A step that queues an operation.
+fn begin(to: Stand, request: Value, due: &DueHandover, eim: &Eim) -> HandoverStep {
+    let id = eim.entropy().operation_id(eim.clock().now_ms());
+    let handover = due.handover.id;
+    let operation = NewOperation {
+        id,
+        kind: Kind::Eco,
+        origin: Origin::Operator,
+        purpose: None,
+        subject: None,
+        request,
+        label: Some(format!("handover {handover}")),
+        not_before: None,
+        valid_until: None,
+        secret: None,
+    };
+    let details = json!({ "operation": id, "kind": Kind::Eco.as_str(), "handover": handover });
+    let event = Event::new("operationQueued", details);
+    HandoverStep { to, queue: Some(operation), token: None, reason: None, event }
+}
+
+/// What the end of an operation means.
+fn conclude(due: &DueHandover, operation: &Operation) -> HandoverStep {
+    let (handover, eim_id) = (due.handover.id, &due.handover.eim_id);
+    let believed = operation.state == OperationState::Succeeded && operation.verified == Some(true);
+    let step = |to, token, event: Event| HandoverStep { to, queue: None, token, reason: None, event };
+    let told = |more: Value| {
+        let mut details = json!({ "handover": handover, "eimId": eim_id, "operation": operation.id });
+        for (name, value) in more.as_object().into_iter().flatten() {
+            details[name] = value.clone();
+        }
+        details
+    };
+    match due.device.state {
+        Stand::Adding if believed => {
+            let value = operation.results.first().and_then(|result| result.value.as_ref());
+            let token = value.and_then(|value| value.get("associationToken")).and_then(Value::as_i64);
+            step(Stand::Added, token, Event::new("handoverAdded", told(json!({ "associationToken": token }))))
+        }
+        Stand::Deleting if believed => step(Stand::HandedOver, None, Event::new("handoverDone", told(json!({})))),
+        from => {
+            let called_off = due.handover.state == HandoverState::Cancelled;
+            let withdrawn = called_off && operation.state == OperationState::Cancelled;
+            let to = match from {
+                Stand::Deleting if withdrawn => Stand::Proven,
+                _ if withdrawn => Stand::Cancelled,
+                _ => Stand::Failed,
+            };
+            let reason = match &operation.error {
+                Some(error) => error.name.clone(),
+                None if operation.state == OperationState::Succeeded => "unverified".to_owned(),
+                None => operation.state.as_str().to_owned(),
+            };
+            let event_type = if withdrawn { "handoverCancelled" } else { "handoverFailed" };
+            let event = Event::new(event_type, told(json!({ "reason": reason })));
+            HandoverStep { to, queue: None, token: None, reason: Some(reason), event }
+        }
+    }
+}

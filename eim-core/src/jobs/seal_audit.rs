@@ -1,0 +1,122 @@
+//! Gives records of the audit log their places in the chain, and signs checkpoints.
+//!
+//! Any number of nodes may do it: the one that moves the end of a chain on has done it, and the others find nothing left.
+
+use super::count;
+use crate::Eim;
+use crate::domain::audit::{AuditNote, Checkpoint};
+use crate::domain::rfc3339;
+use crate::domain::statement::{Purpose, digest};
+use crate::manage::statement::{own_key_id, sign};
+use crate::store::StoreError;
+use crate::store::audit::{ChainEnd, StoredCheckpoint};
+use serde_json::json;
+
+/// How many records get their places in one transaction.
+const TOGETHER: i64 = 500;
+/// How many transactions before other tenants have their turn.
+const PAGES: usize = 20;
+/// A checkpoint is made when the last one is so old, or so many records behind.
+const CHECKPOINT_EVERY_MS: i64 = 60_000;
+const CHECKPOINT_EVERY_RECORDS: i64 = 5_000;
+
+/// Links what waits, and makes the checkpoints that are due. Gives how many records got their places.
+///
+/// # Errors
+/// When the store fails.
+pub async fn seal_audit(eim: &Eim) -> Result<usize, StoreError> {
+    seal(eim, false).await
+}
+
+/// The same at the end of the process: a checkpoint on everything.
+///
+/// # Errors
+/// When the store fails.
+pub async fn close_audit(eim: &Eim) -> Result<usize, StoreError> {
+    seal(eim, true).await
+}
+
+async fn seal(eim: &Eim, at_once: bool) -> Result<usize, StoreError> {
+    let done = seal_all(eim, at_once).await;
+    if !matches!(done, Ok(0)) {
+        count("seal_audit", &done, eim);
+    }
+    done
+}
+
+async fn seal_all(eim: &Eim, at_once: bool) -> Result<usize, StoreError> {
+    note_refused_logins(eim, at_once).await?;
+    let mut linked = 0;
+    for tenant in eim.store().audit_behind().await? {
+        let eim = eim.of(tenant);
+        for _ in 0..PAGES {
+            let some = eim.store().link_audit(TOGETHER).await?;
+            linked += some;
+            if i64::try_from(some).unwrap_or(TOGETHER) < TOGETHER {
+                break;
+            }
+        }
+        checkpoint(&eim, at_once).await?;
+    }
+    Ok(linked)
+}
+
+async fn note_refused_logins(eim: &Eim, at_once: bool) -> Result<(), StoreError> {
+    let now = eim.clock().now_ms();
+    for refused in eim.refused_logins(now, at_once) {
+        let details = json!({
+            "key": Some(&refused.key).filter(|key| !key.is_empty()),
+            "reason": refused.reason,
+            "times": refused.times,
+            "first": rfc3339(refused.first),
+            "last": rfc3339(refused.last),
+        });
+        eim.of(refused.tenant).store().insert_audit(AuditNote::new("loginRefused", details), now).await?;
+    }
+    Ok(())
+}
+
+/// Signs a checkpoint on the end of the chain, when one is due.
+async fn checkpoint(eim: &Eim, at_once: bool) -> Result<(), StoreError> {
+    let now = eim.clock().now_ms();
+    let end = eim.store().chain_end().await?;
+    if !is_due(&end, now, at_once, eim) {
+        return Ok(());
+    }
+    let (number, before) = match &end.checkpoint {
+        Some(last) => (last.number + 1, digest(last.signed.statement.as_bytes())),
+        None => (1, String::new()),
+    };
+    let says = Checkpoint {
+        eim_id: eim.identity().eim_id.as_str().to_owned(),
+        tenant: end.tenant.clone(),
+        number,
+        position: end.position,
+        link: hex::encode(end.link),
+        at: rfc3339(now),
+        before,
+    };
+    let signed = match sign(Purpose::AuditCheckpoint, &says, eim).await {
+        Ok(signed) => signed,
+        Err(error) => {
+            // Records are linked all the same; the next round tries again.
+            tracing::error!(%error, "a checkpoint of the audit log could not be signed");
+            return Ok(());
+        }
+    };
+    let stored = StoredCheckpoint { number, position: end.position, at: now, signed };
+    if eim.store().insert_checkpoint(stored).await? {
+        // A log that is kept elsewhere then holds what an end that was cut off is told by.
+        tracing::info!(tenant = says.tenant, number, position = says.position, link = says.link, "audit checkpoint");
+    }
+    Ok(())
+}
+
+fn is_due(end: &ChainEnd, now: i64, at_once: bool, eim: &Eim) -> bool {
+    let Some(last) = &end.checkpoint else { return end.position > 0 };
+    end.position > last.position
+        && (at_once
+            || now - last.at >= CHECKPOINT_EVERY_MS
+            || end.position - last.position >= CHECKPOINT_EVERY_RECORDS
+            || last.signed.key_id().ok() != Some(own_key_id(eim)))
+}

@@ -1,0 +1,4 @@
+//! /api/v1/audit
+
+pub mod checkpoints;
+pub mod list;

@@ -1,0 +1,2 @@
+DROP TABLE handover_devices;
+DROP TABLE handovers;

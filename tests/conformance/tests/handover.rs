@@ -1,0 +1,315 @@
+//! Handing devices over to another eIM: two servers and a simulated fleet.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "a test")]
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use chrono::TimeDelta;
+use eim_conformance::{Device, Reply, Role, World, each_store};
+use serde_json::{Value, json};
+
+async fn admin(world: &World, method: &str, path: &str, body: Value) -> Reply {
+    let body = if body.is_null() { String::new() } else { body.to_string() };
+    world.send(Role::Admin, method, &format!("/api/v1{path}"), &[], body).await
+}
+
+/// The configuration of an eIM, as its operator gives it away.
+async fn configuration(of: &World) -> Value {
+    let der = of.get("/api/v1/eim").await["eimConfigurationData"].as_str().unwrap().to_owned();
+    json!({ "eimConfigurationData": hex::encode(STANDARD.decode(der).unwrap()) })
+}
+
+async fn begin(from: &World, to: &World, devices: &[Device], delete_own: &str) -> String {
+    let eids: Vec<String> = devices.iter().map(Device::eid).collect();
+    let body = json!({ "configuration": configuration(to).await, "eids": eids, "deleteOwn": delete_own });
+    let reply = admin(from, "POST", "/handovers", body).await;
+    assert_eq!(reply.status, 201, "{}", reply.text());
+    let id = reply.json()["id"].as_str().unwrap().to_owned();
+    assert_eq!(reply.header("location"), Some(format!("/api/v1/handovers/{id}").as_str()));
+    id
+}
+
+/// What time alone does.
+async fn drive(world: &World) {
+    world.advance(TimeDelta::zero()).await;
+}
+
+async fn states(world: &World, id: &str) -> Vec<String> {
+    let devices = world.get(&format!("/api/v1/handovers/{id}/devices")).await;
+    devices["items"].as_array().unwrap().iter().map(|it| it["state"].as_str().unwrap().to_owned()).collect()
+}
+
+async fn all_are(world: &World, id: &str, state: &str) {
+    let found = states(world, id).await;
+    assert!(found.iter().all(|it| it == state), "{found:?}");
+}
+
+/// Lets every device poll this eIM until there is nothing more.
+async fn visit(world: &World, devices: &mut [Device]) {
+    for device in devices {
+        world.reconnect(device);
+        device.session().await;
+    }
+}
+
+/// The other eIM takes the offer in, and asks every device for its profiles.
+async fn take_over(from: &World, to: &World, id: &str, devices: &mut [Device]) {
+    let offer = admin(from, "GET", &format!("/handovers/{id}/offer"), Value::Null).await;
+    assert_eq!(offer.text().lines().count(), devices.len(), "{}", offer.text());
+    let headers = [("content-type", "application/x-ndjson")];
+    let reply = to.send(Role::Operator, "POST", "/api/v1/imports/euiccs", &headers, offer.body).await;
+    assert!(reply.text().contains(&format!("\"created\":{}", devices.len())), "{}", reply.text());
+    for device in devices.iter() {
+        to.queue(&device.eid(), json!({ "psmo": [{ "listProfileInfo": {} }] })).await;
+    }
+    visit(to, devices).await;
+}
+
+async fn proof(of: &World, device: &Device, id: &str) -> Value {
+    let path = format!("/euiccs/{}/handover-proof?handover={id}", device.eid());
+    let reply = admin(of, "GET", &path, Value::Null).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    reply.json()
+}
+
+async fn prove(world: &World, id: &str, proofs: Vec<Value>) -> Reply {
+    admin(world, "POST", &format!("/handovers/{id}/proofs"), json!({ "proofs": proofs })).await
+}
+
+async fn fleet(world: &World, count: u32) -> Vec<Device> {
+    let mut devices = Vec::new();
+    for index in 1..=count {
+        devices.push(world.device(index).await);
+    }
+    devices
+}
+
+#[test]
+fn a_fleet_is_handed_over_with_proof_and_the_old_eim_is_deleted_after_it() {
+    each_store(async |world: &mut World| {
+        let other = world.another().await;
+        let mut devices = fleet(world, 4).await;
+        let id = begin(world, &other, &devices, "afterProof").await;
+        drive(world).await;
+        all_are(world, &id, "adding").await;
+        visit(world, &mut devices).await;
+        drive(world).await;
+        all_are(world, &id, "added").await;
+        let theirs = other.eim_id().await;
+        for device in &devices {
+            let association = device.euicc.associations().iter().find(|it| it.eim_id == theirs).expect("it was added");
+            assert!(association.token.is_some(), "the eUICC has allocated a token");
+        }
+        // Nothing is deleted before the proof, however long it takes.
+        world.advance(TimeDelta::days(30)).await;
+        visit(world, &mut devices).await;
+        drive(world).await;
+        all_are(world, &id, "added").await;
+        assert!(devices.iter().all(|device| device.euicc.associations().len() == 2));
+
+        // The proof is there once the device has answered the other eIM.
+        let early = format!("/euiccs/{}/handover-proof?handover={id}", devices[0].eid());
+        assert_eq!(admin(&other, "GET", &early, Value::Null).await.status, 404, "not taken over yet");
+        take_over(world, &other, &id, &mut devices).await;
+        let mut proofs = Vec::new();
+        for device in &devices {
+            proofs.push(proof(&other, device, &id).await);
+        }
+        assert_eq!(prove(world, &id, proofs).await.status, 200);
+        drive(world).await;
+        all_are(world, &id, "deleting").await;
+        let shown = world.get(&format!("/api/v1/handovers/{id}/devices")).await;
+        assert_eq!(shown["items"][0]["pastPointOfNoReturn"], false, "deleteEim was not delivered yet");
+        visit(world, &mut devices).await;
+        drive(world).await;
+        all_are(world, &id, "handedOver").await;
+        let shown = world.get(&format!("/api/v1/handovers/{id}")).await;
+        assert_eq!((&shown["state"], &shown["totals"]), (&json!("ended"), &json!({ "handedOver": 4 })), "{shown}");
+
+        for device in &mut devices {
+            let ids: Vec<&str> = device.euicc.associations().iter().map(|it| it.eim_id.as_str()).collect();
+            assert_eq!(ids, [theirs.as_str()], "the other eIM alone");
+            assert_eq!(world.euicc(&device.eid()).await["state"], "unmanaged");
+            let list = other.queue(&device.eid(), json!({ "psmo": [{ "listProfileInfo": {} }] })).await;
+            other.reconnect(device);
+            device.session().await;
+            assert_eq!(other.operation(&list).await["state"], "succeeded");
+        }
+    });
+}
+
+#[test]
+fn what_proves_nothing_is_refused_with_its_place_and_nothing_changes() {
+    each_store(async |world: &mut World| {
+        let other = world.another().await;
+        let third = world.another().await;
+        let mut devices = fleet(world, 2).await;
+        let id = begin(world, &other, &devices, "afterProof").await;
+        drive(world).await;
+        visit(world, &mut devices).await;
+        drive(world).await;
+        take_over(world, &other, &id, &mut devices).await;
+        let good = proof(&other, &devices[0], &id).await;
+
+        let mut flipped = good.clone();
+        let signature = good["signature"].as_str().unwrap();
+        let last = if signature.ends_with('0') { "1" } else { "0" };
+        flipped["signature"] = json!(format!("{}{last}", &signature[..signature.len() - 1]));
+        let mut restated = good.clone();
+        let statement = good["statement"].as_str().unwrap();
+        restated["statement"] = json!(statement.replace(&devices[0].eid(), &devices[1].eid()));
+        let mut foreign = good.clone();
+        foreign["publicKey"] = json!(hex::encode(third.eim_key().await.to_spki()));
+        let elsewhere = proof(&other, &devices[0], "01J00000000000000000000000").await;
+        for (bad, why) in [
+            (flipped, "signature does not verify"),
+            (restated, "signature does not verify"),
+            (foreign, "not signed with the key in the configuration"),
+            (elsewhere, "about another hand-over"),
+            (json!({ "statement": "eim-handover-proof/1\n{}" }), "as the other eIM gives it"),
+            (json!(7), "as the other eIM gives it"),
+        ] {
+            let reply = prove(world, &id, vec![good.clone(), bad]).await;
+            assert_eq!(reply.pointers(422), ["/proofs/1"], "{why}");
+            assert!(reply.text().contains(why), "{why}: {}", reply.text());
+            all_are(world, &id, "added").await;
+        }
+
+        // A true signature of the other eIM over a result that the eUICC has not signed for it, or not with its token.
+        let theirs = other.eim_id().await;
+        let forged = |result: String| json!({ "eimId": theirs, "handover": id, "eid": devices[0].eid(), "at": "2026-01-01T00:00:00.000Z", "result": result });
+        let says = |proof: &Value| -> Value {
+            let text = proof["statement"].as_str().unwrap().split_once('\n').unwrap().1.to_owned();
+            serde_json::from_str(&text).unwrap()
+        };
+        let of_second = says(&proof(&other, &devices[1], &id).await)["result"].as_str().unwrap().to_owned();
+        for (result, why) in [(of_second, "the eUICC did not sign"), ("00".to_owned(), "can't be read")] {
+            let text = format!("eim-handover-proof/1\n{}", forged(result));
+            let signer = other.server().eim.signer();
+            let signed = json!({
+                "statement": text,
+                "publicKey": hex::encode(signer.public_key()),
+                "signature": hex::encode(signer.sign(text.as_bytes()).unwrap()),
+            });
+            let reply = prove(world, &id, vec![signed]).await;
+            assert_eq!(reply.pointers(422), ["/proofs/0"]);
+            assert!(reply.text().contains(why), "{why}: {}", reply.text());
+        }
+        all_are(world, &id, "added").await;
+        drive(world).await;
+        assert_eq!(prove(world, &id, vec![good.clone()]).await.status, 200);
+        assert_eq!(prove(world, &id, vec![good]).await.pointers(422), ["/proofs/0"], "it waits for none any more");
+    });
+}
+
+#[test]
+fn a_hand_over_is_called_off_until_the_deletion_is_delivered() {
+    each_store(async |world: &mut World| {
+        let other = world.another().await;
+        let mut devices = fleet(world, 3).await;
+        let id = begin(world, &other, &devices, "afterProof").await;
+        drive(world).await;
+        visit(world, &mut devices).await;
+        drive(world).await;
+        let eids: Vec<String> = devices.iter().map(Device::eid).collect();
+        let confirm = format!("/handovers/{id}/confirm");
+        let body = json!({ "eids": eids });
+        assert_eq!(world.post(&format!("/api/v1{confirm}"), body.clone()).await.status, 403, "for an admin");
+        assert_eq!(admin(world, "POST", &confirm, body.clone()).await.status, 200);
+        assert_eq!(admin(world, "POST", &confirm, body).await.status, 409, "once");
+        drive(world).await;
+        all_are(world, &id, "deleting").await;
+        // The deletion goes out to the first device, and its answer is not there yet.
+        devices[0].fetch().await;
+        let shown = admin(world, "POST", &format!("/handovers/{id}/cancel"), Value::Null).await;
+        assert_eq!((shown.status, &shown.json()["state"]), (200, &json!("cancelled")));
+        drive(world).await;
+        let listed = world.get(&format!("/api/v1/handovers/{id}/devices")).await;
+        let past: Vec<(&str, bool)> = listed["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|it| (it["state"].as_str().unwrap(), it["pastPointOfNoReturn"].as_bool().unwrap()))
+            .collect();
+        assert_eq!(past, [("deleting", true), ("proven", false), ("proven", false)]);
+        visit(world, &mut devices).await;
+        drive(world).await;
+        assert_eq!(states(world, &id).await, ["handedOver", "proven", "proven"]);
+        let kept: Vec<usize> = devices.iter().map(|device| device.euicc.associations().len()).collect();
+        assert_eq!(kept, [1, 2, 2], "what was not delivered was withdrawn");
+        assert_eq!(admin(world, "POST", &format!("/handovers/{id}/cancel"), Value::Null).await.status, 409);
+    });
+}
+
+#[test]
+fn a_hand_over_goes_on_after_a_crash_and_a_device_that_refuses_is_told_apart() {
+    each_store(async |world: &mut World| {
+        let other = world.another().await;
+        let mut devices = fleet(world, 3).await;
+        // It has the other eIM already.
+        let theirs = begin(world, &other, &devices[2..], "never").await;
+        drive(world).await;
+        visit(world, &mut devices[2..]).await;
+        drive(world).await;
+        let body = json!({ "configuration": configuration(&other).await, "eids": [devices[2].eid()] });
+        assert_eq!(
+            admin(world, "POST", "/handovers", body).await.problem(409)["type"],
+            "urn:eim:problem:handover-open"
+        );
+        let eids = json!({ "eids": [devices[2].eid()] });
+        assert_eq!(admin(world, "POST", &format!("/handovers/{theirs}/confirm"), eids).await.status, 200);
+        assert_eq!(world.get(&format!("/api/v1/handovers/{theirs}")).await["state"], "ended", "nothing is deleted");
+
+        let id = begin(world, &other, &devices, "never").await;
+        drive(world).await;
+        world.crash_and_restart().await;
+        visit(world, &mut devices).await;
+        world.crash_and_restart().await;
+        drive(world).await;
+        assert_eq!(states(world, &id).await, ["added", "added", "failed"]);
+        let failed = world.get(&format!("/api/v1/handovers/{id}/devices?state=failed")).await;
+        assert_eq!(failed["items"][0]["reason"], "associatedEimAlreadyExists", "{failed}");
+        assert_eq!(failed["items"][0]["eid"], devices[2].eid());
+    });
+}
+
+#[test]
+fn a_hand_over_that_can_not_be_is_refused_with_the_member_that_is_wrong() {
+    each_store(async |world: &mut World| {
+        let device = world.device(1).await;
+        let own = configuration(world).await;
+        let eids = json!([device.eid()]);
+        let key = STANDARD.encode(world.eim_key().await.to_spki());
+        let good = json!({ "eimId": "1.2", "counterValue": 0, "eimPublicKeyData": { "eimPublicKey": key } });
+        let with = |name: &str, value: Value| {
+            let mut changed = good.clone();
+            changed[name] = value;
+            changed
+        };
+        for (body, pointer) in [
+            (json!({ "eids": eids }), "/configuration"),
+            (json!({ "configuration": own, "eids": eids }), "/configuration/eimId"),
+            (json!({ "configuration": with("eimId", json!("")), "eids": eids }), "/configuration/eimId"),
+            (json!({ "configuration": with("eimId", json!("x".repeat(129))), "eids": eids }), "/configuration/eimId"),
+            (
+                json!({ "configuration": with("counterValue", json!(8_388_608)), "eids": eids }),
+                "/configuration/counterValue",
+            ),
+            (json!({ "configuration": good, "eids": ["1"] }), "/eids/0"),
+            (json!({ "configuration": good, "eids": ["89049032000000000000000000009999"] }), "/eids"),
+            (json!({ "configuration": good, "filter": { "tag": "nobody" } }), "/filter/tag"),
+            (json!({ "configuration": good, "filter": { "colour": "red" } }), "/filter/colour"),
+            (json!({ "configuration": good, "eids": eids, "deleteOwn": "now" }), "/deleteOwn"),
+            (json!({ "configuration": good, "eids": eids, "force": true }), "/force"),
+            (json!({ "configuration": good }), ""),
+        ] {
+            let reply = admin(world, "POST", "/handovers", body.clone()).await;
+            assert!(reply.pointers(422).contains(&pointer.to_owned()), "{body}: {}", reply.text());
+        }
+        assert_eq!(world.get("/api/v1/handovers").await["items"], json!([]));
+        world.patch(&device.eid(), json!({ "tags": ["leaving"] })).await;
+        let body = json!({ "configuration": good, "filter": { "tag": "leaving" } });
+        let made = admin(world, "POST", "/handovers", body).await;
+        assert_eq!((made.status, &made.json()["devices"]), (201, &json!(1)), "{}", made.text());
+    });
+}
