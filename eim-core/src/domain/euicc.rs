@@ -1,5 +1,6 @@
 //! An eUICC and its profiles as the eIM knows them.
 
+use super::association::OwnAssociation;
 use crate::ids::{AssociationToken, CounterValue, Eid, Iccid, Plmn};
 use serde_json::Value;
 
@@ -43,6 +44,9 @@ words!(
         CounterExhausted = "counterExhausted",
         /// This eIM was deleted from the eUICC.
         Unmanaged = "unmanaged",
+        /// The eUICC answers as if it did not know this eIM; nobody signed that. What is in flight is delivered on, in
+        /// bounds, and nothing else is signed until the eUICC answers or the association is renewed.
+        AssociationLost = "associationLost",
     }
 );
 
@@ -113,6 +117,8 @@ pub struct Euicc {
     pub created_at: i64,
     /// The Rules Authorisation Table as the last verified getRAT result told it, in JSON.
     pub rules_authorisation_table: Option<Value>,
+    /// What is known of our own association beside counter and token.
+    pub own_association: OwnAssociation,
 }
 
 /// A profile as last reported.

@@ -3,7 +3,7 @@
 use super::operation::{Kind, Operation, OperationError, OperationState, Purpose};
 use super::order::Capabilities;
 use super::work::Work;
-use super::{EuiccState, codes, download, fleet};
+use super::{EuiccState, association, codes, download, fleet};
 use crate::ids::{OperationId, Plmn};
 use serde_json::json;
 
@@ -48,8 +48,15 @@ pub fn decide(work: &mut Work, poll: &Poll) -> Next {
     if work.state.euicc.state == EuiccState::Registered {
         work.euicc().state = EuiccState::Active;
         work.event("firstSeen", json!({}));
+        if work.state.euicc.own_association.waits_for_proof() {
+            association::ask_eims(work);
+        }
     }
     note_state_change(work, poll);
+    if work.state.euicc.state == EuiccState::AssociationLost && work.state.in_flight().is_none() {
+        // One question at a time, and seldom, finds out whether the loss is one.
+        association::ask_eims(work);
+    }
     fleet::switch::saw(work, poll);
     confirm_switches(work);
     give_up_data_requests(work);
@@ -87,6 +94,9 @@ fn note_state_change(work: &mut Work, poll: &Poll) {
             work.euicc().data_refreshed_at = Some(now);
             let tags = json!({ "euiccData": { "tags": ["81", "BF20", "BF22", "83", "84", "A8", "A9"] } });
             work.ask(Purpose::Refresh, Kind::EuiccData, None, tags);
+        }
+        if let Some(cause) = poll.state_change_cause {
+            association::state_changed(work, cause);
         }
     }
 }
@@ -191,6 +201,12 @@ fn choose(work: &mut Work) -> Next {
         return Next::Make(certificates.id);
     }
     let may_start_package = takes_packages && in_flight.is_none();
+    let lost = work.state.euicc.state == EuiccState::AssociationLost && in_flight.is_none();
+    if let Some(probe) =
+        operations.iter().find(|operation| lost && association::is_probe(operation) && is_due(work, operation))
+    {
+        return Next::Make(probe.id);
+    }
     // The list that decides an unknown outcome goes before whatever would change what it shows.
     let reconcile =
         |operation: &&Operation| operation.purpose == Some(Purpose::Reconcile) && queued(operation, |_| true);

@@ -6,6 +6,7 @@ use crate::asn1::{
     self, AddInitialEimRequest, Certificate, EimConfigurationData, EimIdText, EimPublicKeyData, OctetString,
     SubjectPublicKeyInfo, TrustedPublicKeyDataTls,
 };
+use crate::ids::AssociationToken;
 use crate::{Eim, EimIdentity};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -19,20 +20,47 @@ pub struct EimConfiguration {
     pub add_initial_eim_request: Vec<u8>,
 }
 
-/// The configuration for a fresh association: counter 0, no token.
+/// Whether the eUICC is to give the association a token (SGP.32 v1.2 2.11.1.1.1).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum TokenRequest {
+    /// No token.
+    #[default]
+    None,
+    /// The eUICC allocates one: associationToken -1. Packages of an association before can't be replayed then.
+    Allocate,
+}
+
+impl TokenRequest {
+    /// The words for it, and what they mean.
+    pub const WORDS: [(&'static str, Self); 2] = [("none", Self::None), ("allocate", Self::Allocate)];
+}
+
+/// The configuration for a fresh association: counter 0.
 ///
 /// # Errors
 /// When the identity has no encoding, for example a key that is none.
-pub fn eim_configuration(eim: &Eim) -> Result<EimConfiguration, ManageError> {
-    let data = configuration_data(eim.identity(), eim.signer().public_key()).ok_or_else(|| {
+pub fn eim_configuration(eim: &Eim, token: TokenRequest) -> Result<EimConfiguration, ManageError> {
+    let mut data = configuration_data(eim.identity(), eim.signer().public_key()).ok_or_else(|| {
         ManageError::invalid("/eim", "the identity of this eIM has no encoding; check eim.id and its key")
     })?;
+    if token == TokenRequest::Allocate {
+        data.association_token = Some(AssociationToken::ALLOCATE.value());
+    }
     let unencodable = |_| ManageError::invalid("/eim", "the identity of this eIM has no encoding");
     Ok(EimConfiguration {
         eim_configuration_data: asn1::encode(&data).map_err(unencodable)?,
         add_initial_eim_request: asn1::encode(&AddInitialEimRequest { eim_configuration_data_list: vec![data] })
             .map_err(unencodable)?,
     })
+}
+
+/// The same for one eUICC that is registered.
+///
+/// # Errors
+/// `NotFound` when it is not; those of [`eim_configuration`].
+pub async fn device_configuration(eid: &str, token: TokenRequest, eim: &Eim) -> Result<EimConfiguration, ManageError> {
+    super::euicc(eid, eim).await?;
+    eim_configuration(eim, token)
 }
 
 fn configuration_data(identity: &EimIdentity, public_key: &[u8]) -> Option<EimConfigurationData> {
@@ -65,7 +93,7 @@ fn configuration_data(identity: &EimIdentity, public_key: &[u8]) -> Option<EimCo
 /// # Errors
 /// Those of [`eim_configuration`].
 pub fn eim_view(eim: &Eim) -> Result<EimView, ManageError> {
-    let configuration = eim_configuration(eim)?;
+    let configuration = eim_configuration(eim, TokenRequest::None)?;
     let identity = eim.identity();
     Ok(EimView {
         eim_id: identity.eim_id.to_string(),

@@ -2,10 +2,11 @@
 
 use super::StoreError;
 use super::StoredNotification;
-use super::schema::{download_sessions, euiccs, events, notifications, operations, profiles, received};
+use super::schema::{download_sessions, euiccs, events, notifications, operations, other_eims, profiles, received};
 use crate::domain::{
-    DownloadSession, Euicc, EuiccState, InstalledRules, Kind, NewNotification, NewOperation, NotificationState,
-    Operation, OperationState, Origin, Phase, Profile, Purpose, Received, ReceivedKind, ReceivedStatus, ResultPolicy,
+    AssociationState, DownloadSession, Euicc, EuiccState, InstalledRules, Kind, LearnedBy, NewNotification,
+    NewOperation, NotificationState, Operation, OperationState, Origin, OtherEim, OwnAssociation, Phase, Profile,
+    Purpose, Received, ReceivedKind, ReceivedStatus, ResultPolicy,
 };
 use crate::ids::{
     AssociationToken, CounterValue, Eid, EimTransactionId, Iccid, OperationId, Plmn, SeqNumber, TenantId,
@@ -55,6 +56,7 @@ pub(super) struct EuiccRow {
     warnings: String,
     created_at: i64,
     rules_authorisation_table: Option<String>,
+    own_association: Option<String>,
 }
 
 /// The columns that a decision may change; `last_seen_at` and the interval belong to the sightings.
@@ -80,6 +82,7 @@ pub(super) struct EuiccChange {
     certificates_asked_at: Option<i64>,
     warnings: String,
     rules_authorisation_table: Option<String>,
+    own_association: Option<String>,
 }
 
 impl EuiccRow {
@@ -109,6 +112,8 @@ impl EuiccRow {
             warnings: text_of(&euicc.warnings),
             created_at: euicc.created_at,
             rules_authorisation_table: euicc.rules_authorisation_table.as_ref().map(text_of),
+            own_association: (euicc.own_association != OwnAssociation::default())
+                .then(|| text_of(&euicc.own_association)),
         }
     }
 
@@ -140,6 +145,11 @@ impl EuiccRow {
                 .rules_authorisation_table
                 .map(|text| json("euiccs.rules_authorisation_table", &text))
                 .transpose()?,
+            own_association: self
+                .own_association
+                .map(|text| json("euiccs.own_association", &text))
+                .transpose()?
+                .unwrap_or_default(),
         })
     }
 }
@@ -167,7 +177,66 @@ impl EuiccChange {
             certificates_asked_at: row.certificates_asked_at,
             warnings: row.warnings,
             rules_authorisation_table: row.rules_authorisation_table,
+            own_association: row.own_association,
         }
+    }
+}
+
+#[derive(Queryable, Selectable, Insertable, AsChangeset)]
+#[diesel(table_name = other_eims, treat_none_as_null = true)]
+pub(super) struct OtherEimRow {
+    tenant_id: i64,
+    eid: String,
+    eim_id: String,
+    eim_id_type: Option<i64>,
+    eim_fqdn: Option<String>,
+    supported_protocol: String,
+    association_token: Option<i64>,
+    counter_value: Option<i64>,
+    key_sha256: Option<Vec<u8>>,
+    learned_by: String,
+    state: String,
+    operation_id: Option<String>,
+    learned_at: i64,
+    changed_at: i64,
+}
+
+impl OtherEimRow {
+    pub(super) fn new(eim: &OtherEim, eid: &Eid, tenant: TenantId) -> Self {
+        Self {
+            tenant_id: tenant.value(),
+            eid: eid.to_string(),
+            eim_id: eim.eim_id.clone(),
+            eim_id_type: eim.eim_id_type,
+            eim_fqdn: eim.eim_fqdn.clone(),
+            supported_protocol: text_of(&eim.supported_protocol),
+            association_token: eim.association_token,
+            counter_value: eim.counter_value,
+            key_sha256: eim.key_sha256.map(|digest| digest.to_vec()),
+            learned_by: eim.learned_by.as_str().to_owned(),
+            state: eim.state.as_str().to_owned(),
+            operation_id: eim.operation.map(|id| id.to_string()),
+            learned_at: eim.learned_at,
+            changed_at: eim.changed_at,
+        }
+    }
+
+    pub(super) fn other_eim(self) -> Result<OtherEim, StoreError> {
+        let digest = |octets: Vec<u8>| column("other_eims.key_sha256", octets.try_into().ok());
+        Ok(OtherEim {
+            eim_id: self.eim_id,
+            eim_id_type: self.eim_id_type,
+            eim_fqdn: self.eim_fqdn,
+            supported_protocol: json("other_eims.supported_protocol", &self.supported_protocol)?,
+            association_token: self.association_token,
+            counter_value: self.counter_value,
+            key_sha256: self.key_sha256.map(digest).transpose()?,
+            learned_by: column("other_eims.learned_by", LearnedBy::from_word(&self.learned_by))?,
+            state: column("other_eims.state", AssociationState::from_word(&self.state))?,
+            operation: self.operation_id.map(|id| column("other_eims.operation_id", id.parse().ok())).transpose()?,
+            learned_at: self.learned_at,
+            changed_at: self.changed_at,
+        })
     }
 }
 

@@ -28,6 +28,26 @@ diesel::table! {
         created_at -> BigInt,
         rules_authorisation_table -> Nullable<Text>,
         open_switch -> Nullable<Text>,
+        own_association -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    other_eims (tenant_id, eid, eim_id) {
+        tenant_id -> BigInt,
+        eid -> Text,
+        eim_id -> Text,
+        eim_id_type -> Nullable<BigInt>,
+        eim_fqdn -> Nullable<Text>,
+        supported_protocol -> Text,
+        association_token -> Nullable<BigInt>,
+        counter_value -> Nullable<BigInt>,
+        key_sha256 -> Nullable<Binary>,
+        learned_by -> Text,
+        state -> Text,
+        operation_id -> Nullable<Text>,
+        learned_at -> BigInt,
+        changed_at -> BigInt,
     }
 }
 

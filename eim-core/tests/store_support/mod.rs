@@ -31,6 +31,7 @@ pub fn euicc(number: u32) -> Euicc {
         warnings: vec![],
         created_at: 1,
         rules_authorisation_table: None,
+        own_association: eim_core::domain::OwnAssociation::default(),
     }
 }
 

@@ -58,12 +58,15 @@ impl Caller {
 }
 
 /// The group of each noun in a path, for keys that are limited to some groups. A noun without a group is closed to them.
-const GROUPS: [(&str, &str); 24] = [
+const GROUPS: [(&str, &str); 27] = [
     ("euiccs", "devices"),
     ("profiles", "devices"),
     ("notifications", "devices"),
     ("summary", "devices"),
     ("eim", "devices"),
+    ("associations", "devices"),
+    ("eim-configuration", "devices"),
+    ("manufacturing", "devices"),
     ("operations", "operations"),
     ("switches", "operations"),
     ("rules", "operations"),

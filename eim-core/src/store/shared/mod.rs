@@ -1,6 +1,7 @@
 //! The transactions, written once and compiled for each backend: the including module names its `Connection`.
 
 mod api_key;
+mod association;
 mod authority;
 mod campaign;
 mod decision;
@@ -21,6 +22,7 @@ mod tenant;
 mod webhook;
 
 pub(in crate::store) use api_key::*;
+pub(in crate::store) use association::*;
 pub(in crate::store) use authority::*;
 pub(in crate::store) use campaign::*;
 pub(in crate::store) use decision::*;

@@ -18,7 +18,7 @@ pub use authority::{KeyRotation, NewApiKey, NewGrant, NewProfileOwner, NewTenant
 pub use campaign::{CampaignMessage, CampaignPlan, CampaignTarget, CampaignWave, NewCampaign};
 pub use desired_state::{DesiredInstalled, DesiredProfiles, DesiredStateRetry, NewDesiredState, OwnDesiredState};
 pub use eco::{Eco, EimConfiguration, EimConfigurationData, EimPublicKeyData, NamedEim, TrustedPublicKeyDataTls};
-pub use euicc::{AssociationPatch, EuiccPatch};
+pub use euicc::{AssociationPatch, EuiccPatch, NewAssociationOf};
 pub use operation::{EuiccDataRequest, NewOperation, ProfileDownload, Smds};
 pub use psmo::{
     ConfigureImmediateEnable, EnableProfile, ListProfileInfo, Profile, ProfileClass, Psmo, SetDefaultDpAddress,

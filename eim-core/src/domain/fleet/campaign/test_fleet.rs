@@ -36,6 +36,7 @@ pub(in crate::domain::fleet) fn euicc(number: u32) -> Euicc {
         warnings: vec![],
         created_at: 0,
         rules_authorisation_table: None,
+        own_association: crate::domain::OwnAssociation::default(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! eUICCs.
 
+pub mod associations;
 pub mod events;
 pub mod list;
 pub mod profiles;
