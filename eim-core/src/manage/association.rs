@@ -249,7 +249,8 @@ fn read(body: &Value) -> Result<Asked, ManageError> {
 
 /// The pointers of the shared readers are those of an eUICC's body; here the members stand at the top.
 fn top(error: FieldError) -> FieldError {
-    let pointer = error.pointer.strip_prefix("/association").unwrap_or(&error.pointer).to_owned();
+    let below = error.pointer.strip_prefix("/association").filter(|rest| rest.starts_with('/'));
+    let pointer = below.unwrap_or(&error.pointer).to_owned();
     FieldError { pointer, ..error }
 }
 

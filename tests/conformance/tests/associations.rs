@@ -403,14 +403,10 @@ fn a_reset_is_recognised_and_led_back_to_an_association() {
         let mine = own(world, &eid).await;
         assert_eq!((&mine["state"], &mine["lostCause"]), (&json!("lost"), &json!("unsignedErrors")));
         assert!(mine["nextStep"].as_str().unwrap().contains("eim-configuration"), "{mine}");
-        let guard = world.send(
-            Role::Operator,
-            "POST",
-            &format!("/api/v1/euiccs/{eid}/switches?dryRun=true"),
-            &[],
-            json!({ "to": { "iccid": device.iccid(2) } }).to_string(),
-        );
-        assert_eq!(guard.await.json()["allowed"], false);
+        let path = format!("/api/v1/euiccs/{eid}/switches?dryRun=true");
+        let guard = world.post(&path, json!({ "to": { "iccid": device.iccid(2) } })).await.json();
+        assert_eq!(guard["allowed"], false);
+        assert!(guard.to_string().contains("did not know this eIM"), "{guard}");
 
         let response = load_again(world, &mut device).await;
         let token = device.euicc.associations()[0].token.expect("the eUICC allocated one").value();
