@@ -1,6 +1,6 @@
 //! The composed application: what every function needs at hand.
 
-use crate::domain::{Changes, Euicc, Snapshot, Work};
+use crate::domain::{Changes, Euicc, Snapshot, TokenPolicy, Work};
 use crate::ids::{Eid, EimId, KeyId, TenantId};
 use crate::metrics::Metrics;
 use crate::pki::{LabPolicy, SealingKey, TrustStore};
@@ -104,6 +104,8 @@ pub struct EimParts {
     pub sealing: SealingKey,
     /// The name of the member that carries an SM-DS's address.
     pub smds_address_field: AddressField,
+    /// What is done when an eUICC tells another associationToken in an unsigned error, unless the eUICC has its own policy.
+    pub reported_token: TokenPolicy,
 }
 
 /// The composed application, as one tenant has it. Cheap to clone.
@@ -310,6 +312,12 @@ impl Eim {
     #[must_use]
     pub fn smds_address_field(&self) -> AddressField {
         self.inner.parts.smds_address_field
+    }
+
+    /// What is done when an eUICC tells another associationToken in an unsigned error.
+    #[must_use]
+    pub fn reported_token(&self) -> TokenPolicy {
+        self.inner.parts.reported_token
     }
 
     /// Resolves when a job may have become due. Told to one waiter at a time; a hint, the rows are the truth.

@@ -263,6 +263,7 @@ impl Parts {
             webhooks,
             sealing,
             smds_address_field: config.outbound.smds_address_field,
+            reported_token: config.associations.reported_token,
         });
         Composition { eim, tls, first_start, registry }
     }

@@ -13,6 +13,7 @@ pub mod front;
 pub mod identity;
 pub mod outbound;
 mod pipeline;
+pub mod provisioning;
 pub mod queue;
 pub mod shutdown;
 pub mod signing;

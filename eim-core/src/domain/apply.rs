@@ -5,6 +5,7 @@
 mod effects;
 mod settle;
 
+use super::association::{self, TokenPolicy, UNSIGNED};
 use super::changes::{Received, ReceivedKind, ReceivedStatus};
 use super::operation::{Kind, OperationError, OperationState, Purpose};
 use super::work::Work;
@@ -91,6 +92,9 @@ pub fn package_result(
     }
     let operation = answer.operation(work);
     answer.keep(work, believed(accepted), None, operation);
+    if let Some(id) = operation.filter(|_| accepted.is_verified()) {
+        association::proven(work, id);
+    }
     match operation {
         Some(id) => settle::settle(work, id, &data.euicc_result, accepted.is_verified()),
         None => settle::orphan(work, &data.euicc_result, accepted.is_verified(), answer.counter),
@@ -116,6 +120,9 @@ pub fn package_error(
     let error = codes::error(CodeTable::EuiccPackageErrorCode, code);
     let now = work.now();
     let verified = accepted.is_verified();
+    if let Some(id) = matched.filter(|_| verified) {
+        association::proven(work, id);
+    }
     let Some(operation) = matched.and_then(|id| work.operation(id)) else {
         work.event("orphanError", json!({ "code": code, "name": error.name, "counterValue": answer.counter }));
         return;
@@ -171,8 +178,12 @@ pub fn reconcile(work: &mut Work, id: OperationId) {
     settle::reconcile(work, id);
 }
 
-/// Takes note of an unsigned error. Nobody signed it, so it changes no state.
-pub fn unsigned_error(work: &mut Work, error: &EuiccPackageErrorUnsigned) {
+/// euiccPackageUnsignedErrorCode of v1.3: the package was too large. It says nothing about the association.
+const UNSIGNED_SIZE_OVERFLOW: i64 = 15;
+
+/// Takes note of an unsigned error. Nobody signed it, so it ends no operation; several in a row, or one after a reset, make
+/// the association a suspected loss, and a token that it tells is adopted where the policy says so.
+pub fn unsigned_error(work: &mut Work, error: &EuiccPackageErrorUnsigned, policy: TokenPolicy) {
     let named = |operation: &&super::Operation| {
         operation.in_flight()
             && match (&error.eim_transaction_id, &operation.eim_transaction_id) {
@@ -183,14 +194,22 @@ pub fn unsigned_error(work: &mut Work, error: &EuiccPackageErrorUnsigned) {
     let matched = work.state.operations.iter().find(named).map(|operation| operation.id);
     let at = work.now_text();
     if let Some(operation) = matched.and_then(|id| work.operation(id)) {
-        operation.refuse("euiccPackageErrorUnsigned", at);
+        operation.refuse(UNSIGNED, at);
     }
     work.event(
         "unsignedError",
         json!({ "operation": matched, "associationToken": error.association_token, "code": error.euicc_package_unsigned_error_code }),
     );
+    let of_size = error.euicc_package_unsigned_error_code == Some(UNSIGNED_SIZE_OVERFLOW);
+    let named = error.eim_id.as_ref().map(crate::asn1::EimIdText::as_str);
+    let foreign = named.is_some_and(|named| work.own_eim_id() != Some(named));
+    // While it is in question which key the eUICC trusts, that explains it, and is found out first.
+    let key_in_doubt = work.state.euicc.key_facts.next.is_some();
     if let Some(id) = matched {
         keys::unsigned(work, id);
+    }
+    if let Some(id) = matched.filter(|_| !of_size && !foreign && !key_in_doubt) {
+        association::refused(work, id, error.association_token, policy);
     }
 }
 

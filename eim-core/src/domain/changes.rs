@@ -1,5 +1,6 @@
 //! What a decision starts from, and what it changes.
 
+use super::association::OtherEim;
 use super::audit::AuditNote;
 use super::authority::Rights;
 use super::euicc::{Euicc, Profile, words};
@@ -97,6 +98,8 @@ pub struct Snapshot {
     pub policies: Vec<OwnerPolicy>,
     /// Whose profiles are whose, and what was granted, where a switch is open or asked for.
     pub rights: Option<Rights>,
+    /// The other eIMs on it. Empty where the decision at hand does not need them.
+    pub other_eims: Vec<OtherEim>,
 }
 
 impl Snapshot {
@@ -199,6 +202,15 @@ pub struct ProfileChanges {
     pub gone: Vec<Iccid>,
 }
 
+/// What happens to what is known of other eIMs.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct OtherEimChanges {
+    /// Those to insert or replace.
+    pub put: Vec<OtherEim>,
+    /// Those that are forgotten, by eimId.
+    pub forgotten: Vec<String>,
+}
+
 /// What is written of a device's drift.
 #[derive(Debug, Clone)]
 pub struct DriftChange {
@@ -229,6 +241,8 @@ pub struct Changes {
     pub queue: Vec<NewOperation>,
     /// The profile list.
     pub profiles: ProfileChanges,
+    /// What is known of other eIMs.
+    pub other_eims: OtherEimChanges,
     /// What was received: new (`seq` zero) or changed.
     pub received: Vec<Received>,
     /// The timeline, in order.
@@ -255,6 +269,7 @@ impl Changes {
             && self.operations.is_empty()
             && self.queue.is_empty()
             && self.profiles == ProfileChanges::default()
+            && self.other_eims == OtherEimChanges::default()
             && self.received.is_empty()
             && self.events.is_empty()
             && self.sessions.is_empty()

@@ -1,5 +1,6 @@
 //! An eUICC and its profiles as the eIM knows them.
 
+use super::association::OwnAssociation;
 use super::keys::KeyFacts;
 use crate::ids::{AssociationToken, CounterValue, Eid, EimId, Iccid, KeyId, Plmn};
 use serde_json::Value;
@@ -44,6 +45,9 @@ words!(
         CounterExhausted = "counterExhausted",
         /// This eIM was deleted from the eUICC.
         Unmanaged = "unmanaged",
+        /// The eUICC answers as if it did not know this eIM; nobody signed that. What is in flight is delivered on, in
+        /// bounds, and nothing else is signed until the eUICC answers or the association is renewed.
+        AssociationLost = "associationLost",
     }
 );
 
@@ -120,6 +124,8 @@ pub struct Euicc {
     pub signing_key: Option<KeyId>,
     /// What is known beside it: a key that it may trust by now, the counters of others, a search for the counter.
     pub key_facts: KeyFacts,
+    /// What is known of our own association beside counter and token.
+    pub own_association: OwnAssociation,
 }
 
 /// A profile as last reported.

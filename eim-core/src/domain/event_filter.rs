@@ -10,6 +10,10 @@ pub const TYPE_PREFIX: &str = "eim.";
 /// The type of every event that there is, without the prefix. A test looks for what is missing here.
 pub const EVENT_TYPES: &[&str] = &[
     "associationEnded",
+    "associationLost",
+    "associationProven",
+    "associationRenewed",
+    "associationRestored",
     "associationTokenReported",
     "associationUpdated",
     "campaignAborted",
@@ -52,6 +56,8 @@ pub const EVENT_TYPES: &[&str] = &[
     "driftCorrected",
     "driftFound",
     "driftGivenUp",
+    "eimAdded",
+    "eimGone",
     "firstSeen",
     "foreignEim",
     "foreignResult",

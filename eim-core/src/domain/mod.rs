@@ -4,6 +4,7 @@
 //! one transaction, and only if nobody else changed that eUICC meanwhile.
 
 pub mod apply;
+pub mod association;
 pub mod audit;
 pub mod authority;
 pub mod changes;
@@ -27,6 +28,7 @@ pub mod session;
 pub mod statement;
 pub mod work;
 
+pub use association::{AssociationState, LearnedBy, OtherEim, OwnAssociation, TokenPolicy};
 pub use changes::{Changes, Event, NewOperation, Received, ReceivedKind, ReceivedStatus, Snapshot};
 pub use changes::{DriftChange, NewNotification, NotificationState};
 pub use euicc::{Euicc, EuiccState, InstalledRules, Profile, ResultPolicy};

@@ -3,7 +3,7 @@
 use super::operation::{Kind, Operation, OperationError, OperationState, Purpose};
 use super::order::Capabilities;
 use super::work::Work;
-use super::{EuiccState, codes, download, fleet, keys};
+use super::{EuiccState, association, codes, download, fleet, keys};
 use crate::ids::{OperationId, Plmn};
 use serde_json::json;
 
@@ -48,8 +48,15 @@ pub fn decide(work: &mut Work, poll: &Poll) -> Next {
     if work.state.euicc.state == EuiccState::Registered {
         work.euicc().state = EuiccState::Active;
         work.event("firstSeen", json!({}));
+        if work.state.euicc.own_association.waits_for_proof() {
+            association::ask_eims(work);
+        }
     }
     note_state_change(work, poll);
+    if work.state.euicc.state == EuiccState::AssociationLost && work.state.in_flight().is_none() {
+        // One question at a time, and seldom, finds out whether the loss is one.
+        association::ask_eims(work);
+    }
     fleet::switch::saw(work, poll);
     confirm_switches(work);
     give_up_data_requests(work);
@@ -88,6 +95,9 @@ fn note_state_change(work: &mut Work, poll: &Poll) {
             work.euicc().data_refreshed_at = Some(now);
             let tags = json!({ "euiccData": { "tags": ["81", "BF20", "BF22", "83", "84", "A8", "A9"] } });
             work.ask(Purpose::Refresh, Kind::EuiccData, None, tags);
+        }
+        if let Some(cause) = poll.state_change_cause {
+            association::state_changed(work, cause);
         }
     }
 }
@@ -191,6 +201,13 @@ fn choose(work: &mut Work) -> Next {
         return Next::Make(certificates.id);
     }
     let may_sign = |operation: &Operation| in_flight.is_none() && keys::may_be_signed(work, operation);
+    let lost = work.state.euicc.state == EuiccState::AssociationLost && in_flight.is_none();
+    let has_key = |operation: &Operation| keys::signs_with(work, operation).is_some_and(|key| work.has_key(key));
+    let probes =
+        |operation: &&Operation| association::is_probe(operation) && is_due(work, operation) && has_key(operation);
+    if let Some(probe) = operations.iter().filter(|_| lost).find(probes) {
+        return Next::Make(probe.id);
+    }
     // The list that decides an unknown outcome goes before whatever would change what it shows.
     let reconcile = |operation: &&Operation| {
         keys::goes_first(operation.purpose) && queued(operation, |_| true) && may_sign(operation)

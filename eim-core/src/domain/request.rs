@@ -229,15 +229,21 @@ fn eco(name: &str, fields: &mut Fields<'_>) -> Option<Eco> {
     Some(match name {
         "addEim" => {
             let configuration = configuration::read(fields)?;
-            if configuration.counter_value.is_none() {
+            if configuration.counter_value.is_none() && fields.member("counterValue").is_none() {
                 fields.wrong("counterValue", "addEim needs an initial counterValue");
             }
-            if configuration.eim_public_key_data.is_none() {
+            if configuration.eim_public_key_data.is_none() && fields.member("eimPublicKeyData").is_none() {
                 fields.wrong("eimPublicKeyData", "addEim needs the key of the eIM to be added");
             }
             Eco::AddEim(configuration)
         }
-        "updateEim" => Eco::UpdateEim(configuration::read(fields)?),
+        "updateEim" => {
+            let configuration = configuration::read(fields)?;
+            if configuration.association_token.is_some_and(|token| token < 0) {
+                fields.wrong("associationToken", "0 or more is expected: a token is allocated by addEim alone");
+            }
+            Eco::UpdateEim(configuration)
+        }
         "deleteEim" => {
             let eim_id = fields.parsed("eimId", "an eimId of 1 to 128 octets", |text| EimIdText::new(text).ok());
             if eim_id.is_none() {

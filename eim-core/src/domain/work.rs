@@ -2,7 +2,7 @@
 
 use super::audit::AuditNote;
 use super::changes::{
-    Changes, Event, NewNotification, NewOperation, ProfileChanges, Received, ReceivedStatus, Snapshot,
+    Changes, Event, NewNotification, NewOperation, OtherEimChanges, ProfileChanges, Received, ReceivedStatus, Snapshot,
 };
 use super::euicc::Euicc;
 use super::fleet;
@@ -223,6 +223,14 @@ impl Work {
             .map(|old| old.iccid)
             .collect();
         let put = state.profiles.into_iter().filter(|new| !before.profiles.contains(new)).collect();
+        let forgotten = before
+            .other_eims
+            .iter()
+            .filter(|old| state.other_eims.iter().all(|new| new.eim_id != old.eim_id))
+            .map(|old| old.eim_id.clone())
+            .collect();
+        let put_eims = state.other_eims.into_iter().filter(|new| !before.other_eims.contains(new)).collect();
+        let other_eims = OtherEimChanges { put: put_eims, forgotten };
         let euicc = (state.euicc != before.euicc).then_some(state.euicc);
         let sessions = state.sessions.into_iter().filter(|new| !before.sessions.contains(new)).collect();
         let profiles = ProfileChanges { put, gone };
@@ -232,6 +240,7 @@ impl Work {
             operations,
             queue,
             profiles,
+            other_eims,
             received,
             events,
             sessions,

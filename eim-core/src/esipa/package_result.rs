@@ -289,7 +289,9 @@ impl<'a> Visit<'a> {
         match result {
             EuiccPackageResult::EuiccPackageResultSigned(signed) => self.signed_result(signed, &raw),
             EuiccPackageResult::EuiccPackageErrorSigned(signed) => self.signed_error(signed, &raw),
-            EuiccPackageResult::EuiccPackageErrorUnsigned(error) => apply::unsigned_error(&mut self.work, error),
+            EuiccPackageResult::EuiccPackageErrorUnsigned(error) => {
+                apply::unsigned_error(&mut self.work, error, self.eim.reported_token());
+            }
         }
     }
 

@@ -6,6 +6,7 @@ use crate::asn1::{
     self, AddInitialEimRequest, Certificate, EimConfigurationData, EimIdText, EimPublicKeyData, OctetString,
     SubjectPublicKeyInfo, TrustedPublicKeyDataTls,
 };
+use crate::ids::AssociationToken;
 use crate::{Eim, EimIdentity};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -19,25 +20,55 @@ pub struct EimConfiguration {
     pub add_initial_eim_request: Vec<u8>,
 }
 
-/// The configuration for a fresh association: counter 0, no token.
+/// Whether the eUICC is to give the association a token (SGP.32 v1.2 2.11.1.1.1).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum TokenRequest {
+    /// No token.
+    #[default]
+    None,
+    /// The eUICC allocates one: associationToken -1. Packages of an association before can't be replayed then.
+    Allocate,
+}
+
+impl TokenRequest {
+    /// The words for it, and what they mean.
+    pub const WORDS: [(&'static str, Self); 2] = [("none", Self::None), ("allocate", Self::Allocate)];
+}
+
+/// The configuration for a fresh association: counter 0.
 ///
 /// # Errors
 /// When the identity has no encoding, for example a key that is none.
-pub fn eim_configuration(eim: &Eim) -> Result<EimConfiguration, ManageError> {
-    configuration_of(eim.identity(), eim)
+pub fn eim_configuration(eim: &Eim, token: TokenRequest) -> Result<EimConfiguration, ManageError> {
+    configuration_of(eim.identity(), token, eim)
 }
 
-fn configuration_of(identity: &EimIdentity, eim: &Eim) -> Result<EimConfiguration, ManageError> {
+fn configuration_of(identity: &EimIdentity, token: TokenRequest, eim: &Eim) -> Result<EimConfiguration, ManageError> {
     let key = current_key(identity, eim)?;
-    let data = configuration_data(identity, key).ok_or_else(|| {
+    let mut data = configuration_data(identity, key).ok_or_else(|| {
         ManageError::invalid("/eim", "the identity of this eIM has no encoding; check eim.id and its key")
     })?;
+    if token == TokenRequest::Allocate {
+        data.association_token = Some(AssociationToken::ALLOCATE.value());
+    }
     let unencodable = |_| ManageError::invalid("/eim", "the identity of this eIM has no encoding");
     Ok(EimConfiguration {
         eim_configuration_data: asn1::encode(&data).map_err(unencodable)?,
         add_initial_eim_request: asn1::encode(&AddInitialEimRequest { eim_configuration_data_list: vec![data] })
             .map_err(unencodable)?,
     })
+}
+
+/// The same for one eUICC that is registered.
+///
+/// # Errors
+/// `NotFound` when it is not; those of [`eim_configuration`].
+pub async fn device_configuration(eid: &str, token: TokenRequest, eim: &Eim) -> Result<EimConfiguration, ManageError> {
+    let eid = super::euicc::eid_of(eid)?;
+    let found = eim.store().euicc(eid).await?;
+    let (euicc, _) = found.ok_or_else(|| ManageError::NotFound { what: "eUICC", id: eid.to_string() })?;
+    let identity = eim.identity_named(eim.eim_id_of(&euicc).as_str()).unwrap_or_else(|| eim.identity());
+    configuration_of(identity, token, eim)
 }
 
 fn current_key<'a>(identity: &EimIdentity, eim: &'a Eim) -> Result<&'a [u8], ManageError> {
@@ -81,7 +112,7 @@ pub fn eim_view(eim_id: Option<&str>, eim: &Eim) -> Result<EimView, ManageError>
             .identity_named(eim_id)
             .ok_or_else(|| ManageError::NotFound { what: "identity", id: eim_id.chars().take(128).collect() })?,
     };
-    let configuration = configuration_of(identity, eim)?;
+    let configuration = configuration_of(identity, TokenRequest::None, eim)?;
     Ok(EimView {
         eim_id: identity.eim_id.to_string(),
         eim_fqdn: identity.eim_fqdn.clone(),

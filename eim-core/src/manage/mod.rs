@@ -1,6 +1,7 @@
 //! The use cases behind the operator API and the command line.
 
 mod api_key;
+mod association;
 pub mod audit;
 mod authority;
 mod bulk;
@@ -11,8 +12,8 @@ mod eim;
 mod error;
 mod euicc;
 pub mod event_stream;
-pub mod key_rotation;
 pub mod handover;
+pub mod key_rotation;
 mod notification;
 mod operation;
 mod owner_policy;
@@ -33,20 +34,21 @@ pub use api_key::{
     GrantsUsed, Principal, Role, SCOPES, api_key, authenticate, create_api_key, list_api_keys, make_api_key,
     revoke_api_key, rotate_api_key,
 };
+pub use association::{associations, renew_association};
 pub use authority::{
     NewDecision, confirm_profile_owner, create_grant, create_profile_owner, list_decisions, list_grants,
     list_profile_owners, record_decision, revoke_grant, summary,
 };
 pub use bulk::{
     BulkFormat, Export, ImportLine, ImportOf, ImportReader, ImportSummary, Imported, Importer, LineError, LineOutcome,
-    LineReport, Stopped, SummaryLine, export_euiccs, export_operations,
+    LineReport, Stopped, SummaryLine, export_associations, export_euiccs, export_operations,
 };
 pub use campaign::{
     CampaignDeviceFilter, act_on_campaign, campaign, clone_campaign, create_campaign, list_campaign_devices,
     list_campaigns, preview_campaign,
 };
 pub use counter::recover_counter;
-pub use eim::{EimConfiguration, eim_configuration, eim_view};
+pub use eim::{EimConfiguration, TokenRequest, device_configuration, eim_configuration, eim_view};
 pub use error::{FieldError, ManageError};
 pub use euicc::{EuiccFilter, euicc, events, list_euiccs, profiles};
 pub use notification::{NotificationFilter, list_notifications};

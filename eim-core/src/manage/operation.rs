@@ -73,6 +73,7 @@ pub(super) async fn queue_operation(
     };
     if earlier.is_none() {
         super::authority::check_owners(eid, &operation, principal, eim).await?;
+        refuse_known_eims(eid, &operation, eim).await?;
     }
     let set_aside = if earlier.is_none() { guarded(eid, &operation, &overridden, eim).await? } else { vec![] };
     let mut details = json!({ "operation": id, "kind": operation.kind.as_str() });
@@ -106,6 +107,7 @@ pub async fn dry_run_operation(
     if eim.store().euicc(eid).await?.is_none() {
         return Err(ManageError::NotFound { what: "eUICC", id: eid.to_string() });
     }
+    refuse_known_eims(eid, &operation, eim).await?;
     let mut checks = guard_says(eid, &operation, &overridden, eim).await?;
     match super::authority::check_owners(eid, &operation, principal, eim).await {
         Ok(()) => {}
@@ -113,6 +115,35 @@ pub async fn dry_run_operation(
         Err(error) => return Err(error),
     }
     Ok(DryRun { allowed: guard::allows(&checks), checks })
+}
+
+/// An eIM that is there can't be added (associatedEimAlreadyExists): what the package before this one leaves is taken for
+/// what the eUICC holds, as far as verified results told it.
+async fn refuse_known_eims(eid: Eid, operation: &NewOperation, eim: &Eim) -> Result<(), ManageError> {
+    let Some(Request::Eco(list)) = operation.request.as_object().and_then(|body| Request::parse(body).ok()) else {
+        return Ok(());
+    };
+    if !list.iter().any(|eco| matches!(eco, Eco::AddEim(_))) {
+        return Ok(());
+    }
+    let others = eim.store().other_eims(eid).await?;
+    let mut there: Vec<String> = others.into_iter().filter(|eim| eim.is_there()).map(|eim| eim.eim_id).collect();
+    // Whoever signs is associated.
+    there.push(eim.identity().eim_id.as_str().to_owned());
+    let mut errors = Vec::new();
+    for (index, eco) in list.iter().enumerate() {
+        match eco {
+            Eco::AddEim(data) if there.iter().any(|known| known == data.eim_id.as_str()) => {
+                let message = "this eIM is associated with the eUICC already, as far as it is known here; change it with \
+                               updateEim, or ask for listEim if that is out of date";
+                errors.push(FieldError::new(format!("/eco/{index}/addEim/eimId"), message));
+            }
+            Eco::AddEim(data) => there.push(data.eim_id.as_str().to_owned()),
+            Eco::DeleteEim(delete) => there.retain(|known| known != delete.eim_id.as_str()),
+            _ => {}
+        }
+    }
+    if errors.is_empty() { Ok(()) } else { Err(ManageError::Invalid(errors)) }
 }
 
 fn may_override(overridden: &[String], principal: &Principal) -> Result<(), ManageError> {
@@ -148,8 +179,13 @@ async fn guard_says(
     overridden: &[String],
     eim: &Eim,
 ) -> Result<Vec<Check>, ManageError> {
-    let request = operation.request.as_object().and_then(|body| Request::parse(body).ok());
-    let Some(Request::Psmo(list)) = request else { return Ok(vec![]) };
+    let list = match operation.request.as_object().and_then(|body| Request::parse(body).ok()) {
+        Some(Request::Psmo(list)) => list,
+        Some(Request::Eco(list)) => {
+            return Ok(guard::configuration_checks(&list, eim.identity().eim_id.as_str(), overridden));
+        }
+        _ => return Ok(vec![]),
+    };
     if !list.iter().any(|psmo| matches!(psmo, Psmo::Enable(_) | Psmo::Disable(_) | Psmo::Delete(_))) {
         return Ok(vec![]);
     }
@@ -161,7 +197,7 @@ async fn guard_says(
 }
 
 fn overrides(body: &mut Map<String, Value>, errors: &mut Vec<FieldError>) -> Vec<String> {
-    let names = [guard::OWNER_POLICY, guard::POLICY_RULES, guard::NOT_THE_ONLY_PROFILE];
+    let names = [guard::OWNER_POLICY, guard::POLICY_RULES, guard::NOT_THE_ONLY_PROFILE, guard::KEEPS_THIS_EIM];
     let list = match body.remove("override") {
         None | Some(Value::Null) => return vec![],
         Some(Value::Array(list)) if list.len() <= names.len() => list,

@@ -4,7 +4,7 @@ use super::views::EuiccView;
 use super::{FieldError, ManageError, euicc, view};
 use crate::Eim;
 use crate::domain::keys::KeyFacts;
-use crate::domain::{Euicc, EuiccState, Event, Kind, ResultPolicy};
+use crate::domain::{Euicc, EuiccState, Event, Kind, LearnedBy, OwnAssociation, ResultPolicy};
 use crate::ids::{AssociationToken, CounterValue, Eid, EimId, KeyId};
 use crate::pki;
 use crate::store::switch::SavedOnce;
@@ -62,6 +62,13 @@ pub struct NewAssociation {
     /// The id of the signing key that the eUICC trusts; absent for the one that new associations get.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signing_key: Option<String>,
+    /// How it became known: `registered` (default), `manufacturing`, `addInitialEim`, or `handover` for an eUICC that another
+    /// eIM hands over; then it is asked for its eIMs at the first poll, and its answer is the proof.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub learned_by: Option<String>,
+    /// The eimId of the eIM that hands the eUICC over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told_by: Option<String>,
 }
 
 const MEMBERS: [&str; 7] =
@@ -159,10 +166,12 @@ pub(super) fn read(new: NewEuicc, now: i64, eim: &Eim) -> Result<Euicc, ManageEr
         Some(text) => read_signing_key(text, known_as, &mut errors, eim),
         None => eim.keys().current(known_as).map(|key| key.id),
     };
+    let (learned_by, told_by) = read_source(association.learned_by.as_deref(), association.told_by, &mut errors);
+    let chain = if learned_by == LearnedBy::Manufacturing { Chain::MayComeLater } else { Chain::Trusted };
     let certificates = read_certificates(
-        new.eum_certificate.as_deref(),
-        new.euicc_certificate.as_deref(),
+        (new.eum_certificate.as_deref(), new.euicc_certificate.as_deref()),
         eid.as_ref().ok(),
+        chain,
         &mut errors,
         eim,
     );
@@ -199,7 +208,35 @@ pub(super) fn read(new: NewEuicc, now: i64, eim: &Eim) -> Result<Euicc, ManageEr
         eim_id,
         signing_key,
         key_facts: KeyFacts::default(),
+        own_association: OwnAssociation::told(learned_by, told_by, now),
     })
+}
+
+/// How the association became known, and who told it.
+pub(super) fn read_source(
+    word: Option<&str>,
+    told_by: Option<String>,
+    errors: &mut Vec<FieldError>,
+) -> (LearnedBy, Option<String>) {
+    let told = [LearnedBy::Registered, LearnedBy::Manufacturing, LearnedBy::AddInitialEim, LearnedBy::Handover];
+    let learned_by = match word {
+        None if told_by.is_some() => LearnedBy::Handover,
+        None => LearnedBy::Registered,
+        Some(word) => LearnedBy::from_word(word).filter(|word| told.contains(word)).unwrap_or_else(|| {
+            let message = format!("one of {} is expected", told.map(LearnedBy::as_str).join(", "));
+            errors.push(FieldError::new("/association/learnedBy", message));
+            LearnedBy::Registered
+        }),
+    };
+    if let Some(eim_id) = &told_by {
+        if eim_id.contains('\0') || eim_id.parse::<EimId>().is_err() {
+            errors.push(FieldError::new("/association/toldBy", "an eimId of 1 to 128 octets is expected"));
+        }
+        if learned_by != LearnedBy::Handover {
+            errors.push(FieldError::new("/association/toldBy", "it goes with learnedBy handover alone"));
+        }
+    }
+    (learned_by, told_by)
 }
 
 pub(super) fn read_label(label: Option<String>, errors: &mut Vec<FieldError>) -> Option<String> {
@@ -273,12 +310,21 @@ pub(super) fn read_signing_key(text: &str, eim_id: &EimId, errors: &mut Vec<Fiel
     key.map(|key| key.id)
 }
 
-/// Reads the two certificates. Those that can't be trusted now are refused where there are roots to tell by; without
-/// roots they are kept, and nothing is believed until there are.
+/// Whether certificates that are kept must chain to a trusted CI now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Chain {
+    /// They must, where there are roots to tell by.
+    Trusted,
+    /// Their CI may be one that is trusted later; nothing is believed by them before.
+    MayComeLater,
+}
+
+/// Reads the EUM certificate and the eUICC certificate. Those that can't be trusted now are refused where there are roots
+/// to tell by; without roots they are kept, and nothing is believed until there are.
 pub(super) fn read_certificates(
-    eum: Option<&str>,
-    euicc: Option<&str>,
+    (eum, euicc): (Option<&str>, Option<&str>),
     eid: Option<&Eid>,
+    chain: Chain,
     errors: &mut Vec<FieldError>,
     eim: &Eim,
 ) -> Option<(Vec<u8>, Vec<u8>)> {
@@ -302,9 +348,15 @@ pub(super) fn read_certificates(
         }
     };
     let (eum, euicc, eid) = (eum?, euicc?, eid?);
-    if !eim.trust().is_empty()
-        && let Err(error) = pki::verify_euicc_chain(eim.trust(), &eum, &euicc, eim.clock().now(), eid)
-    {
+    let judged = match pki::verify_euicc_chain(eim.trust(), &eum, &euicc, eim.clock().now(), eid) {
+        Ok(_) => Ok(()),
+        Err(pki::TrustError::UntrustedCi { .. }) if chain == Chain::MayComeLater => {
+            pki::check_below_ci(&eum, &euicc, eid)
+        }
+        Err(_) if eim.trust().is_empty() && chain == Chain::Trusted => Ok(()),
+        Err(error) => Err(error),
+    };
+    if let Err(error) = judged {
         errors.push(FieldError::new("/euiccCertificate", format!("the certificates are not trusted: {error}")));
     }
     Some((eum, euicc))

@@ -2,12 +2,12 @@
 
 use super::euicc::eid_of;
 use super::register::{
-    read_certificates, read_counter, read_label, read_policy, read_signing_key, read_tags, read_token,
+    Chain, read_certificates, read_counter, read_label, read_policy, read_signing_key, read_tags, read_token,
 };
 use super::views::EuiccView;
 use super::{FieldError, ManageError, euicc};
 use crate::Eim;
-use crate::domain::{Euicc, EuiccState, keys};
+use crate::domain::{Euicc, EuiccState, TokenPolicy, association, keys};
 use crate::ids::AssociationToken;
 use crate::store::Saved;
 use serde_json::{Map, Value, json};
@@ -34,12 +34,17 @@ pub async fn update_euicc(eid: &str, patch: Value, eim: &Eim) -> Result<EuiccVie
         let mut work = eim.work(snapshot, now);
         let mut errors = Vec::new();
         let in_doubt = work.state.euicc.key_facts.next.is_some();
+        let token = work.state.euicc.association_token;
         apply(work.euicc(), &patch, &mut errors, eim);
         if in_doubt && work.state.euicc.key_facts.next.is_none() {
             keys::told_by_hand(&mut work);
         }
         if !errors.is_empty() {
             return Err(ManageError::Invalid(errors));
+        }
+        let set = |name: &str| patch.get("association").is_some_and(|members| members.get(name).is_some());
+        if set("counterValue") || set("associationToken") {
+            association::set_by_hand(&mut work, token);
         }
         work.event("changed", json!({ "members": patch.keys().collect::<Vec<_>>() }));
         let changes = work.finish();
@@ -97,9 +102,13 @@ fn apply(euicc: &mut Euicc, patch: &Map<String, Value>, errors: &mut Vec<FieldEr
         }
         (eum, certificate) => {
             let (eum, certificate) = (eum.flatten(), certificate.flatten());
-            if let Some((eum, certificate)) =
-                read_certificates(eum.as_deref(), certificate.as_deref(), Some(&euicc.eid), errors, eim)
-            {
+            if let Some((eum, certificate)) = read_certificates(
+                (eum.as_deref(), certificate.as_deref()),
+                Some(&euicc.eid),
+                Chain::Trusted,
+                errors,
+                eim,
+            ) {
                 euicc.eum_certificate = Some(eum);
                 euicc.euicc_certificate = Some(certificate);
             }
@@ -136,6 +145,16 @@ fn apply_association(euicc: &mut Euicc, association: &Map<String, Value>, errors
                 if !euicc.state.takes_packages() {
                     euicc.state = EuiccState::Active;
                 }
+            }
+            ("tokenPolicy", Value::Null, _) => euicc.own_association.token_policy = None,
+            ("tokenPolicy", Value::String(word), _) => match TokenPolicy::from_word(word) {
+                Some(policy) => euicc.own_association.token_policy = Some(policy),
+                None => {
+                    errors.push(FieldError::new("/association/tokenPolicy", "ask, adopt or null is expected"));
+                }
+            },
+            ("tokenPolicy", ..) => {
+                errors.push(FieldError::new("/association/tokenPolicy", "ask, adopt or null is expected"));
             }
             ("associationToken", Value::Null, _) => euicc.association_token = None,
             ("associationToken", _, Some(token)) => {

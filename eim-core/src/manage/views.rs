@@ -28,7 +28,8 @@ pub struct EuiccView {
     pub tags: Vec<String>,
     /// `verified`, or `lab`: results are taken unverified and marked so.
     pub result_policy: String,
-    /// `registered` (never seen), `active`, `counterLost`, `counterExhausted` or `unmanaged` (this eIM was deleted from it).
+    /// `registered` (never seen), `active`, `counterLost`, `counterExhausted`, `associationLost` (it answers as if it did not know
+    /// this eIM; see its associations) or `unmanaged` (this eIM was deleted from it).
     pub state: String,
     /// How this eIM is associated with the eUICC.
     pub association: AssociationView,
@@ -77,6 +78,74 @@ pub struct AssociationView {
     pub signing_key_loaded: bool,
     /// The key that the eUICC may trust by now: it was sent and its answer is not known. Until it is, other packages wait.
     pub next_signing_key: Option<String>,
+}
+
+/// Every eIM on an eUICC, as far as it is known.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AssociationsView {
+    /// The eIMs: this one first, then the others in the order in which they became known.
+    pub items: Vec<EimOnEuiccView>,
+    /// When the eUICC last listed its eIMs, verified.
+    pub eims_listed_at: Option<String>,
+}
+
+/// An eIM on an eUICC. Of others, all that stands here comes from verified results.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EimOnEuiccView {
+    /// eimId.
+    pub eim_id: String,
+    /// Whether it is this eIM.
+    pub own: bool,
+    /// `expected` (told, the eUICC has not answered under it yet), `associated` (a verified result says so), `foreign` (the
+    /// eUICC lists it, and nobody here added it), `lost` (this eIM: the eUICC answers as if it did not know it, unsigned) or
+    /// `gone`.
+    pub state: String,
+    /// Whether the state comes from a verified result.
+    pub verified: bool,
+    /// `oid`, `fqdn` or `proprietary`; absent when nobody told.
+    pub eim_id_type: Option<String>,
+    /// eimFqdn; of another eIM, as it was given to it here.
+    pub eim_fqdn: Option<String>,
+    /// eimSupportedProtocol by the names of the ASN.1.
+    pub supported_protocol: Vec<String>,
+    /// The token; of another eIM, the one that the eUICC gave for it.
+    pub association_token: Option<i64>,
+    /// This eIM: the counter of the last package made. Another one: the counter that it was given.
+    pub counter_value: Option<i64>,
+    /// SHA-256 of its SubjectPublicKeyInfo, upper-case hexadecimal; of another eIM, of the key that it was given here.
+    pub key_sha256: Option<String>,
+    /// How it became known: `registered`, `manufacturing`, `addInitialEim`, `handover`, `reportedToken`, `addEim`,
+    /// `updateEim` or `listEim`.
+    pub learned_by: String,
+    /// The eIM that handed the eUICC over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub told_by: Option<String>,
+    /// The operation whose result told it, or proved it.
+    pub operation: Option<String>,
+    /// When it became known, or was renewed.
+    pub learned_at: String,
+    /// When it last changed.
+    pub changed_at: String,
+    /// This eIM: when the eUICC first answered a package under this association, verified.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proven_at: Option<String>,
+    /// This eIM: since when it seems lost.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lost_at: Option<String>,
+    /// This eIM: why it seems lost: `unsignedErrors`, `reset`, `otherToken` or `notListed`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lost_cause: Option<String>,
+    /// This eIM: another token, that the eUICC told in an unsigned error.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reported_token: Option<i64>,
+    /// This eIM: what is done about such a token: `ask` or `adopt`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_policy: Option<String>,
+    /// This eIM: what to do, where something is to be done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_step: Option<String>,
 }
 
 /// A profile on an eUICC as last reported.

@@ -120,6 +120,28 @@ pub fn verify_euicc_chain(
     })
 }
 
+/// Checks what can be told of EUM -> eUICC without the CI: structure, names, key identifiers and the EUM's signature,
+/// policies by role, key usages, name constraints, the EID. It proves nothing: whoever makes a EUM certificate of their own
+/// passes. It is for certificates that are kept until a CI is trusted.
+///
+/// # Errors
+/// The first check that fails.
+pub fn check_below_ci(eum_der: &[u8], euicc_der: &[u8], expected_eid: &Eid) -> Result<(), TrustError> {
+    let eum = parse(eum_der, Role::Eum)?;
+    let euicc = parse(euicc_der, Role::Euicc)?;
+    let eid = euicc.eid().map_err(|cause| TrustError::Certificate { role: Role::Euicc, cause })?;
+    if eid != *expected_eid {
+        return Err(TrustError::EidMismatch { expected: *expected_eid, found: eid });
+    }
+    check_issued(&eum, &euicc, Role::Euicc)?;
+    check_ca(&eum, Role::Eum, 0)?;
+    check_policy(&eum, Role::Eum)?;
+    check_policy(&euicc, Role::Euicc)?;
+    check_key_cert_sign(&eum, Role::Eum)?;
+    check_digital_signature(&euicc, Role::Euicc)?;
+    check_name_constraints(&eum, &euicc, eid)
+}
+
 pub(super) fn parse(der: &[u8], role: Role) -> Result<Certificate, TrustError> {
     Certificate::parse(der).map_err(|cause| TrustError::Certificate { role, cause })
 }

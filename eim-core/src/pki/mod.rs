@@ -31,7 +31,7 @@ mod verified;
 
 pub use binding::{Binding, BindingMismatch, check_binding};
 pub use certificate::{Certificate, CertificateError, MAX_CERTIFICATE_BYTES, euicc_certificate_eid};
-pub use chain::{VerifiedChain, verify_euicc_chain};
+pub use chain::{VerifiedChain, check_below_ci, verify_euicc_chain};
 pub use error::{ChainFault, SessionField, TrustError};
 pub use euicc_signature::{
     AuthenticationSession, verify_authenticate_response, verify_cancel_session, verify_euicc_signed1,

@@ -8,8 +8,8 @@ pub mod authority;
 pub mod campaign;
 pub mod desired;
 mod error;
-pub mod keys;
 pub mod handover;
+pub mod keys;
 pub mod pool;
 mod postgres;
 mod quiet;
@@ -29,8 +29,8 @@ pub use quiet::Ticket;
 pub use url::StoreUrl;
 
 use crate::domain::{
-    Changes, Euicc, EuiccState, Event, NewOperation, NotificationState, Operation, OperationState, Profile, Received,
-    Snapshot,
+    Changes, Euicc, EuiccState, Event, NewOperation, NotificationState, Operation, OperationState, OtherEim, Profile,
+    Received, Snapshot,
 };
 use crate::ids::{Eid, EimTransactionId, Iccid, OperationId, RspAddress, SeqNumber, TenantId, TransactionId};
 use quiet::Quiet;
@@ -447,6 +447,24 @@ impl Store {
     ) -> Result<Option<(Snapshot, Vec<Received>)>, StoreError> {
         let tenant = self.tenant;
         on!(self.read("result_snapshot"), |conn| result_snapshot(conn, &eid, &keys, tenant, now))
+    }
+
+    /// The other eIMs on an eUICC, in the order in which they became known.
+    ///
+    /// # Errors
+    /// When the transaction fails.
+    pub async fn other_eims(&self, eid: Eid) -> Result<Vec<OtherEim>, StoreError> {
+        let tenant = self.tenant;
+        on!(self.read("other_eims"), |conn| other_eims_of(conn, &eid, tenant))
+    }
+
+    /// The other eIMs on several eUICCs.
+    ///
+    /// # Errors
+    /// When the transaction fails.
+    pub async fn other_eims_among(&self, eids: Vec<Eid>) -> Result<Vec<(Eid, OtherEim)>, StoreError> {
+        let tenant = self.tenant;
+        on!(self.read("other_eims_among"), |conn| other_eims_among(conn, &eids, tenant))
     }
 
     /// The one eUICC with an operation of this transaction, whosever it is.

@@ -2,11 +2,13 @@
 
 use super::StoreError;
 use super::StoredNotification;
+use super::schema::{download_sessions, euiccs, events, notifications, operations, other_eims, profiles, received};
 use super::schema::{download_sessions, euiccs, events, notifications, operations, profiles, received};
 use crate::domain::keys::KeyFacts;
 use crate::domain::{
-    DownloadSession, Euicc, EuiccState, InstalledRules, Kind, NewNotification, NewOperation, NotificationState,
-    Operation, OperationState, Origin, Phase, Profile, Purpose, Received, ReceivedKind, ReceivedStatus, ResultPolicy,
+    AssociationState, DownloadSession, Euicc, EuiccState, InstalledRules, Kind, LearnedBy, NewNotification,
+    NewOperation, NotificationState, Operation, OperationState, Origin, OtherEim, OwnAssociation, Phase, Profile,
+    Purpose, Received, ReceivedKind, ReceivedStatus, ResultPolicy,
 };
 use crate::ids::{
     AssociationToken, CounterValue, Eid, EimTransactionId, Iccid, KeyId, OperationId, Plmn, SeqNumber, TenantId,
@@ -59,6 +61,7 @@ pub(super) struct EuiccRow {
     eim_id: Option<String>,
     signing_key: Option<String>,
     key_facts: Option<String>,
+    own_association: Option<String>,
 }
 
 /// The columns that a decision may change; `last_seen_at` and the interval belong to the sightings.
@@ -87,6 +90,7 @@ pub(super) struct EuiccChange {
     eim_id: Option<String>,
     signing_key: Option<String>,
     key_facts: Option<String>,
+    own_association: Option<String>,
 }
 
 impl EuiccRow {
@@ -119,6 +123,8 @@ impl EuiccRow {
             eim_id: euicc.eim_id.as_ref().map(ToString::to_string),
             signing_key: euicc.signing_key.as_ref().map(KeyId::to_string),
             key_facts: (euicc.key_facts != KeyFacts::default()).then(|| text_of(&euicc.key_facts)),
+            own_association: (euicc.own_association != OwnAssociation::default())
+                .then(|| text_of(&euicc.own_association)),
         }
     }
 
@@ -153,6 +159,11 @@ impl EuiccRow {
             eim_id: self.eim_id.map(|text| column("euiccs.eim_id", text.parse().ok())).transpose()?,
             signing_key: self.signing_key.map(|text| column("euiccs.signing_key", text.parse().ok())).transpose()?,
             key_facts: self.key_facts.map(|text| json("euiccs.key_facts", &text)).transpose()?.unwrap_or_default(),
+            own_association: self
+                .own_association
+                .map(|text| json("euiccs.own_association", &text))
+                .transpose()?
+                .unwrap_or_default(),
         })
     }
 }
@@ -183,7 +194,66 @@ impl EuiccChange {
             eim_id: row.eim_id,
             signing_key: row.signing_key,
             key_facts: row.key_facts,
+            own_association: row.own_association,
         }
+    }
+}
+
+#[derive(Queryable, Selectable, Insertable, AsChangeset)]
+#[diesel(table_name = other_eims, treat_none_as_null = true)]
+pub(super) struct OtherEimRow {
+    tenant_id: i64,
+    eid: String,
+    eim_id: String,
+    eim_id_type: Option<i64>,
+    eim_fqdn: Option<String>,
+    supported_protocol: String,
+    association_token: Option<i64>,
+    counter_value: Option<i64>,
+    key_sha256: Option<Vec<u8>>,
+    learned_by: String,
+    state: String,
+    operation_id: Option<String>,
+    learned_at: i64,
+    changed_at: i64,
+}
+
+impl OtherEimRow {
+    pub(super) fn new(eim: &OtherEim, eid: &Eid, tenant: TenantId) -> Self {
+        Self {
+            tenant_id: tenant.value(),
+            eid: eid.to_string(),
+            eim_id: eim.eim_id.clone(),
+            eim_id_type: eim.eim_id_type,
+            eim_fqdn: eim.eim_fqdn.clone(),
+            supported_protocol: text_of(&eim.supported_protocol),
+            association_token: eim.association_token,
+            counter_value: eim.counter_value,
+            key_sha256: eim.key_sha256.map(|digest| digest.to_vec()),
+            learned_by: eim.learned_by.as_str().to_owned(),
+            state: eim.state.as_str().to_owned(),
+            operation_id: eim.operation.map(|id| id.to_string()),
+            learned_at: eim.learned_at,
+            changed_at: eim.changed_at,
+        }
+    }
+
+    pub(super) fn other_eim(self) -> Result<OtherEim, StoreError> {
+        let digest = |octets: Vec<u8>| column("other_eims.key_sha256", octets.try_into().ok());
+        Ok(OtherEim {
+            eim_id: self.eim_id,
+            eim_id_type: self.eim_id_type,
+            eim_fqdn: self.eim_fqdn,
+            supported_protocol: json("other_eims.supported_protocol", &self.supported_protocol)?,
+            association_token: self.association_token,
+            counter_value: self.counter_value,
+            key_sha256: self.key_sha256.map(digest).transpose()?,
+            learned_by: column("other_eims.learned_by", LearnedBy::from_word(&self.learned_by))?,
+            state: column("other_eims.state", AssociationState::from_word(&self.state))?,
+            operation: self.operation_id.map(|id| column("other_eims.operation_id", id.parse().ok())).transpose()?,
+            learned_at: self.learned_at,
+            changed_at: self.changed_at,
+        })
     }
 }
 

@@ -31,6 +31,7 @@ diesel::table! {
         eim_id -> Nullable<Text>,
         signing_key -> Nullable<Text>,
         key_facts -> Nullable<Text>,
+        own_association -> Nullable<Text>,
     }
 }
 
@@ -598,6 +599,25 @@ diesel::table! {
         token -> Nullable<BigInt>,
         proof -> Nullable<Text>,
         reason -> Nullable<Text>,
+        changed_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    other_eims (tenant_id, eid, eim_id) {
+        tenant_id -> BigInt,
+        eid -> Text,
+        eim_id -> Text,
+        eim_id_type -> Nullable<BigInt>,
+        eim_fqdn -> Nullable<Text>,
+        supported_protocol -> Text,
+        association_token -> Nullable<BigInt>,
+        counter_value -> Nullable<BigInt>,
+        key_sha256 -> Nullable<Binary>,
+        learned_by -> Text,
+        state -> Text,
+        operation_id -> Nullable<Text>,
+        learned_at -> BigInt,
         changed_at -> BigInt,
     }
 }

@@ -34,6 +34,7 @@ pub fn euicc(number: u32) -> Euicc {
         eim_id: None,
         signing_key: None,
         key_facts: Default::default(),
+        own_association: eim_core::domain::OwnAssociation::default(),
     }
 }
 

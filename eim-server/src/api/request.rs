@@ -26,7 +26,8 @@ fn read_json(body: &[u8]) -> Result<Value, Problem> {
     serde_json::from_slice(body).map_err(|error| Problem::malformed(format!("the body is not JSON: {error}")))
 }
 
-async fn octets(request: &HttpRequest, payload: Payload, api: &Api) -> Result<Bytes, Problem> {
+/// The body as it is.
+pub(super) async fn octets(request: &HttpRequest, payload: Payload, api: &Api) -> Result<Bytes, Problem> {
     let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     if announced.is_some_and(|octets: u64| octets > api.body_bytes as u64) {
         return Err(Problem::too_large(api.body_bytes));

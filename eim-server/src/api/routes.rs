@@ -35,6 +35,16 @@ pub fn routes(config: &mut ServiceConfig) {
                     get(),
                     euiccs::profiles::profiles,
                 )))
+                .service(
+                    web::resource("/euiccs/{eid}/associations")
+                        .route(allow(Viewer, get(), euiccs::associations::list))
+                        .route(allow(Operator, post(), euiccs::associations::renew)),
+                )
+                .service(web::resource("/euiccs/{eid}/eim-configuration").route(allow(
+                    Viewer,
+                    get(),
+                    eim::configuration::of_device,
+                )))
                 .service(web::resource("/euiccs/{eid}/events").route(allow(Viewer, get(), euiccs::events::events)))
                 .service(web::resource("/euiccs/{eid}/counter-recovery").route(allow(
                     Operator,
@@ -86,12 +96,22 @@ pub fn routes(config: &mut ServiceConfig) {
                     operations::abandon::abandon,
                 )))
                 .service(web::resource("/imports/euiccs").route(allow(Operator, post(), imports::euiccs::euiccs)))
+                .service(web::resource("/imports/manufacturing").route(allow(
+                    Operator,
+                    post(),
+                    imports::manufacturing::manufacturing,
+                )))
                 .service(web::resource("/imports/operations").route(allow(
                     Operator,
                     post(),
                     imports::operations::operations,
                 )))
                 .service(web::resource("/exports/euiccs").route(allow(Viewer, get(), exports::euiccs::euiccs)))
+                .service(web::resource("/exports/associations").route(allow(
+                    Viewer,
+                    get(),
+                    exports::associations::associations,
+                )))
                 .service(web::resource("/exports/operations").route(allow(
                     Viewer,
                     get(),
@@ -308,7 +328,8 @@ pub fn routes(config: &mut ServiceConfig) {
                     get(),
                     desired_states::devices::devices,
                 )))
-                .service(web::resource("/eim").route(allow(Viewer, get(), eim::show::show))),
+                .service(web::resource("/eim").route(allow(Viewer, get(), eim::show::show)))
+                .service(web::resource("/eim/configuration").route(allow(Viewer, get(), eim::configuration::show))),
         )
         .service(web::resource("/healthz").route(get().to(health::healthz)))
         .service(web::resource("/readyz").route(get().to(health::readyz)))

@@ -2,22 +2,34 @@
 
 use crate::boot::{self, BootPorts};
 use crate::config::Config;
+use crate::provisioning::{self, Notation, Object};
 use anyhow::Context;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use eim_core::manage::{self, EimConfiguration};
+use eim_core::manage::{self, EimConfiguration, TokenRequest};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The notation. `der` writes two files.
+    /// The notation. `der`, `png` and `c` write two files.
     #[arg(long, value_enum, default_value_t = Format::Hex)]
     format: Format,
-    /// Writes to this file. With `der` it takes EimConfigurationData, and a second file beside it, named with
-    /// `-add-initial`, takes AddInitialEimRequest; default `eim-configuration.der`.
+    /// Writes to this file. With `der`, `png` and `c` it takes EimConfigurationData, and a second file beside it, named with
+    /// `-add-initial`, takes AddInitialEimRequest; default `eim-configuration.der`, `.png` or `.h`.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Whether the eUICC is to give the association a token.
+    #[arg(long, value_enum, default_value_t = Token::None)]
+    token: Token,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Token {
+    /// No token.
+    None,
+    /// The eUICC allocates one; record what it answers, or packages can't be signed.
+    Allocate,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -30,16 +42,31 @@ enum Format {
     Der,
     /// An object with base64 members, as GET /api/v1/eim has them.
     Json,
+    /// Two QR codes of the upper-case hexadecimal, as PNG images.
+    Png,
+    /// Two C headers.
+    C,
 }
 
 pub(super) async fn run(arguments: &Arguments, config: &Config) -> anyhow::Result<()> {
     let eim = boot::compose(config, BootPorts::default()).await?.eim;
-    let configuration = manage::eim_configuration(&eim)?;
-    if arguments.format == Format::Der {
-        let path = arguments.out.clone().unwrap_or_else(|| PathBuf::from("eim-configuration.der"));
+    let token = match arguments.token {
+        Token::None => TokenRequest::None,
+        Token::Allocate => TokenRequest::Allocate,
+    };
+    let configuration = manage::eim_configuration(&eim, token)?;
+    let files = match arguments.format {
+        Format::Der => Some((Notation::Der, "eim-configuration.der")),
+        Format::Png => Some((Notation::Png, "eim-configuration.png")),
+        Format::C => Some((Notation::C, "eim-configuration.h")),
+        Format::Hex | Format::Base64 | Format::Json => None,
+    };
+    if let Some((notation, name)) = files {
+        let path = arguments.out.clone().unwrap_or_else(|| PathBuf::from(name));
         let second = beside(&path);
-        write(&path, &configuration.eim_configuration_data)?;
-        write(&second, &configuration.add_initial_eim_request)?;
+        for (path, object) in [(&path, Object::EimConfigurationData), (&second, Object::AddInitialEimRequest)] {
+            write(path, &provisioning::write(object.of(&configuration), object, notation)?)?;
+        }
         eprintln!("EimConfigurationData in {}, AddInitialEimRequest in {}", path.display(), second.display());
         return Ok(());
     }
@@ -61,7 +88,9 @@ fn text(configuration: &EimConfiguration, format: Format) -> String {
             format!("{members:#}\n")
         }
         Format::Base64 => lines(&STANDARD.encode(data), &STANDARD.encode(request)),
-        Format::Hex | Format::Der => lines(&hex::encode_upper(data), &hex::encode_upper(request)),
+        Format::Hex | Format::Der | Format::Png | Format::C => {
+            lines(&hex::encode_upper(data), &hex::encode_upper(request))
+        }
     }
 }
 

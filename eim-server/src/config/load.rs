@@ -269,6 +269,7 @@ mod tests {
             ("EIM__OUTBOUND__ALLOW_HOSTS", "a b", "outbound.allow_hosts"),
             ("EIM__OUTBOUND__TIMEOUT_MS", "0", "outbound.timeout_ms"),
             ("EIM__OUTBOUND__SMDS_ADDRESS_FIELD", "address", "outbound.smds_address_field"),
+            ("EIM__ASSOCIATIONS__REPORTED_TOKEN", "always", "associations.reported_token"),
             ("EIM__LOG__FORMAT", "xml", "log.format"),
             ("EIM__LOG__LEVEL", "a=b=c", "log.level"),
             ("EIM__LOG__LEVEL", "loud", "log.level"),

@@ -15,6 +15,7 @@ pub use url::{BrokerUrl, QueueUrl};
 use crate::outbound::{HostPattern, OutboundOptions, Route};
 use crate::signing::pkcs11::TokenOptions;
 use eim_core::EimIdType;
+use eim_core::domain::TokenPolicy;
 use eim_core::rsp::initiate_authentication::AddressField;
 use eim_core::store::StoreUrl;
 use serde::Deserialize;
@@ -46,6 +47,8 @@ pub struct Config {
     pub pki: Pki,
     /// The lab policy.
     pub lab: Lab,
+    /// Associations with eUICCs.
+    pub associations: Associations,
     /// Calls to others.
     pub outbound: Outbound,
     /// Calls to webhooks.
@@ -54,6 +57,14 @@ pub struct Config {
     pub limits: Limits,
     /// Logging.
     pub log: Log,
+}
+
+/// `[associations]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Associations {
+    /// What is done when an eUICC tells another token.
+    pub reported_token: TokenPolicy,
 }
 
 /// `[data]`

@@ -52,6 +52,8 @@ pub fn effective(config: &Config) -> String {
     section(&mut out, "secrets", &[("key", optional_path(config.secrets.key.as_ref()))]);
     section(&mut out, "pki", &[("ci_dir", optional_path(config.pki.ci_dir.as_ref()))]);
     section(&mut out, "lab", &[("enabled", config.lab.enabled.to_string())]);
+    let reported_token = text(config.associations.reported_token.as_str());
+    section(&mut out, "associations", &[("reported_token", reported_token)]);
     let outbound = &config.outbound;
     section(
         &mut out,

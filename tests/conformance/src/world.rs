@@ -448,9 +448,9 @@ impl World {
         id
     }
 
-    /// The same by an admin who overrides the check that the device keeps a usable profile.
+    /// The same by an admin who overrides the checks that the device keeps a usable profile, and that we keep the device.
     pub async fn queue_anyway(&self, eid: &str, mut body: Value) -> String {
-        body["override"] = json!(["notTheOnlyProfile"]);
+        body["override"] = json!(["notTheOnlyProfile", "keepsThisEim"]);
         let path = format!("/api/v1/euiccs/{eid}/operations");
         let reply = self.send(Role::Admin, "POST", &path, &[], body.to_string()).await;
         assert_eq!(reply.status, 202, "{}", reply.text());

@@ -637,3 +637,28 @@ fn each_command_asks_for_its_route() {
         }
     });
 }
+
+#[test]
+fn associations_are_shown_and_renewed() {
+    each_store(async |world: &mut World| {
+        let mut device = world.listed_device(1).await;
+        let eid = device.eid();
+        let shown = ctl(world, &["devices", "associations", &eid]).await;
+        assert_eq!((shown.code, shown.out.contains("associated")), (0, true), "{}{}", shown.out, shown.err);
+        assert_eq!(ctl(world, &["devices", "associate", &eid, "--json", "--no-token"]).await.code, 1, "in force");
+        let eim_id = world.eim_id().await;
+        device.euicc.association_mut(&eim_id).unwrap().token = Some(eim_core::ids::AssociationToken::new(3));
+        let renewed =
+            ctl(world, &["devices", "associate", &eid, "--json", "--token", "3", "--counter-value", "1"]).await;
+        assert_eq!((renewed.code, &renewed.json()["items"][0]["state"]), (0, &json!("expected")), "{}", renewed.err);
+        let shown = ctl(world, &["devices", "associations", &eid]).await;
+        assert!(shown.out.contains("expected") && shown.err.contains("listEim"), "{}{}", shown.out, shown.err);
+        device.session().await;
+        let shown = ctl(world, &["devices", "associations", &eid, "--json"]).await;
+        assert_eq!(shown.json()["items"][0]["state"], "associated");
+        let file = format!("eid,associationToken\n{},4\n", world.pki.eid(9));
+        let imported = ["devices", "import", "-", "--manufacturing", "--json", "--every-line"];
+        let imported = ctl_with(world, Role::Operator, &imported, &file).await;
+        assert_eq!((imported.code, &imported.rows()[0]["outcome"]), (0, &json!("created")), "{}", imported.err);
+    });
+}

@@ -10,9 +10,10 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 /// What is not repeated here.
-const NOT_HERE: [(&str, &str); 10] = [
+const NOT_HERE: [(&str, &str); 11] = [
     ("/campaigns/preview", "changes nothing"),
     ("/imports/euiccs", "takes no key: a line that was registered before is `exists`; see `bulk`"),
+    ("/imports/manufacturing", "takes no key: a line that was registered before is `exists`; see `associations`"),
     ("/imports/operations", "answers line by line; see `bulk`"),
     ("/campaigns/{id}/clone", "see `campaigns`"),
     ("/key-rotations", "needs a second key; see `keys`"),
@@ -173,6 +174,10 @@ async fn devices(world: &World, repeated: &mut Repeated<'_>) {
     let mut other = body.clone();
     other["label"] = json!("other");
     repeated.made("/euiccs", "/euiccs", "/euiccs", body, other).await;
+    let path = format!("/euiccs/{}/associations", new.eid());
+    let told = |token: i64| json!({ "associationToken": token });
+    repeated.once(admin, "/euiccs/{eid}/associations", &path, told(5), told(6)).await;
+    assert_eq!(world.events_of(&new.eid(), "associationRenewed").await.len(), 1);
 
     let mut device = world.listed_device(2).await;
     let path = format!("/euiccs/{}/operations", device.eid());

@@ -65,9 +65,11 @@ fn case(route: &str, things: &Things) -> Case {
         | "GET /audit/checkpoints"
         | "GET /exports/audit"
         | "GET /eim"
+        | "GET /eim/configuration"
         | "GET /events"
         | "GET /webhooks"
         | "GET /exports/euiccs"
+        | "GET /exports/associations"
         | "GET /exports/operations"
         | "GET /signing-keys"
         | "GET /key-rotations" => Own,
@@ -79,7 +81,7 @@ fn case(route: &str, things: &Things) -> Case {
         | "POST /euiccs/{eid}/counter-recovery" => Missing(Value::Null),
         "POST /key-rotations" => Makes(json!({ "filter": { "all": true } })),
         // A report on each line: it changes nothing of the other tenant.
-        "POST /imports/euiccs" => Refused(200, json!({ "eid": things.eid })),
+        "POST /imports/manufacturing" | "POST /imports/euiccs" => Refused(200, json!({ "eid": things.eid })),
         "POST /imports/operations" => Refused(200, json!({ "eid": things.eid, "euiccData": {} })),
         "GET /webhooks/{id}"
         | "DELETE /webhooks/{id}"
@@ -122,6 +124,8 @@ fn case(route: &str, things: &Things) -> Case {
         "POST /webhooks" => Makes(json!({ "url": "https://127.0.0.1:9/", "enabled": false })),
         "POST /euiccs" => Refused(409, json!({ "eid": things.eid })),
         "GET /euiccs/{eid}"
+        | "GET /euiccs/{eid}/associations"
+        | "GET /euiccs/{eid}/eim-configuration"
         | "GET /euiccs/{eid}/profiles"
         | "GET /euiccs/{eid}/events"
         | "GET /operations/{id}"
@@ -143,6 +147,7 @@ fn case(route: &str, things: &Things) -> Case {
         "POST /handovers/{id}/proofs" => Missing(json!({ "proofs": [{}] })),
         "POST /handovers/{id}/confirm" => Missing(json!({ "eids": [things.eid] })),
         "POST /handovers" => Refused(422, handover(&things.eid)),
+        "POST /euiccs/{eid}/associations" => Missing(json!({ "associationToken": 1 })),
         "PATCH /euiccs/{eid}" => Missing(json!({ "label": "stolen" })),
         "POST /euiccs/{eid}/operations" => Missing(list),
         "POST /euiccs/{eid}/switches" => Missing(json!({ "to": { "iccid": "89990000000000000015" } })),
@@ -271,6 +276,7 @@ async fn sight(world: &World, key: &str, things: &Things) -> Vec<String> {
         "/api/v1/euiccs".to_owned(),
         format!("/api/v1/euiccs/{}/events", things.eid),
         format!("/api/v1/euiccs/{}/profiles", things.eid),
+        format!("/api/v1/euiccs/{}/associations", things.eid),
         "/api/v1/operations".to_owned(),
         "/api/v1/switches".to_owned(),
         "/api/v1/campaigns".to_owned(),

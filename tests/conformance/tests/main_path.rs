@@ -236,7 +236,7 @@ fn another_eim_is_added_changed_and_deleted_and_deleting_ourselves_ends_the_mana
         assert_eq!(operation["state"], "failed");
         assert_eq!(world.euicc(&eid).await["state"], "active");
 
-        let id = world.queue(&eid, json!({ "eco": [{ "deleteEim": { "eimId": world.eim_id().await } }] })).await;
+        let id = world.queue_anyway(&eid, json!({ "eco": [{ "deleteEim": { "eimId": world.eim_id().await } }] })).await;
         let poll = device.poll().await;
         assert!(matches!(poll.answer, Some(Answer::Acknowledged(_))));
         let operation = world.operation(&id).await;

@@ -267,11 +267,9 @@ fn another_eim_tells_a_webhook_whatever_types_it_wants() {
         let list = json!({ "eco": [{ "listEim": {} }] });
         world.queue(&eid, list.clone()).await;
         device.session().await;
-        let key = world.get("/api/v1/eim").await["publicKey"].clone();
-        let other = json!({ "eimId": "2.999.7", "eimIdType": 1, "counterValue": 0, "eimPublicKeyData": { "eimPublicKey": key } });
-        let id = world.queue(&eid, json!({ "eco": [{ "addEim": other }] })).await;
-        device.session().await;
-        assert_eq!(world.operation(&id).await["state"], "succeeded", "{}", world.operation(&id).await);
+        let mut other = device.euicc.associations()[0].clone();
+        other.eim_id = "2.999.7".to_owned();
+        device.euicc.associate(other);
         for _ in 0..2 {
             world.advance(TimeDelta::seconds(5)).await;
             world.queue(&eid, list.clone()).await;

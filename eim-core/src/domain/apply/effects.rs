@@ -1,7 +1,8 @@
 //! What a believed result says about the eUICC: its profiles, and our association with it.
 
-use crate::asn1::{Eco, EuiccResultData, Lenient, ListEimResult, ProfileInfo, ProfileInfoListResponse, Psmo};
+use crate::asn1::{Eco, EuiccResultData, Lenient, ProfileInfo, ProfileInfoListResponse, Psmo};
 use crate::domain::EuiccState;
+use crate::domain::association;
 use crate::domain::euicc::Profile;
 use crate::domain::interpret;
 use crate::domain::keys;
@@ -183,7 +184,7 @@ fn put_profiles(work: &mut Work, list: &[Lenient<ProfileInfo>], tags: Option<&[u
     }
 }
 
-/// eIM configuration operations that concern this eIM itself. Those on other eIMs show in the results alone.
+/// eIM configuration operations: those that concern this eIM itself change its state, those on others what is known of them.
 fn configuration_operation(
     work: &mut Work,
     id: Option<OperationId>,
@@ -203,41 +204,12 @@ fn configuration_operation(
             }
             work.event("associationUpdated", json!({ "operation": id, "verified": verified }));
         }
-        // Whoever else may manage the device is a matter of security, so nobody's word but the eUICC's counts.
-        (Eco::ListEim(_), EuiccResultData::ListEimResult(ListEimResult::EimIdList(listed))) if verified => {
-            let listed = listed.iter().map(|eim| eim.eim_id.to_string()).collect();
-            other_eims(work, id, listed);
-        }
         _ => {}
     }
-}
-
-/// What the warning of an eIM beside this one begins with.
-const OTHER_EIM: &str = "another eIM is associated: ";
-/// How many of them are kept; an eUICC has few.
-const OTHER_EIMS_MAX: usize = 16;
-
-/// Keeps which other eIMs the eUICC lists, and tells of those that it did not list before.
-fn other_eims(work: &mut Work, id: Option<OperationId>, listed: Vec<String>) {
-    if work.own_eim_id().is_none() {
-        return;
+    // Whoever else may manage the device is a matter of security, so nobody's word but the eUICC's counts.
+    if verified {
+        association::configured(work, id, eco, entry);
     }
-    let mut others: Vec<String> = listed.into_iter().filter(|eim| !is_own(work, eim)).collect();
-    others.sort();
-    others.dedup();
-    others.truncate(OTHER_EIMS_MAX);
-    let warnings = &mut work.euicc().warnings;
-    warnings
-        .retain(|warning| warning.strip_prefix(OTHER_EIM).is_none_or(|eim| others.iter().any(|other| other == eim)));
-    let known = |eim: &&String| warnings.iter().any(|warning| warning.strip_prefix(OTHER_EIM) == Some(eim.as_str()));
-    let new: Vec<String> = others.iter().filter(|eim| !known(eim)).cloned().collect();
-    if new.is_empty() {
-        return;
-    }
-    for eim in &new {
-        work.warn(&format!("{OTHER_EIM}{eim}"));
-    }
-    work.event("foreignEim", json!({ "operation": id, "eims": others, "new": new, "verified": true }));
 }
 
 fn is_own(work: &Work, eim_id: &str) -> bool {

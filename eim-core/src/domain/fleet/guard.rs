@@ -4,7 +4,7 @@
 //! that it does not know. Nothing here replaces the checks of the eUICC.
 
 use super::policy::{self, OwnerPolicy};
-use crate::asn1::Psmo;
+use crate::asn1::{Eco, Psmo};
 use crate::domain::authority::{self, Action, Authority, Rights, Subject as Owned};
 use crate::domain::euicc::words;
 use crate::domain::{Capabilities, Euicc, EuiccState, InstalledRules, Profile, ResultPolicy};
@@ -72,8 +72,11 @@ pub const FALLBACK: &str = "fallback";
 /// What is disabled or deleted is not the only profile that the device can use.
 pub const NOT_THE_ONLY_PROFILE: &str = "notTheOnlyProfile";
 
+/// This eIM stays associated.
+pub const KEEPS_THIS_EIM: &str = "keepsThisEim";
+
 /// Every name of a check.
-pub const NAMES: [&str; 10] = [
+pub const NAMES: [&str; 11] = [
     MANAGED,
     PROFILE_LIST,
     TARGET,
@@ -84,6 +87,7 @@ pub const NAMES: [&str; 10] = [
     GRANT,
     FALLBACK,
     NOT_THE_ONLY_PROFILE,
+    KEEPS_THIS_EIM,
 ];
 /// Those that an operator may waive by name; the others can be overridden by an admin only, and some by nobody.
 pub const WAIVABLE: [&str; 2] = [FALLBACK, MEMORY];
@@ -278,6 +282,22 @@ pub fn package_checks(operations: &[Psmo], known: Known<'_>, overridden: &[Strin
     checks
 }
 
+/// The check of a list of eIM configuration operations: whether one deletes this eIM itself.
+#[must_use]
+pub fn configuration_checks(operations: &[Eco], own_eim_id: &str, overridden: &[String]) -> Vec<Check> {
+    let deletes = |eco: &&Eco| matches!(eco, Eco::DeleteEim(delete) if delete.eim_id.as_str() == own_eim_id);
+    if !operations.iter().any(|eco| deletes(&eco)) {
+        return vec![];
+    }
+    let message = "It deletes this eIM from the eUICC. The result is the last answer that this eIM gets; if no other eIM is \
+                   associated (lastEimDeleted), nobody can manage the device until somebody loads a new configuration into \
+                   it.";
+    let cure = "Make sure that another eIM commands the device, then let an admin override this check.";
+    let mut checks = vec![check(KEEPS_THIS_EIM, CheckResult::Failed, message, cure)];
+    set_aside(&mut checks, &[], overridden);
+    checks
+}
+
 fn set_aside(checks: &mut [Check], waived: &[String], overridden: &[String]) {
     for check in checks.iter_mut().filter(|check| check.result == CheckResult::Failed) {
         let named = |names: &[String]| names.iter().any(|name| name == check.name);
@@ -319,6 +339,10 @@ fn managed(known: Known<'_>) -> Check {
             ("The eUICC has seen a higher counter than this eIM.", "Set the counter of the association.")
         }
         EuiccState::CounterExhausted => ("The counter of the association is used up.", "Make a new association."),
+        EuiccState::AssociationLost => (
+            "The eUICC answers as if it did not know this eIM.",
+            "See its associations; adopt the token that it tells, or associate it again and record the new token.",
+        ),
         EuiccState::Unmanaged => ("This eIM was deleted from the eUICC.", "Associate the eUICC with this eIM again."),
     };
     check(MANAGED, CheckResult::Failed, message, cure)

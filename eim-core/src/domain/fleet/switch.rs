@@ -323,8 +323,12 @@ pub fn checks(plan: &Plan, work: &Work, busy_with: Option<&str>) -> Vec<Check> {
                 general.filter(|check| [guard::MANAGED, guard::NOTHING_IN_FLIGHT].contains(&check.name)).collect();
             for request in requests {
                 let read = request.as_object().and_then(|body| Request::parse(body).ok());
-                if let Some(Request::Psmo(list)) = read {
-                    checks.extend(guard::package_checks(&list, known, &[]));
+                match (read, work.own_eim_id()) {
+                    (Some(Request::Psmo(list)), _) => checks.extend(guard::package_checks(&list, known, &[])),
+                    (Some(Request::Eco(list)), Some(own)) => {
+                        checks.extend(guard::configuration_checks(&list, own, &[]))
+                    }
+                    _ => {}
                 }
             }
             checks

@@ -15,22 +15,23 @@ const TOKEN_MAX: i64 = i32::MAX as i64;
 /// Reads the configuration of an eIM. `eimId` is always needed.
 pub(super) fn read(fields: &mut Fields<'_>) -> Option<EimConfigurationData> {
     if fields.member("eimConfigurationData").is_some() {
-        return fields.parsed("eimConfigurationData", "hexadecimal DER of a usable EimConfigurationData", |text| {
-            asn1::decode::<EimConfigurationData>(&hex::decode(text).ok()?).ok().filter(is_usable)
-        });
+        let data = fields.parsed("eimConfigurationData", "hexadecimal DER of an EimConfigurationData", |text| {
+            asn1::decode::<EimConfigurationData>(&hex::decode(text).ok()?).ok()
+        })?;
+        return match fault(&data) {
+            None => Some(data),
+            Some((member, expected)) => {
+                fields.wrong("eimConfigurationData", &format!("{member} in it can't be taken: {expected}"));
+                None
+            }
+        };
     }
     let eim_id = fields.parsed("eimId", "an eimId of 1 to 128 octets", |text| EimIdText::new(text).ok());
-    if eim_id.is_none() {
+    if fields.member("eimId").is_none() {
         fields.wrong("eimId", "the eimId is expected");
     }
     let eim_public_key_data = fields.object("eimPublicKeyData").and_then(|mut keys| {
-        let (key, certificate) = (spki(&mut keys, "eimPublicKey"), certificate(&mut keys, "eimCertificate"));
-        let data = one_of(
-            &mut keys,
-            "eimPublicKey",
-            key.map(EimPublicKeyData::EimPublicKey),
-            certificate.map(EimPublicKeyData::EimCertificate),
-        );
+        let data = eim_key(&mut keys);
         keys.finish();
         data
     });
@@ -59,8 +60,9 @@ pub(super) fn read(fields: &mut Fields<'_>) -> Option<EimConfigurationData> {
             None
         }
     };
+    let eim_fqdn = fields.parsed("eimFqdn", HOST_EXPECTED, |text| is_host(text).then(|| text.to_owned()));
     Some(EimConfigurationData {
-        eim_fqdn: fields.text("eimFqdn"),
+        eim_fqdn,
         eim_id_type: fields.number("eimIdType", 1..=3),
         counter_value: fields.number("counterValue", 0..=CounterValue::MAX.value()),
         association_token: fields.number("associationToken", -1..=TOKEN_MAX),
@@ -68,11 +70,46 @@ pub(super) fn read(fields: &mut Fields<'_>) -> Option<EimConfigurationData> {
         trusted_public_key_data_tls,
         eim_supported_protocol,
         euicc_ci_pk_id: fields
-            .parsed("euiccCiPKId", "a key identifier in hexadecimal", |text| hex::decode(text).ok())
+            .parsed("euiccCiPKId", "a key identifier of 1 to 64 octets in hexadecimal", |text| {
+                hex::decode(text).ok().filter(|id| (1..=KEY_ID_MAX).contains(&id.len()))
+            })
             .map(OctetString::from_vec),
         indirect_profile_download: fields.flag("indirectProfileDownload").then_some(Null),
         eim_id: eim_id?,
     })
+}
+
+const HOST_EXPECTED: &str = "a host name of 1 to 255 octets";
+const KEY_ID_MAX: usize = 64;
+
+fn is_host(text: &str) -> bool {
+    (1..=255).contains(&text.len()) && text.bytes().all(|octet| octet.is_ascii_graphic())
+}
+
+/// eimPublicKeyData. The choice has one of the two; who gives both gets the certificate checked against the key.
+fn eim_key(keys: &mut Fields<'_>) -> Option<EimPublicKeyData> {
+    let both = keys.member("eimPublicKey").is_some() && keys.member("eimCertificate").is_some();
+    let key = spki(keys, "eimPublicKey");
+    let certificate = certificate(keys, "eimCertificate");
+    let parsed = certificate.as_ref().and_then(|certificate| pki::Certificate::parse(certificate.der()).ok());
+    if certificate.is_some() && parsed.is_none() {
+        keys.wrong("eimCertificate", "a certificate with a P-256 or brainpoolP256r1 key is expected");
+        return None;
+    }
+    if both {
+        let (key, parsed) = (pki::PublicKey::from_spki(key?.der()).ok()?, parsed?);
+        if *parsed.public_key() != key {
+            keys.wrong("eimCertificate", "the certificate is not of the key in eimPublicKey");
+            return None;
+        }
+        return certificate.map(EimPublicKeyData::EimCertificate);
+    }
+    one_of(
+        keys,
+        "eimPublicKey",
+        key.map(EimPublicKeyData::EimPublicKey),
+        certificate.map(EimPublicKeyData::EimCertificate),
+    )
 }
 
 /// A key that the eUICC could not use would leave it with an eIM that nobody can be.
@@ -104,13 +141,26 @@ fn one_of<T>(fields: &mut Fields<'_>, name: &str, key: Option<T>, certificate: O
     }
 }
 
-/// What the members are held to, for a configuration that comes as one object.
-fn is_usable(data: &EimConfigurationData) -> bool {
+/// What can't be taken in a configuration that comes as one object: the member, and what was expected.
+fn fault(data: &EimConfigurationData) -> Option<(&'static str, &'static str)> {
     let key = match &data.eim_public_key_data {
         None => true,
         Some(EimPublicKeyData::EimPublicKey(key)) => pki::PublicKey::from_spki(key.der()).is_ok(),
         Some(EimPublicKeyData::EimCertificate(certificate)) => pki::Certificate::parse(certificate.der()).is_ok(),
     };
-    key && data.counter_value.is_none_or(|counter| (0..=CounterValue::MAX.value()).contains(&counter))
-        && data.association_token.is_none_or(|token| (-1..=TOKEN_MAX).contains(&token))
+    let counter = data.counter_value.is_none_or(|counter| (0..=CounterValue::MAX.value()).contains(&counter));
+    let token = data.association_token.is_none_or(|token| (-1..=TOKEN_MAX).contains(&token));
+    let id_type = data.eim_id_type.is_none_or(|id_type| (1..=3).contains(&id_type));
+    let ci = data.euicc_ci_pk_id.as_ref().is_none_or(|id| (1..=KEY_ID_MAX).contains(&id.len()));
+    [
+        (data.eim_fqdn.as_deref().is_none_or(is_host), "eimFqdn", HOST_EXPECTED),
+        (id_type, "eimIdType", "1 to 3"),
+        (counter, "counterValue", "0 to 8388607"),
+        (token, "associationToken", "-1 to 2147483647"),
+        (key, "eimPublicKeyData", "a P-256 or brainpoolP256r1 key"),
+        (ci, "euiccCiPKId", "1 to 64 octets"),
+    ]
+    .into_iter()
+    .find(|(good, ..)| !good)
+    .map(|(_, member, expected)| (member, expected))
 }

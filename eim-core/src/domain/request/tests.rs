@@ -1,6 +1,8 @@
 //! Requests as people write them, and what is wrong with bad ones.
 
 use super::*;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
 fn parse(body: &Value) -> Result<Request, Vec<FieldError>> {
@@ -68,6 +70,48 @@ fn an_eim_to_be_added_needs_counter_and_key() {
     let body = json!({ "eco": [{ "addEim": { "eimId": "2.999.1" } }] });
     assert_eq!(pointers(&body), ["/eco/0/addEim/counterValue", "/eco/0/addEim/eimPublicKeyData"]);
     assert!(parse(&json!({ "eco": [{ "updateEim": { "eimId": "2.999.1", "eimFqdn": "eim.example" } }] })).is_ok());
+}
+
+#[test]
+fn a_configuration_names_the_member_that_cant_be_taken() {
+    let key = include_bytes!("../../../../tests/vectors/pki/nist/eim_sign.der");
+    let add = |change: Value| {
+        let mut configuration =
+            json!({ "eimId": "x", "counterValue": 0, "eimPublicKeyData": { "eimCertificate": STANDARD.encode(key) } });
+        configuration.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        json!({ "eco": [{ "addEim": configuration }] })
+    };
+    assert!(parse(&add(json!({}))).is_ok());
+    for (change, member) in [
+        (json!({ "eimId": "" }), "eimId"),
+        (json!({ "eimId": "x".repeat(129) }), "eimId"),
+        (json!({ "counterValue": -1 }), "counterValue"),
+        (json!({ "counterValue": 8_388_608 }), "counterValue"),
+        (json!({ "associationToken": -2 }), "associationToken"),
+        (json!({ "associationToken": 2_147_483_648_i64 }), "associationToken"),
+        (json!({ "eimIdType": 4 }), "eimIdType"),
+        (json!({ "eimFqdn": "" }), "eimFqdn"),
+        (json!({ "eimFqdn": "a b" }), "eimFqdn"),
+        (json!({ "euiccCiPKId": "" }), "euiccCiPKId"),
+    ] {
+        assert_eq!(pointers(&add(change.clone())), [format!("/eco/0/addEim/{member}")], "{change}");
+    }
+    let update = json!({ "eco": [{ "updateEim": { "eimId": "x", "associationToken": -1 } }] });
+    assert_eq!(pointers(&update), ["/eco/0/updateEim/associationToken"]);
+}
+
+#[test]
+fn a_certificate_is_held_to_the_key_beside_it() {
+    let certificate = include_bytes!("../../../../tests/vectors/pki/nist/eim_sign.der");
+    let own = crate::pki::Certificate::parse(certificate).unwrap().public_key().to_spki();
+    let other = include_bytes!("../../../../tests/vectors/pki/nist/eum.der");
+    let other = crate::pki::Certificate::parse(other).unwrap().public_key().to_spki();
+    let keys = |spki: &[u8]| {
+        json!({ "eco": [{ "updateEim": { "eimId": "x", "eimPublicKeyData": {
+            "eimPublicKey": STANDARD.encode(spki), "eimCertificate": STANDARD.encode(certificate) } } }] })
+    };
+    assert!(parse(&keys(&own)).is_ok());
+    assert_eq!(pointers(&keys(&other)), ["/eco/0/updateEim/eimPublicKeyData/eimCertificate"]);
 }
 
 #[test]

@@ -42,6 +42,8 @@ const NAME_SHOWN: usize = 64;
 pub enum ImportOf {
     /// Devices to register.
     Euiccs,
+    /// Devices to register as their manufacturer tells them.
+    Manufacturing,
     /// Operations to queue.
     Operations,
 }
@@ -117,7 +119,7 @@ impl ImportReader {
 
     const fn known(&self) -> &'static [&'static str] {
         match self.of {
-            ImportOf::Euiccs => &EUICC_COLUMNS,
+            ImportOf::Euiccs | ImportOf::Manufacturing => &EUICC_COLUMNS,
             ImportOf::Operations => &OPERATION_COLUMNS,
         }
     }
@@ -157,7 +159,7 @@ impl ImportReader {
         let filled = columns.iter().zip(cells).filter(|(_, cell)| !cell.is_empty());
         let filled = filled.map(|(column, cell)| (*column, cells::unguarded(cell)));
         match self.of {
-            ImportOf::Euiccs => euicc_body(filled),
+            ImportOf::Euiccs | ImportOf::Manufacturing => euicc_body(filled),
             ImportOf::Operations => operation_body(filled),
         }
     }

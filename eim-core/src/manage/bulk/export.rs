@@ -5,9 +5,11 @@ use super::columns::EUICC_COLUMNS;
 use super::records::BulkFormat;
 use crate::Eim;
 use crate::domain::Euicc;
-use crate::ids::AssociationToken;
-use crate::manage::views::OperationView;
-use crate::manage::{EuiccFilter, ManageError, NewAssociation, NewEuicc, OperationFilter, euicc, operation, view};
+use crate::ids::{AssociationToken, Eid};
+use crate::manage::views::{EimOnEuiccView, OperationView};
+use crate::manage::{
+    EuiccFilter, ManageError, NewAssociation, NewEuicc, OperationFilter, association, euicc, operation, view,
+};
 use crate::store;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -15,6 +17,25 @@ use serde::Serialize;
 
 /// How many rows are read at once.
 const PAGE: i64 = 200;
+
+const ASSOCIATION_COLUMNS: [&str; 16] = [
+    "eid",
+    "eimId",
+    "own",
+    "state",
+    "verified",
+    "eimIdType",
+    "eimFqdn",
+    "associationToken",
+    "counterValue",
+    "keySha256",
+    "learnedBy",
+    "toldBy",
+    "operation",
+    "learnedAt",
+    "changedAt",
+    "lostCause",
+];
 
 const OPERATION_COLUMNS: [&str; 19] = [
     "id",
@@ -51,6 +72,15 @@ pub struct Export {
 enum Rows {
     Euiccs(store::EuiccFilter),
     Operations(store::OperationFilter),
+    Associations(store::EuiccFilter),
+}
+
+/// A line of an export of associations.
+#[derive(Debug, Serialize)]
+struct AssociationRow {
+    eid: String,
+    #[serde(flatten)]
+    eim: EimOnEuiccView,
 }
 
 /// Begins an export of devices, in the notation that an import takes: what they were registered with, and the counter
@@ -72,6 +102,16 @@ pub fn export_operations(filter: OperationFilter, format: BulkFormat) -> Result<
     Ok(Export { rows, format, begun: false, ended: false })
 }
 
+/// Begins an export of every eIM on devices, as far as it is known: for each device this eIM first. It is a record, not an
+/// import.
+///
+/// # Errors
+/// When a filter can't be taken. `cursor` and `limit` of the filter are not used.
+pub fn export_associations(filter: EuiccFilter, format: BulkFormat) -> Result<Export, ManageError> {
+    let rows = Rows::Associations(euicc::store_filter(filter, 0, PAGE)?);
+    Ok(Export { rows, format, begun: false, ended: false })
+}
+
 impl Export {
     /// The next part; `None` when all is out.
     ///
@@ -88,6 +128,7 @@ impl Export {
                 match self.rows {
                     Rows::Euiccs(_) => EUICC_COLUMNS.as_slice(),
                     Rows::Operations(_) => OPERATION_COLUMNS.as_slice(),
+                    Rows::Associations(_) => ASSOCIATION_COLUMNS.as_slice(),
                 }
                 .iter()
                 .copied(),
@@ -99,6 +140,20 @@ impl Export {
                 let found = eim.store().euiccs(filter.clone()).await?;
                 filter.after = found.last().map_or(filter.after, |listed| listed.seq);
                 found.iter().for_each(|listed| put_euicc(&mut out, &listed.euicc, self.format, eim));
+                found.len()
+            }
+            Rows::Associations(filter) => {
+                let found = eim.store().euiccs(filter.clone()).await?;
+                filter.after = found.last().map_or(filter.after, |listed| listed.seq);
+                let eids = found.iter().map(|listed| listed.euicc.eid).collect();
+                let mut others = eim.store().other_eims_among(eids).await?;
+                for listed in &found {
+                    let eid = listed.euicc.eid;
+                    put_association(&mut out, eid, association::own(&listed.euicc, eim), self.format);
+                    for (_, other) in others.extract_if(.., |(of, _)| *of == eid) {
+                        put_association(&mut out, eid, association::other(other), self.format);
+                    }
+                }
                 found.len()
             }
             Rows::Operations(filter) => {
@@ -133,6 +188,7 @@ fn put_euicc(out: &mut String, euicc: &Euicc, format: BulkFormat, eim: &Eim) {
             association_token: euicc.association_token.map(AssociationToken::value),
             eim_id: euicc.eim_id.as_ref().map(ToString::to_string),
             signing_key: euicc.signing_key.filter(|key| Some(*key) != usual).map(|key| key.to_string()),
+            ..NewAssociation::default()
         }),
         eum_certificate: base64(&euicc.eum_certificate),
         euicc_certificate: base64(&euicc.euicc_certificate),
@@ -153,6 +209,31 @@ fn put_euicc(out: &mut String, euicc: &Euicc, format: BulkFormat, eim: &Eim) {
         row.result_policy.unwrap_or_default(),
         association.eim_id.unwrap_or_default(),
         association.signing_key.unwrap_or_default(),
+    ];
+    cells::put_row(out, row.iter().map(String::as_str));
+}
+
+fn put_association(out: &mut String, eid: Eid, eim: EimOnEuiccView, format: BulkFormat) {
+    if format == BulkFormat::Ndjson {
+        return put_line(out, &AssociationRow { eid: eid.to_string(), eim });
+    }
+    let row = [
+        eid.to_string(),
+        eim.eim_id,
+        eim.own.to_string(),
+        eim.state,
+        eim.verified.to_string(),
+        eim.eim_id_type.unwrap_or_default(),
+        eim.eim_fqdn.unwrap_or_default(),
+        text(eim.association_token),
+        text(eim.counter_value),
+        eim.key_sha256.unwrap_or_default(),
+        eim.learned_by,
+        eim.told_by.unwrap_or_default(),
+        eim.operation.unwrap_or_default(),
+        eim.learned_at,
+        eim.changed_at,
+        eim.lost_cause.unwrap_or_default(),
     ];
     cells::put_row(out, row.iter().map(String::as_str));
 }

@@ -4,7 +4,7 @@ use super::columns::{ImportLine, ImportOf, as_in_line};
 use super::records::BulkFormat;
 use crate::Eim;
 use crate::domain::fleet::{Check, CheckResult};
-use crate::domain::{Euicc, FieldError};
+use crate::domain::{Euicc, FieldError, LearnedBy};
 use crate::ids::AssociationToken;
 use crate::manage::operation::queue_operation;
 use crate::manage::register::{insert, read};
@@ -177,7 +177,7 @@ impl Importer {
             Ok(body) => {
                 let eid = eid_of(&body);
                 let outcome = match self.of {
-                    ImportOf::Euiccs => self.euicc(body, eim).await,
+                    ImportOf::Euiccs | ImportOf::Manufacturing => self.euicc(body, eim).await,
                     ImportOf::Operations => self.operation(line, body, eim).await,
                 };
                 (eid, outcome)
@@ -187,7 +187,17 @@ impl Importer {
     }
 
     async fn euicc(&self, body: Map<String, Value>, eim: &Eim) -> Result<Made, ManageError> {
-        let given = NewEuicc::from_json(Value::Object(body))?;
+        let mut given = NewEuicc::from_json(Value::Object(body))?;
+        if self.of == ImportOf::Manufacturing {
+            let association = given.association.get_or_insert_default();
+            if association.learned_by.as_ref().is_some_and(|word| word != LearnedBy::Manufacturing.as_str()) {
+                return Err(ManageError::invalid(
+                    "/association/learnedBy",
+                    "manufacturing is expected here, or nothing",
+                ));
+            }
+            association.learned_by = Some(LearnedBy::Manufacturing.as_str().to_owned());
+        }
         if given.result_policy.as_deref() == Some("lab") && !self.principal.role.may(Role::Admin) {
             return Err(ManageError::invalid("/resultPolicy", "setting it to lab needs the role admin"));
         }

@@ -11,6 +11,6 @@ mod import;
 mod records;
 
 pub use columns::{ImportLine, ImportOf, ImportReader};
-pub use export::{Export, export_euiccs, export_operations};
+pub use export::{Export, export_associations, export_euiccs, export_operations};
 pub use import::{ImportSummary, Imported, Importer, LineError, LineOutcome, LineReport, Stopped, SummaryLine};
 pub use records::BulkFormat;

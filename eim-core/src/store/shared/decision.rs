@@ -1,6 +1,7 @@
 //! Writing what a decision changed: all of it in one transaction, and only on the version it was made for.
 
 use super::Connection;
+use super::association::put_other_eims;
 use super::audit::{insert_audit, record_received};
 use super::campaign::{claim_device, unclaim_device};
 use super::desired::{drift_stands, mark_changed, put_drift};
@@ -103,6 +104,7 @@ pub(in crate::store) fn save_decision(
         insert_operation(conn, operation, eid, tenant, now)?;
     }
     put_profiles(conn, eid, changes, tenant)?;
+    put_other_eims(conn, eid, &changes.other_eims, tenant)?;
     for received in &changes.received {
         put_received(conn, received, &eid.to_string(), tenant)?;
         record_received(conn, received, Some(eid), tenant, now)?;

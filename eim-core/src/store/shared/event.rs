@@ -54,7 +54,7 @@ fn put_event(
 }
 
 /// Anybody who knows an EID can cause these events, so only the latest are kept. Others are never dropped.
-const UNPROVEN_EVENTS: [&str; 17] = [
+const UNPROVEN_EVENTS: [&str; 19] = [
     "downloadRefused",
     "downloadInitiated",
     "downloadCancelled",
@@ -72,6 +72,8 @@ const UNPROVEN_EVENTS: [&str; 17] = [
     "dataError",
     "downloadResultReceived",
     "associationTokenReported",
+    "associationLost",
+    "associationRestored",
 ];
 /// How many of them.
 const UNPROVEN_KEPT: i64 = 1_000;

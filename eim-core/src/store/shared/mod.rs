@@ -1,6 +1,7 @@
 //! The transactions, written once and compiled for each backend: the including module names its `Connection`.
 
 mod api_key;
+mod association;
 mod audit;
 mod authority;
 mod campaign;
@@ -24,6 +25,7 @@ mod tenant;
 mod webhook;
 
 pub(in crate::store) use api_key::*;
+pub(in crate::store) use association::*;
 pub(in crate::store) use audit::*;
 pub(in crate::store) use authority::*;
 pub(in crate::store) use campaign::*;

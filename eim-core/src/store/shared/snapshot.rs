@@ -1,6 +1,7 @@
 //! Reading one eUICC with what a decision needs.
 
 use super::Connection;
+use super::association::other_eims_of;
 use super::authority::rights;
 use super::download::{last_session, sessions_named};
 use super::switch::{owner_policies, switch_by_id};
@@ -55,6 +56,7 @@ pub(in crate::store) fn poll_snapshot(
         switch,
         policies,
         rights: owned,
+        other_eims: vec![],
     }))
 }
 
@@ -192,6 +194,7 @@ pub(in crate::store) fn result_snapshot(
         }
     }
     snapshot.profiles = euicc_profiles(conn, eid, tenant)?;
+    snapshot.other_eims = other_eims_of(conn, eid, tenant)?;
     if !keys.without_held {
         snapshot.held = received_rows(conn, eid, tenant, None)?;
     }

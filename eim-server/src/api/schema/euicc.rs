@@ -34,4 +34,28 @@ pub struct AssociationPatch {
     pub association_token: Option<i64>,
     /// The id of the signing key of this eIM that the eUICC trusts, as it is known from elsewhere: one that is loaded.
     pub signing_key: Option<String>,
+    /// What is done when the eUICC tells another token in an unsigned error: `ask` or `adopt`; null: as the server's
+    /// configuration says.
+    pub token_policy: Option<String>,
+}
+
+/// A new association of this eIM. Exactly one of `addInitialEimResponse`, `associationToken` and `adoptReportedToken`.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NewAssociationOf {
+    /// AddInitialEimResponse (BF57) as the eUICC gave it, hexadecimal or base64 of DER.
+    #[schema(example = "BF5705A003840107")]
+    pub add_initial_eim_response: Option<String>,
+    /// The place of this eIM in the request, from 0; needed where that had several configurations.
+    pub entry: Option<u32>,
+    /// The token that the eUICC holds for this eIM, as somebody tells it; null for none.
+    pub association_token: Option<i64>,
+    /// The counterValue that the association began with: 0 unless said otherwise. Not with `adoptReportedToken`.
+    pub counter_value: Option<i64>,
+    /// With `associationToken`: how it became known: `registered` (default), `manufacturing`, `addInitialEim`, `handover`.
+    pub learned_by: Option<String>,
+    /// With `associationToken`: the eimId of the eIM that hands the eUICC over.
+    pub told_by: Option<String>,
+    /// `true`: the token that the eUICC told in an unsigned error is taken.
+    pub adopt_reported_token: Option<bool>,
 }

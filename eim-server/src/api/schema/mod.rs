@@ -8,8 +8,8 @@ mod campaign;
 mod desired_state;
 mod eco;
 mod euicc;
-mod key_rotation;
 mod handover;
+mod key_rotation;
 mod operation;
 mod psmo;
 mod rule;
@@ -20,9 +20,9 @@ pub use authority::{KeyRotation, NewApiKey, NewGrant, NewProfileOwner, NewTenant
 pub use campaign::{CampaignMessage, CampaignPlan, CampaignTarget, CampaignWave, NewCampaign};
 pub use desired_state::{DesiredInstalled, DesiredProfiles, DesiredStateRetry, NewDesiredState, OwnDesiredState};
 pub use eco::{Eco, EimConfiguration, EimConfigurationData, EimPublicKeyData, NamedEim, TrustedPublicKeyDataTls};
-pub use euicc::{AssociationPatch, EuiccPatch};
-pub use key_rotation::{CounterRecovery, NewKeyRotation};
+pub use euicc::{AssociationPatch, EuiccPatch, NewAssociationOf};
 pub use handover::{HandoverConfirmation, HandoverFilter, HandoverProofs, NewHandover, Statement};
+pub use key_rotation::{CounterRecovery, NewKeyRotation};
 pub use operation::{EuiccDataRequest, NewOperation, ProfileDownload, Smds};
 pub use psmo::{
     ConfigureImmediateEnable, EnableProfile, ListProfileInfo, Profile, ProfileClass, Psmo, SetDefaultDpAddress,

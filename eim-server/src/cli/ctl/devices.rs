@@ -21,6 +21,15 @@ const DEVICES: [Column; 7] = [
     ("NEXT POLL", "/nextPollExpectedAt"),
     ("PLMN", "/rPlmn"),
 ];
+const ASSOCIATIONS: [Column; 7] = [
+    ("EIM", "/eimId"),
+    ("OWN", "/own"),
+    ("STATE", "/state"),
+    ("TOKEN", "/associationToken"),
+    ("COUNTER", "/counterValue"),
+    ("LEARNED BY", "/learnedBy"),
+    ("CHANGED", "/changedAt"),
+];
 const PROFILES: [Column; 6] = [
     ("ICCID", "/iccid"),
     ("STATE", "/state"),
@@ -72,7 +81,13 @@ pub(super) enum Command {
         members: Members,
     },
     /// Registers many devices, with a report on each line.
-    Import(ImportFile),
+    Import {
+        /// The file is the manufacturer's (EUM): certificates whose CI is not trusted yet are kept.
+        #[arg(long)]
+        manufacturing: bool,
+        #[command(flatten)]
+        file: ImportFile,
+    },
     /// Writes devices as an import takes them.
     Export {
         /// Only those with this tag.
@@ -89,6 +104,18 @@ pub(super) enum Command {
         /// 32 digits.
         eid: String,
     },
+    /// Shows every eIM on a device, as far as it is known.
+    Associations {
+        /// 32 digits.
+        eid: String,
+    },
+    /// Makes a new association of this eIM known: what the eUICC answered, or the token as it was told.
+    Associate {
+        /// 32 digits.
+        eid: String,
+        #[command(flatten)]
+        told: Told,
+    },
     /// Shows what happened to a device.
     Events {
         /// 32 digits.
@@ -96,6 +123,55 @@ pub(super) enum Command {
         #[command(flatten)]
         amount: Amount,
     },
+}
+
+/// What is known of a new association.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = true)]
+pub(super) struct Told {
+    /// The AddInitialEimResponse, hexadecimal or base64.
+    #[arg(long, value_name = "TEXT", conflicts_with_all = ["token", "no_token", "adopt_reported_token"])]
+    response: Option<String>,
+    /// The association token.
+    #[arg(long, conflicts_with_all = ["no_token", "adopt_reported_token"])]
+    token: Option<i64>,
+    /// The association has no token.
+    #[arg(long, conflicts_with = "adopt_reported_token")]
+    no_token: bool,
+    /// Takes the token that the eUICC told in an unsigned error.
+    #[arg(long)]
+    adopt_reported_token: bool,
+    /// The counter that the association began with; 0 by default.
+    #[arg(long, conflicts_with = "adopt_reported_token")]
+    counter_value: Option<i64>,
+    /// The eimId of the eIM that hands the device over.
+    #[arg(long, conflicts_with_all = ["response", "adopt_reported_token"])]
+    told_by: Option<String>,
+}
+
+impl Told {
+    fn body(&self) -> Value {
+        let mut body = Map::new();
+        if let Some(response) = &self.response {
+            body.insert("addInitialEimResponse".to_owned(), response.as_str().into());
+        }
+        if let Some(token) = self.token {
+            body.insert("associationToken".to_owned(), token.into());
+        }
+        if self.no_token {
+            body.insert("associationToken".to_owned(), Value::Null);
+        }
+        if self.adopt_reported_token {
+            body.insert("adoptReportedToken".to_owned(), true.into());
+        }
+        if let Some(counter) = self.counter_value {
+            body.insert("counterValue".to_owned(), counter.into());
+        }
+        if let Some(eim_id) = &self.told_by {
+            body.insert("toldBy".to_owned(), eim_id.as_str().into());
+        }
+        body.into()
+    }
 }
 
 /// What can be said of a device.
@@ -154,7 +230,18 @@ pub(super) async fn run(command: Command, context: &mut Context<'_>) -> Result<(
             }
             resource::send(Method::PATCH, &["euiccs", &eid], Some(&body.into()), None, context).await.map(drop)
         }
-        Command::Import(import) => bulk::import(&["imports", "euiccs"], import, None, context).await,
+        Command::Import { manufacturing, file } => {
+            let of = if manufacturing { "manufacturing" } else { "euiccs" };
+            bulk::import(&["imports", of], file, None, context).await
+        }
+        Command::Associations { eid } => {
+            let known = context.api.get(&["euiccs", &eid, "associations"], &[]).await?;
+            show_associations(&known, context)
+        }
+        Command::Associate { eid, told } => {
+            let path = ["euiccs", &eid, "associations"];
+            resource::send(Method::POST, &path, Some(&told.body()), None, context).await.map(drop)
+        }
         Command::Export { tag, state, export } => {
             let query = query(&[("tag", tag.as_deref()), ("state", state.as_deref())]);
             bulk::export(&["exports", "euiccs"], &query, export, context).await
@@ -176,6 +263,18 @@ pub(super) async fn run(command: Command, context: &mut Context<'_>) -> Result<(
             resource::list(&["euiccs", &eid, "events"], &[], &columns, &amount, context).await
         }
     }
+}
+
+fn show_associations(known: &Value, context: &mut Context<'_>) -> Result<(), Failure> {
+    if context.json {
+        return resource::print(known, context);
+    }
+    let items = known["items"].as_array().cloned().unwrap_or_default();
+    context.console.table(&ASSOCIATIONS, &items, true)?;
+    for step in items.iter().filter_map(|item| item["nextStep"].as_str()) {
+        context.console.note(step);
+    }
+    Ok(())
 }
 
 impl Members {

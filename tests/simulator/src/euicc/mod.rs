@@ -231,6 +231,19 @@ impl Euicc {
         self.associations.iter_mut().find(|association| association.eim_id == eim_id)
     }
 
+    /// Adds an association behind the eIM's back, as another eIM would.
+    pub fn associate(&mut self, association: Association) {
+        self.last_token = self.last_token.max(association.token.map_or(0, AssociationToken::value));
+        self.associations.push(association);
+    }
+
+    /// Removes an association behind the eIM's back. Whether there was one.
+    pub fn dissociate(&mut self, eim_id: &str) -> bool {
+        let before = self.associations.len();
+        self.associations.retain(|association| association.eim_id != eim_id);
+        self.associations.len() < before
+    }
+
     /// The package results that were not yet acknowledged, oldest first.
     #[must_use]
     pub fn stored_results(&self) -> &[StoredResult] {

@@ -39,6 +39,7 @@ pub(in crate::domain::fleet) fn euicc(number: u32) -> Euicc {
         eim_id: None,
         signing_key: None,
         key_facts: Default::default(),
+        own_association: crate::domain::OwnAssociation::default(),
     }
 }
 

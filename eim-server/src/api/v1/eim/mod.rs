@@ -1,3 +1,4 @@
 //! This eIM.
 
+pub mod configuration;
 pub mod show;

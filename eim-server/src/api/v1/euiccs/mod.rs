@@ -1,5 +1,6 @@
 //! eUICCs.
 
+pub mod associations;
 pub mod counter_recovery;
 pub mod events;
 pub mod list;

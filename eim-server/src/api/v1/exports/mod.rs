@@ -1,5 +1,6 @@
 //! Exports: everything that a filter names, in one answer.
 
+pub mod associations;
 pub mod audit;
 pub mod euiccs;
 pub mod operations;

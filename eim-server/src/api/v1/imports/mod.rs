@@ -1,5 +1,6 @@
 //! Imports: many lines in one request, and a report on each.
 
 pub mod euiccs;
+pub mod manufacturing;
 pub mod operations;
 mod stream;

@@ -1,0 +1,284 @@
+//! Our own association: its proof, its suspected loss, and the way back.
+
+use super::{LearnedBy, OwnAssociation, TokenPolicy};
+use crate::domain::codes::state_change_cause;
+use crate::domain::euicc::EuiccState;
+use crate::domain::keys;
+use crate::domain::operation::{Kind, Operation, OperationState, Purpose};
+use crate::domain::poll::{self, list_profiles};
+use crate::domain::work::Work;
+use crate::ids::{AssociationToken, CounterValue, KeyId, OperationId};
+use serde_json::{Value, json};
+
+/// How many deliveries in a row, each answered by an unsigned error, make a suspected loss.
+const REFUSALS_OF_A_LOSS: u32 = 3;
+/// stateChangeCause otherEim(0).
+const CAUSE_OTHER_EIM: i64 = 0;
+/// stateChangeCause reset(4).
+const CAUSE_RESET: i64 = 4;
+/// How many tokens are adopted without an operator in [`ADOPTIONS_PER_MS`]; an eUICC gives a new one with each association.
+const ADOPTIONS_MAX: u32 = 3;
+const ADOPTIONS_PER_MS: i64 = 24 * 3_600_000;
+
+const LOST: &str =
+    "the association seems lost: nothing is signed until the eUICC answers or the association is renewed";
+
+/// Takes note of a signed and verified answer to a package of ours: the eUICC obeys us under this association.
+pub(in crate::domain) fn proven(work: &mut Work, id: OperationId) {
+    let now = work.now();
+    let Some(operation) = work.state.operation(id) else { return };
+    let euicc = &work.state.euicc;
+    // An answer from before the association was renewed says nothing about the new one.
+    let since = euicc.own_association.renewed_at.unwrap_or(0);
+    let of_this_one = operation.association_token == euicc.association_token
+        && operation.delivered_at.is_some_and(|delivered| delivered >= since);
+    if !of_this_one {
+        return;
+    }
+    let euicc = work.euicc();
+    let restored = euicc.state == EuiccState::AssociationLost;
+    let first = euicc.own_association.proven_at.is_none();
+    let own = &mut euicc.own_association;
+    own.refusals = 0;
+    own.refused = None;
+    own.reported_token = None;
+    own.reset_at = None;
+    own.lost_at = None;
+    own.lost_cause = None;
+    if first {
+        own.proven_at = Some(now);
+        own.proven_by = Some(id);
+    }
+    let learned_by = own.learned_by;
+    if restored {
+        euicc.state = EuiccState::Active;
+        euicc.warnings.retain(|warning| warning != LOST);
+        work.event("associationRestored", json!({ "operation": id, "verified": true }));
+    }
+    if first {
+        let details = json!({ "operation": id, "learnedBy": learned_by, "verified": true });
+        work.event("associationProven", details);
+    }
+}
+
+/// Takes note that the eUICC did not know us, or not this token, by the word of nobody: an unsigned error. `id` is the
+/// package in flight that it answers. One delivery counts once, however often the error comes.
+pub(in crate::domain) fn refused(work: &mut Work, id: OperationId, token: Option<i64>, policy: TokenPolicy) {
+    let Some(attempts) = work.state.operation(id).map(|operation| operation.attempts) else { return };
+    let ours = work.state.euicc.association_token.map_or(0, AssociationToken::value);
+    let told = token.filter(|token| *token >= 0 && *token != ours);
+    let policy = work.state.euicc.own_association.token_policy.unwrap_or(policy);
+    if let Some(token) = told {
+        work.euicc().own_association.reported_token = Some(token);
+        if policy == TokenPolicy::Adopt && may_adopt(work) {
+            let adopted = (work.state.euicc.own_association.adopted, work.state.euicc.own_association.adopted_at);
+            let renewal = Renewal {
+                token: Some(AssociationToken::new(token)),
+                counter: None,
+                learned_by: LearnedBy::ReportedToken,
+                told_by: None,
+                key: None,
+            };
+            renew(work, &renewal);
+            (work.euicc().own_association.adopted, work.euicc().own_association.adopted_at) = adopted;
+            return;
+        }
+    }
+    let own = &mut work.euicc().own_association;
+    if own.refused == Some((id, attempts)) {
+        return;
+    }
+    own.refused = Some((id, attempts));
+    own.refusals = own.refusals.saturating_add(1);
+    let refusals = own.refusals;
+    let reset = work.state.euicc.own_association.reset_at.is_some();
+    if refusals >= REFUSALS_OF_A_LOSS || reset {
+        let cause = match told {
+            Some(_) => "otherToken".to_owned(),
+            None if reset => state_change_cause(CAUSE_RESET),
+            None => "unsignedErrors".to_owned(),
+        };
+        lost(work, Some(id), &cause);
+    }
+}
+
+/// Whether one more token may be adopted without an operator; counts it.
+fn may_adopt(work: &mut Work) -> bool {
+    let now = work.now();
+    let own = &mut work.euicc().own_association;
+    if own.adopted_at.is_none_or(|at| now - at >= ADOPTIONS_PER_MS) {
+        own.adopted = 0;
+        own.adopted_at = Some(now);
+    }
+    own.adopted += 1;
+    own.adopted <= ADOPTIONS_MAX
+}
+
+pub(super) fn lost(work: &mut Work, id: Option<OperationId>, cause: &str) {
+    let now = work.now();
+    if !work.state.euicc.state.takes_packages() {
+        return;
+    }
+    let euicc = work.euicc();
+    euicc.state = EuiccState::AssociationLost;
+    euicc.own_association.lost_at = Some(now);
+    euicc.own_association.lost_cause = Some(cause.to_owned());
+    let reported = euicc.own_association.reported_token;
+    work.warn(LOST);
+    work.event(
+        "associationLost",
+        json!({ "operation": id, "cause": cause, "reportedToken": reported, "verified": cause == "notListed" }),
+    );
+}
+
+/// A new association of ours, as somebody tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Renewal {
+    /// The token; `None` for an association without one.
+    pub token: Option<AssociationToken>,
+    /// The counter that the eUICC begins with; `None` keeps ours.
+    pub counter: Option<CounterValue>,
+    /// How it became known.
+    pub learned_by: LearnedBy,
+    /// The eIM that told it.
+    pub told_by: Option<String>,
+    /// The key of ours that it was made with; `None` where that is as before.
+    pub key: Option<KeyId>,
+}
+
+/// Takes over a new association. It counts as in force when the eUICC has answered a package under it. What the eUICC had
+/// refused unsigned is made again with a fresh counter; the outcome of anything else in flight is asked for.
+pub fn renew(work: &mut Work, renewal: &Renewal) {
+    let now = work.now();
+    if let Some(key) = renewal.key {
+        keys::told_by_hand(work);
+        work.euicc().signing_key = Some(key);
+    }
+    let euicc = work.euicc();
+    let token = renewal.token.map_or(0, AssociationToken::value);
+    let highest = euicc.association_token.map_or(0, AssociationToken::value).max(euicc.own_association.highest_token);
+    // Under a token that was there before a counter must never stand for two packages.
+    let another = token > highest;
+    euicc.counter = match renewal.counter {
+        Some(counter) if another => counter,
+        Some(counter) => euicc.counter.max(counter),
+        None => euicc.counter,
+    };
+    euicc.association_token = renewal.token;
+    if euicc.state != EuiccState::Registered {
+        euicc.state = EuiccState::Active;
+    }
+    let before = std::mem::take(&mut euicc.own_association);
+    euicc.own_association = OwnAssociation {
+        token_policy: before.token_policy,
+        highest_token: highest.max(token),
+        eims_asked_at: before.eims_asked_at,
+        eims_listed_at: before.eims_listed_at,
+        ..OwnAssociation::told(renewal.learned_by, renewal.told_by.clone(), now)
+    };
+    euicc.warnings.retain(|warning| warning != LOST);
+    let (counter, token) = (euicc.counter.value(), renewal.token.map(AssociationToken::value));
+    let again = make_again(work);
+    work.event(
+        "associationRenewed",
+        json!({
+            "learnedBy": renewal.learned_by,
+            "toldBy": renewal.told_by,
+            "counterValue": counter,
+            "associationToken": token,
+            "operation": again,
+        }),
+    );
+    work.euicc().profiles_stale = true;
+    if !work.asks_already(Purpose::Refresh, Kind::Psmo) {
+        work.ask(Purpose::Refresh, Kind::Psmo, None, list_profiles());
+    }
+    // The answer to it is the proof, and tells who else may command the eUICC.
+    if !work.asks_already(Purpose::Refresh, Kind::Eco) {
+        work.euicc().own_association.eims_asked_at = Some(now);
+        work.ask(Purpose::Refresh, Kind::Eco, None, list_eims());
+    }
+}
+
+/// What is in flight was signed for the association before and will not be executed under the new one.
+fn make_again(work: &mut Work) -> Option<OperationId> {
+    let id = work.state.in_flight().map(|operation| operation.id)?;
+    let operation = work.operation(id)?;
+    if !operation.refusals.iter().any(|refusal| refusal.reason == UNSIGNED) {
+        // It may have been executed before the association ended.
+        poll::outcome_unknown(work, id);
+        return None;
+    }
+    operation.state = OperationState::Queued;
+    operation.retries += 1;
+    operation.attempts = 0;
+    operation.again_after = None;
+    operation.package = None;
+    operation.verified = None;
+    operation.results_asked = false;
+    operation.replayed = false;
+    Some(id)
+}
+
+/// The reason of a refusal by an unsigned error.
+pub(in crate::domain) const UNSIGNED: &str = "euiccPackageErrorUnsigned";
+
+/// Brings a counter or token that an operator set in order with what is noted beside it.
+pub fn set_by_hand(work: &mut Work, before: Option<AssociationToken>) {
+    let now = work.now();
+    let euicc = work.euicc();
+    if euicc.association_token != before {
+        let known = &euicc.own_association;
+        let tokens = [before, euicc.association_token].map(|token| token.map_or(0, AssociationToken::value));
+        euicc.own_association = OwnAssociation {
+            token_policy: known.token_policy,
+            highest_token: known.highest_token.max(tokens[0]).max(tokens[1]),
+            ..OwnAssociation::told(LearnedBy::Registered, None, now)
+        };
+    }
+    if euicc.state == EuiccState::AssociationLost {
+        euicc.state = EuiccState::Active;
+    }
+    euicc.own_association.lost_at = None;
+    euicc.own_association.lost_cause = None;
+    euicc.own_association.refusals = 0;
+    euicc.warnings.retain(|warning| warning != LOST);
+}
+
+/// The request that asks for all eIMs.
+#[must_use]
+pub fn list_eims() -> Value {
+    json!({ "eco": [{ "listEim": {} }] })
+}
+
+/// How long the eIMs are not asked for again on our own account. Nobody signs a poll, so whoever knows the EID could have
+/// them asked for without end, and each question costs a counter.
+const EIMS_ASKED_EVERY_MS: i64 = 3_600_000;
+
+/// Asks for the eUICC's eIMs, in bounds.
+pub(in crate::domain) fn ask_eims(work: &mut Work) {
+    let now = work.now();
+    let lately = work.state.euicc.own_association.eims_asked_at.is_some_and(|at| now - at < EIMS_ASKED_EVERY_MS);
+    if lately || work.asks_already(Purpose::Refresh, Kind::Eco) {
+        return;
+    }
+    work.euicc().own_association.eims_asked_at = Some(now);
+    work.ask(Purpose::Refresh, Kind::Eco, None, list_eims());
+}
+
+/// Whether an operation is the question that finds out whether a lost association is there after all.
+pub(in crate::domain) fn is_probe(operation: &Operation) -> bool {
+    operation.purpose == Some(Purpose::Refresh) && operation.kind == Kind::Eco
+}
+
+/// Takes note of a stateChangeCause of a poll that asks for a refresh: after otherEim(0) and reset(4) the eUICC's eIMs may
+/// be others.
+pub(in crate::domain) fn state_changed(work: &mut Work, cause: i64) {
+    if cause == CAUSE_RESET {
+        let now = work.now();
+        work.euicc().own_association.reset_at = Some(now);
+    }
+    if matches!(cause, CAUSE_OTHER_EIM | CAUSE_RESET) {
+        ask_eims(work);
+    }
+}

@@ -1,0 +1,2 @@
+DROP TABLE other_eims;
+ALTER TABLE euiccs DROP COLUMN own_association;
