@@ -7,7 +7,7 @@ use super::{FieldError, ManageError};
 use crate::Eim;
 use crate::asn1::{self, AddInitialEimOkEntry, AddInitialEimResponse, CodeTable, code_name};
 use crate::domain::association::{Renewal, renew};
-use crate::domain::{AssociationState, Euicc, EuiccState, LearnedBy, OtherEim, Work, rfc3339};
+use crate::domain::{AssociationState, Euicc, EuiccState, LearnedBy, OtherEim, rfc3339};
 use crate::ids::{AssociationToken, Eid};
 use crate::store::ResultKeys;
 use crate::store::switch::SavedOnce;
@@ -153,10 +153,11 @@ pub async fn renew_association(
         let version = snapshot.euicc.version;
         let mut work = eim.work(snapshot, now);
         let renewal = match asked {
-            // Configurations that are given out name the key of new associations.
+            // A configuration that was given out names the key of new associations.
             Asked::Told(renewal) => {
-                let key = eim.current_key(eim.eim_id_of(&work.state.euicc))?.id;
-                Renewal { key: Some(key), ..renewal }
+                let is_fresh = matches!(renewal.learned_by, LearnedBy::AddInitialEim | LearnedBy::Handover);
+                let current = eim.current_key(eim.eim_id_of(&work.state.euicc))?.id;
+                Renewal { key: is_fresh.then_some(current), ..renewal }
             }
             Asked::Adopt => adoption(&work.state.euicc)?,
         };
@@ -235,9 +236,9 @@ fn read(body: &Value) -> Result<Asked, ManageError> {
     };
     let asked = match *way {
         "addInitialEimResponse" => response(members, &mut errors)
-            .map(|token| Asked::Told(Renewal { token, counter, learned_by: LearnedBy::AddInitialEim, told_by: None })),
+            .map(|token| Asked::Told(Renewal { token, counter, learned_by: LearnedBy::AddInitialEim, told_by: None, key: None })),
         "associationToken" => told(members, &mut errors)
-            .map(|(token, learned_by, told_by)| Asked::Told(Renewal { token, counter, learned_by, told_by })),
+            .map(|(token, learned_by, told_by)| Asked::Told(Renewal { token, counter, learned_by, told_by, key: None })),
         _ => {
             if members.get("adoptReportedToken") != Some(&Value::Bool(true)) {
                 errors.push(FieldError::new("/adoptReportedToken", "true is expected"));

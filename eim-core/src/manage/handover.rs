@@ -14,7 +14,7 @@ use crate::asn1::{self, Eco, EimConfigurationData, EimPublicKeyData, EuiccPackag
 use crate::domain::audit::AuditNote;
 use crate::domain::handover::{HandoverDeviceState, HandoverProof, HandoverState};
 use crate::domain::statement::{Purpose, SignedStatement, digest};
-use crate::domain::{OperationState, Request, rfc3339};
+use crate::domain::{LearnedBy, OperationState, Request, rfc3339};
 use crate::ids::{AssociationToken, Eid, OperationId};
 use crate::pki;
 use crate::store::EuiccFilter;
@@ -363,6 +363,9 @@ impl HandoverOffer {
                     association: Some(NewAssociation {
                         counter_value: Some(self.counter),
                         association_token: device.token,
+                        learned_by: Some(LearnedBy::Handover.as_str().to_owned()),
+                        told_by: Some(eim.eim_id_of(&euicc).as_str().to_owned()),
+                        ..NewAssociation::default()
                     }),
                     eum_certificate: base64(&euicc.eum_certificate),
                     euicc_certificate: base64(&euicc.euicc_certificate),

@@ -467,14 +467,18 @@ impl PortableImport {
         let Some(Line::Device(mut device)) = lines.next() else { return Ok(()) };
         let lines: Vec<Line> = lines.collect();
         let now = eim.clock().now_ms();
-        let own = self.says.eim_id == eim.identity().eim_id.as_str();
         // Counter and token are of the eIM that made the export. Another one has its own, or none.
         device.association = lines.iter().find_map(|line| match line {
-            Line::Association(it) if own => {
-                Some(NewAssociation { counter_value: Some(it.counter_value), association_token: it.association_token })
-            }
+            Line::Association(it) if eim.identity_named(&it.eim_id).is_some() => Some(NewAssociation {
+                counter_value: Some(it.counter_value),
+                association_token: it.association_token,
+                eim_id: Some(it.eim_id.clone()),
+                signing_key: Some(it.key.clone()),
+                ..NewAssociation::default()
+            }),
             _ => None,
         });
+        let device_is_foreign = device.association.is_none();
         let mut euicc = match read(*device, now, eim) {
             Ok(euicc) => euicc,
             Err(error) => {
@@ -483,7 +487,7 @@ impl PortableImport {
                 return Ok(());
             }
         };
-        if !own {
+        if device_is_foreign {
             euicc.warnings.push(format!("imported from the eIM {}; this eIM is not associated yet", self.says.eim_id));
         }
         let eid = euicc.eid;

@@ -3,7 +3,6 @@
 use super::StoreError;
 use super::StoredNotification;
 use super::schema::{download_sessions, euiccs, events, notifications, operations, other_eims, profiles, received};
-use super::schema::{download_sessions, euiccs, events, notifications, operations, profiles, received};
 use crate::domain::keys::KeyFacts;
 use crate::domain::{
     AssociationState, DownloadSession, Euicc, EuiccState, InstalledRules, Kind, LearnedBy, NewNotification,

@@ -58,7 +58,7 @@ impl Caller {
 }
 
 /// The group of each noun in a path, for keys that are limited to some groups. A noun without a group is closed to them.
-const GROUPS: [(&str, &str); 27] = [
+const GROUPS: [(&str, &str); 33] = [
     ("euiccs", "devices"),
     ("profiles", "devices"),
     ("notifications", "devices"),
