@@ -22,10 +22,11 @@ pub(crate) struct Background {
 }
 
 impl Background {
-    pub(crate) fn start(eim: Eim) -> Self {
+    /// `signs` says whether packages are signed here: a worker has no use for the keys of devices.
+    pub(crate) fn start(eim: Eim, signs: bool) -> Self {
         let (finish, finished) = watch::channel(false);
         let webhooks = tokio::spawn(wake_webhooks(eim.clone(), finished.clone()));
-        Self { finish, task: tokio::spawn(rounds(eim, finished)), webhooks }
+        Self { finish, task: tokio::spawn(rounds(eim, finished, signs)), webhooks }
     }
 
     /// Ends between two rounds, never inside of one; with a last round when it is asked for.
@@ -44,7 +45,7 @@ impl Background {
     }
 }
 
-async fn rounds(eim: Eim, mut finished: watch::Receiver<bool>) {
+async fn rounds(eim: Eim, mut finished: watch::Receiver<bool>, signs: bool) {
     let mut round = 0;
     loop {
         let finish = tokio::select! {
@@ -65,7 +66,9 @@ async fn rounds(eim: Eim, mut finished: watch::Receiver<bool>) {
                 forget_idempotency_keys(&eim).await;
                 forget_old(&eim).await;
                 hurry_letters(&eim).await;
-                look_for_missing_keys(&eim, &mut round).await;
+                if signs {
+                    look_for_missing_keys(&eim, &mut round).await;
+                }
             }
         }
     }

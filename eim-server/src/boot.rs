@@ -112,7 +112,7 @@ pub async fn start_as(role: Role, config: Config, ports: BootPorts) -> anyhow::R
         }
     };
     tell_of_missing_keys(&eim).await?;
-    let background = Background::start(eim.clone());
+    let background = Background::start(eim.clone(), true);
     let tls_watch = tokio::spawn(watch_tls(Arc::clone(&switch), config.clone()));
     let running = Running {
         streams,
@@ -144,7 +144,7 @@ pub async fn start_worker(config: Config, ports: BootPorts) -> anyhow::Result<Wo
     let queue = pipeline.queue();
     let pipeline = pipeline.run(&eim).await?;
     let (service_addr, service) = listen_service(&config, &eim, registry, queue)?;
-    let background = Background::start(eim.clone());
+    let background = Background::start(eim.clone(), false);
     let running = Running {
         streams: api::Streams::new(0),
         listeners: vec![service],
@@ -352,7 +352,7 @@ async fn tell_of_missing_keys(eim: &Eim) -> anyhow::Result<()> {
 }
 
 /// Keys that eUICCs trust and that are not configured, with the number of eUICCs. Generates and migrates nothing: where the data
-/// directory or the database were never used, there are none.
+/// directory or the database were never used, or the database is away, there are none.
 ///
 /// # Errors
 /// When something of the configuration does not hold in reality.
@@ -367,13 +367,22 @@ pub async fn missing_keys(config: &Config) -> anyhow::Result<Vec<(KeyId, i64)>> 
         return Ok(vec![]);
     }
     let identity = Identity::prepare(config, &dir, &SystemEntropy)?;
-    let store = connect(config).await?;
-    let pending = store.pending_migrations().await.with_context(|| format!("the store {url} can't be read"))?;
-    if !pending.is_empty() {
-        return Ok(vec![]);
+    let looked = async {
+        let store = connect(config).await?;
+        let pending = store.pending_migrations().await?;
+        let used = if pending.is_empty() { store.key_usage().await? } else { vec![] };
+        Ok::<_, anyhow::Error>(used)
+    };
+    match looked.await {
+        Ok(used) => Ok(used.into_iter().filter(|(key, _)| identity.keys.get(*key).is_none()).collect()),
+        Err(error) => {
+            tracing::warn!(
+                error = format!("{error:#}"),
+                "which keys eUICCs trust can't be seen: the store {url} is away"
+            );
+            Ok(vec![])
+        }
     }
-    let used = store.key_usage().await.with_context(|| format!("the store {url} can't be read"))?;
-    Ok(used.into_iter().filter(|(key, _)| identity.keys.get(*key).is_none()).collect())
 }
 
 /// Opens the database without looking at its migrations.
