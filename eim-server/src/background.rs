@@ -22,11 +22,11 @@ pub(crate) struct Background {
 }
 
 impl Background {
-    /// `seals`: whether this process makes checkpoints of the audit log; a worker has not the eIM's key.
-    pub(crate) fn start(eim: Eim, seals: bool) -> Self {
+    /// `signs`: whether packages, and checkpoints of the audit log, are signed here: a worker has not the eIM's keys.
+    pub(crate) fn start(eim: Eim, signs: bool) -> Self {
         let (finish, finished) = watch::channel(false);
         let webhooks = tokio::spawn(wake_webhooks(eim.clone(), finished.clone()));
-        Self { finish, task: tokio::spawn(rounds(eim, seals, finished)), webhooks }
+        Self { finish, task: tokio::spawn(rounds(eim, signs, finished)), webhooks }
     }
 
     /// Ends between two rounds, never inside of one; with a last round when it is asked for.
@@ -45,7 +45,7 @@ impl Background {
     }
 }
 
-async fn rounds(eim: Eim, seals: bool, mut finished: watch::Receiver<bool>) {
+async fn rounds(eim: Eim, signs: bool, mut finished: watch::Receiver<bool>) {
     let mut round = 0;
     loop {
         let finish = tokio::select! {
@@ -73,9 +73,11 @@ async fn rounds(eim: Eim, seals: bool, mut finished: watch::Receiver<bool>) {
                 forget_idempotency_keys(&eim).await;
                 forget_old(&eim).await;
                 hurry_letters(&eim).await;
-                look_for_missing_keys(&eim, &mut round).await;
-                if seals && let Err(error) = jobs::seal_audit(&eim).await {
-                    tracing::error!(%error, "the audit log could not be linked");
+                if signs {
+                    look_for_missing_keys(&eim, &mut round).await;
+                    if let Err(error) = jobs::seal_audit(&eim).await {
+                        tracing::error!(%error, "the audit log could not be linked");
+                    }
                 }
             }
         }

@@ -360,7 +360,7 @@ async fn tell_of_missing_keys(eim: &Eim) -> anyhow::Result<()> {
 }
 
 /// Keys that eUICCs trust and that are not configured, with the number of eUICCs. Generates and migrates nothing: where the data
-/// directory or the database were never used, there are none.
+/// directory or the database were never used, or the database is away, there are none.
 ///
 /// # Errors
 /// When something of the configuration does not hold in reality.
@@ -375,13 +375,22 @@ pub async fn missing_keys(config: &Config) -> anyhow::Result<Vec<(KeyId, i64)>> 
         return Ok(vec![]);
     }
     let identity = Identity::prepare(config, &dir, &SystemEntropy)?;
-    let store = connect(config).await?;
-    let pending = store.pending_migrations().await.with_context(|| format!("the store {url} can't be read"))?;
-    if !pending.is_empty() {
-        return Ok(vec![]);
+    let looked = async {
+        let store = connect(config).await?;
+        let pending = store.pending_migrations().await?;
+        let used = if pending.is_empty() { store.key_usage().await? } else { vec![] };
+        Ok::<_, anyhow::Error>(used)
+    };
+    match looked.await {
+        Ok(used) => Ok(used.into_iter().filter(|(key, _)| identity.keys.get(*key).is_none()).collect()),
+        Err(error) => {
+            tracing::warn!(
+                error = format!("{error:#}"),
+                "which keys eUICCs trust can't be seen: the store {url} is away"
+            );
+            Ok(vec![])
+        }
     }
-    let used = store.key_usage().await.with_context(|| format!("the store {url} can't be read"))?;
-    Ok(used.into_iter().filter(|(key, _)| identity.keys.get(*key).is_none()).collect())
 }
 
 /// Opens the database without looking at its migrations.

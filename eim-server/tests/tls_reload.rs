@@ -6,6 +6,8 @@ mod client;
 use client::Connection;
 use eim_server::boot::{self, BootPorts};
 use eim_server::config::Config;
+use eim_server::front::TlsSwitch;
+use eim_server::identity::TlsIdentity;
 use std::path::Path;
 
 /// Writes a key and a certificate for localhost, and gives the certificate in DER.
@@ -50,4 +52,23 @@ async fn a_new_certificate_is_taken_without_a_restart_and_a_broken_one_is_not() 
     assert!(server.reload_tls().is_err());
     assert_eq!(answers(&server, &second), 404, "the one from before stays");
     server.stop().await;
+}
+
+#[test]
+fn changed_files_are_noticed_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = Config::ephemeral(folder.path().join("data"));
+    config.esipa.tls_certificate = Some(folder.path().join("certificate.pem"));
+    config.esipa.tls_key = Some(folder.path().join("key.pem"));
+    write_pair(folder.path());
+    let switch = TlsSwitch::new(&TlsIdentity::load(&config).unwrap(), &config).unwrap();
+    assert!(!switch.is_outdated());
+    std::fs::write(folder.path().join("certificate.pem"), "garbage").unwrap();
+    assert!(switch.is_outdated());
+    assert!(switch.reload(&config).is_err());
+    assert!(!switch.is_outdated(), "a broken file is told of once");
+    write_pair(folder.path());
+    assert!(switch.is_outdated());
+    assert!(switch.reload(&config).unwrap());
+    assert!(!switch.is_outdated());
 }

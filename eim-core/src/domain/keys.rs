@@ -275,7 +275,7 @@ pub fn probe(work: &mut Work, subject: OperationId) {
     let facts = &mut work.euicc().key_facts;
     let before = facts.probes;
     facts.probes = before.saturating_add(1);
-    let purpose = if before % 2 == 0 { Purpose::ProbeNextKey } else { Purpose::ProbeOldKey };
+    let purpose = if before.is_multiple_of(2) { Purpose::ProbeNextKey } else { Purpose::ProbeOldKey };
     let wait = match before / 2 {
         0 => 0,
         rounds => (PROBE_AFTER_MS << (rounds - 1).min(10)).min(PROBE_AFTER_MAX_MS),

@@ -35,6 +35,9 @@ impl fmt::Debug for RingKey {
 /// Why keys are no ring.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyRingError {
+    /// There is none.
+    #[error("no signing key is configured")]
+    Empty,
     /// A key is there twice.
     #[error("the signing key {0} is configured twice")]
     Twice(KeyId),
@@ -54,8 +57,11 @@ impl KeyRing {
     /// A ring of these keys.
     ///
     /// # Errors
-    /// When a key is there twice, or an eIM has not exactly one current key.
+    /// When there is none, one is there twice, or an eIM has not exactly one current key.
     pub fn new(keys: Vec<RingKey>) -> Result<Self, KeyRingError> {
+        if keys.is_empty() {
+            return Err(KeyRingError::Empty);
+        }
         let mut ids = HashSet::new();
         for key in &keys {
             if !ids.insert(key.id) {

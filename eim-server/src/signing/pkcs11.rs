@@ -5,7 +5,7 @@
 //! and one that fails is thrown away and everything is opened anew, once, before the failure is told.
 
 use anyhow::{Context, bail, ensure};
-use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
+use cryptoki::context::{CInitializeArgs, CInitializeFlags, Function, Pkcs11};
 use cryptoki::error::{Error, RvError};
 use cryptoki::mechanism::Mechanism;
 use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass, ObjectHandle};
@@ -56,6 +56,8 @@ struct State {
     open: usize,
     /// Grows with every new connection; a session of an older one is not put back.
     generation: u64,
+    /// The PIN was refused. It is not tried again: some modules lock themselves.
+    is_refused: bool,
 }
 
 #[derive(Clone)]
@@ -133,13 +135,16 @@ impl Token {
             let (woken, waited) = self.freed.wait_timeout(state, SESSION_WAIT).unwrap_or_else(PoisonError::into_inner);
             state = woken;
             if waited.timed_out() && state.idle.is_empty() {
-                let error = Error::Pkcs11(RvError::SessionCount, cryptoki::context::Function::OpenSession);
+                let error = Error::Pkcs11(RvError::SessionCount, Function::OpenSession);
                 return Err((error, state.generation));
             }
         }
     }
 
     fn open_session(&self, state: &mut State) -> Result<Session, Error> {
+        if state.is_refused {
+            return Err(Error::Pkcs11(RvError::PinIncorrect, Function::Login));
+        }
         let link = match &state.link {
             Some(link) => link.clone(),
             None => {
@@ -152,7 +157,10 @@ impl Token {
         match session.login(UserType::User, Some(&self.pin)) {
             // Whoever logs in does so for all sessions of the process.
             Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => Ok(session),
-            Err(error) => Err(error),
+            Err(error) => {
+                state.is_refused = is_about_pin(&error);
+                Err(error)
+            }
         }
     }
 
@@ -167,7 +175,11 @@ impl Token {
                 return Ok(Link { pkcs11, slot });
             }
         }
-        Err(Error::Pkcs11(RvError::TokenNotPresent, cryptoki::context::Function::GetTokenInfo))
+        // Some modules look for tokens only when they are initialized.
+        if let Err(error) = pkcs11.finalize() {
+            tracing::warn!(error = told(&error), "the hardware module could not be ended");
+        }
+        Err(Error::Pkcs11(RvError::TokenNotPresent, Function::GetTokenInfo))
     }
 
     /// Forgets the connection of this generation; the next use makes a new one.
@@ -326,23 +338,33 @@ fn template(class: ObjectClass, label: &str) -> [Attribute; 3] {
     [Attribute::Class(class), Attribute::KeyType(KeyType::EC), Attribute::Label(label.as_bytes().to_vec())]
 }
 
-/// Whether a failure may be over with a new connection. A PIN that is wrong is not tried again: some modules lock themselves.
+/// Whether a failure may be over with a new connection.
 fn may_be_lost(error: &Error) -> bool {
-    !matches!(
+    !is_about_pin(error)
+        && !matches!(
+            error,
+            Error::Pkcs11(
+                RvError::TokenNotPresent
+                    | RvError::SessionCount
+                    | RvError::MechanismInvalid
+                    | RvError::AttributeValueInvalid
+                    | RvError::CurveNotSupported,
+                _
+            ) | Error::LibraryLoading(_)
+        )
+}
+
+const fn is_about_pin(error: &Error) -> bool {
+    matches!(
         error,
         Error::Pkcs11(
             RvError::PinIncorrect
                 | RvError::PinLocked
                 | RvError::PinExpired
                 | RvError::PinInvalid
-                | RvError::PinLenRange
-                | RvError::TokenNotPresent
-                | RvError::SessionCount
-                | RvError::MechanismInvalid
-                | RvError::AttributeValueInvalid
-                | RvError::CurveNotSupported,
+                | RvError::PinLenRange,
             _
-        ) | Error::LibraryLoading(_)
+        )
     )
 }
 

@@ -185,7 +185,8 @@ fn what_proves_nothing_is_refused_with_its_place_and_nothing_changes() {
         let of_second = says(&proof(&other, &devices[1], &id).await)["result"].as_str().unwrap().to_owned();
         for (result, why) in [(of_second, "the eUICC did not sign"), ("00".to_owned(), "can't be read")] {
             let text = format!("eim-handover-proof/1\n{}", forged(result));
-            let signer = other.server().eim.signer();
+            let eim = &other.server().eim;
+            let signer = &eim.current_key(&eim.identity().eim_id).unwrap().signer;
             let signed = json!({
                 "statement": text,
                 "publicKey": hex::encode(signer.public_key()),

@@ -187,13 +187,7 @@ fn a_lost_answer_to_a_new_key_is_found_out_by_a_harmless_question() {
         let new = change_key(world, "next.pem", true).await;
         world.reconnect(&mut device);
         let id = rotate(world, json!({ "filter": { "eids": [eid] } })).await;
-        device.ipa.behaviour.lose_result = true;
-        device.poll().await;
-        device.ipa.behaviour.lose_result = false;
-        let kept: Vec<i64> = device.euicc.stored_results().iter().map(|stored| stored.seq_number).collect();
-        kept.into_iter().for_each(|number| {
-            device.euicc.remove_notification(number);
-        });
+        lose_for_good(&mut device).await;
         let waiting = world.queue(&eid, json!({ "psmo": [{ "getRAT": {} }] })).await;
         settle(world, &mut device).await;
         let euicc = world.euicc(&eid).await;
@@ -204,6 +198,53 @@ fn a_lost_answer_to_a_new_key_is_found_out_by_a_harmless_question() {
         assert_eq!(rotation(world, &id).await["state"], "completed");
         let waited = world.operation(&waiting).await;
         assert_eq!((&waited["state"], &waited["counterValue"]), (&json!("succeeded"), &json!(2)), "after the question");
+        works(world, &mut device).await;
+    });
+}
+
+/// Executes the updateEim of a rotation; neither its result nor what the eUICC keeps of it can be had.
+async fn lose_for_good(device: &mut Device) {
+    device.ipa.behaviour.lose_result = true;
+    device.poll().await;
+    device.ipa.behaviour.lose_result = false;
+    let kept: Vec<i64> = device.euicc.stored_results().iter().map(|stored| stored.seq_number).collect();
+    for number in kept {
+        device.euicc.remove_notification(number);
+    }
+}
+
+/// A signed error tells of the key only if the eUICC says it after it has looked at the signature.
+#[test]
+fn what_an_euicc_may_say_before_it_looks_at_the_signature_proves_no_key() {
+    each_store(async |world: &mut World| {
+        let mut device = world.listed_device(1).await;
+        let (eid, eim_id) = (device.eid(), world.eim_id().await);
+        let old = signing_key(world, &eid).await;
+        let new = change_key(world, "next.pem", true).await;
+        world.reconnect(&mut device);
+        rotate(world, json!({ "filter": { "eids": [eid] } })).await;
+        lose_for_good(&mut device).await;
+        device.euicc.faults.signed_error = Some(15);
+        settle(world, &mut device).await;
+        let euicc = world.euicc(&eid).await;
+        assert_eq!(euicc["association"]["signingKey"], old, "sizeOverflow: {euicc}");
+        assert_eq!(euicc["association"]["nextSigningKey"], id_of(&new));
+        device.euicc.faults.signed_error = None;
+        // It has seen a higher counter under the new key than we know of: that is said after the signature.
+        device.euicc.association_mut(&eim_id).unwrap().counter = 5_000;
+        for _ in 0..4 {
+            world.advance(TimeDelta::hours(1)).await;
+            device.session().await;
+        }
+        let euicc = world.euicc(&eid).await;
+        assert_eq!(euicc["association"]["signingKey"], id_of(&new), "replayError: {euicc}");
+        assert_eq!(euicc["state"], "counterLost", "the key is known, the counter is not");
+        let path = format!("/api/v1/euiccs/{eid}/counter-recovery");
+        assert_eq!(world.post(&path, Value::Null).await.status, 200);
+        for _ in 0..4 {
+            device.session().await;
+        }
+        assert_eq!(world.euicc(&eid).await["state"], "active");
         works(world, &mut device).await;
     });
 }

@@ -4,7 +4,7 @@
 //! token of its own. `EIM_TEST_PKCS11_MODULE` names another place of the module.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "tests may panic")]
 
-use eim_conformance::{Device, Mode, Role, World, run_with};
+use eim_conformance::{Device, Mode, PollOptions, Role, World, run_with};
 use eim_core::ids::KeyId;
 use eim_core::pki::{Curve, PublicKey};
 use eim_core::ports::EimSigner;
@@ -100,6 +100,49 @@ fn a_key_in_the_module_signs_also_after_its_sessions_were_lost() {
             works(world, device).await;
         }
     });
+}
+
+/// The token is pulled out, and comes back.
+#[test]
+fn nothing_is_lost_while_the_module_is_away() {
+    let Some(options) = with_token("nothing_is_lost_while_the_module_is_away") else { return };
+    let token = Token::open(options.clone()).unwrap();
+    token.generate("first", Curve::P256).unwrap();
+    let folder = options.pin_file.as_deref().unwrap().parent().unwrap().to_owned();
+    world(&options, "first", async |world| {
+        let mut device = world.device(1).await;
+        works(world, &mut device).await;
+        std::fs::rename(folder.join("tokens"), folder.join("away")).unwrap();
+        std::fs::create_dir(folder.join("tokens")).unwrap();
+        token.lose_sessions();
+        let id = world.queue(&device.eid(), json!({ "psmo": [{ "getRAT": {} }] })).await;
+        for _ in 0..2 {
+            assert!(device.ipa.poll_once(&mut device.euicc, &PollOptions::default()).await.is_err());
+        }
+        let operation = world.operation(&id).await;
+        assert_eq!((&operation["state"], &operation["attempts"]), (&json!("queued"), &json!(0)), "{operation}");
+        std::fs::remove_dir(folder.join("tokens")).unwrap();
+        std::fs::rename(folder.join("away"), folder.join("tokens")).unwrap();
+        device.session().await;
+        let operation = world.operation(&id).await;
+        assert_eq!((&operation["state"], &operation["counterValue"]), (&json!("succeeded"), &json!(2)), "{operation}");
+    });
+}
+
+/// A wrong PIN must not lock the token.
+#[test]
+fn a_refused_pin_is_tried_once() {
+    let Some(options) = with_token("a_refused_pin_is_tried_once") else { return };
+    let wrong = options.pin_file.as_deref().unwrap().with_file_name("wrong");
+    std::fs::write(&wrong, "11112222").unwrap();
+    let refused = Token::open(TokenOptions { pin_file: Some(wrong), ..options.clone() }).unwrap_err();
+    let told = format!("{refused:#}");
+    assert!(told.contains("incorrect") && !told.contains("11112222"), "{told}");
+    let none = TokenOptions { pin_file: Some(options.module.with_file_name("no such file")), ..options.clone() };
+    assert!(format!("{:#}", Token::open(none).unwrap_err()).contains("pkcs11.pin_file"));
+    let elsewhere = TokenOptions { module: "/no/such/module.so".into(), ..options.clone() };
+    assert!(Token::open(elsewhere).is_err());
+    Token::open(options).unwrap().generate("first", Curve::P256).unwrap();
 }
 
 #[test]
