@@ -45,8 +45,7 @@ fn devices_profiles_and_history_come_to_another_server_once() {
         assert_eq!((done.imported, done.exists, done.failed), (3, 0, 0));
         for device in &devices {
             let eid = device.eid();
-            let iccids = |profiles: Vec<(String, String)>| profiles;
-            assert_eq!(iccids(other.profiles(&eid).await), iccids(world.profiles(&eid).await));
+            assert_eq!(other.profiles(&eid).await, world.profiles(&eid).await);
             let listed = other.get(&format!("/api/v1/euiccs/{eid}/profiles")).await;
             assert!(listed["items"].as_array().unwrap().iter().all(|profile| profile["verified"] == false), "hearsay");
             let shown = other.euicc(&eid).await;
