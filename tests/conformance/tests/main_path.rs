@@ -378,12 +378,13 @@ fn every_result_code_is_named_and_fails_the_operation_without_changing_the_profi
                 &add,
                 vec![
                     (1, "insufficientMemory"),
-                    (2, "associatedEimAlreadyExists"),
                     (3, "ciPKUnknown"),
                     (5, "invalidAssociationToken"),
                     (6, "counterValueOutOfRange"),
                     (7, "commandError"),
                     undefined,
+                    // Last: then it is known to be there, and is not asked for again.
+                    (2, "associatedEimAlreadyExists"),
                 ],
             ),
             (
@@ -409,7 +410,7 @@ fn every_result_code_is_named_and_fails_the_operation_without_changing_the_profi
         let forge = Forge::of(&device);
         let mut seq = 100;
         for (name, request, octets, codes) in cases {
-            for (code, meaning) in codes.into_iter().chain([(99, "unknownResult")]) {
+            for (code, meaning) in [(99, "unknownResult")].into_iter().chain(codes) {
                 seq += 1;
                 let id = world.queue_anyway(&eid, request.clone()).await;
                 let package = SentPackage::read(&device.fetch().await);
