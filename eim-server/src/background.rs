@@ -56,7 +56,7 @@ async fn rounds(eim: Eim, signs: bool, mut finished: watch::Receiver<bool>) {
             Some(false) => return,
             Some(true) => {
                 flush_sightings(&eim).await;
-                if seals && let Err(error) = jobs::close_audit(&eim).await {
+                if signs && let Err(error) = jobs::close_audit(&eim).await {
                     tracing::error!(%error, "the audit log could not be closed");
                 }
                 return;
