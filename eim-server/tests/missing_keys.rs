@@ -25,6 +25,18 @@ async fn a_configuration_without_a_key_that_devices_trust_is_found_out_and_nothi
     std::fs::write(&path, key.to_pkcs8_pem().unwrap().as_bytes()).unwrap();
     config.eim.signing_key = Some(path.clone());
     assert_eq!(boot::missing_keys(&config).await.unwrap(), [(old, 1)]);
+    let check = |key: Option<&std::path::Path>| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_eim-server"));
+        command.arg("--data-dir").arg(&config.data.dir).arg("check-config").env_remove("EIM_CONFIG");
+        if let Some(key) = key {
+            command.env("EIM__EIM__SIGNING_KEY", key);
+        }
+        let ran = command.output().unwrap();
+        (ran.status.code(), String::from_utf8(ran.stderr).unwrap())
+    };
+    let (code, said) = check(Some(&path));
+    assert!(code == Some(1) && said.contains(&old.to_string()), "{code:?} {said}");
+    assert_eq!(check(None).0, Some(0));
     config.eim.further_signing_keys = vec![KeySource::File(folder.path().join("data/signing-key.pem"))];
     assert!(boot::missing_keys(&config).await.unwrap().is_empty());
     // The same key twice, and a certificate of another key.

@@ -8,7 +8,11 @@ use eim_server::boot::{self, BootPorts};
 use eim_server::config::Config;
 use eim_server::front::TlsSwitch;
 use eim_server::identity::TlsIdentity;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
 
 /// Writes a key and a certificate for localhost, and gives the certificate in DER.
 fn write_pair(folder: &Path) -> Vec<u8> {
@@ -71,4 +75,44 @@ fn changed_files_are_noticed_once() {
     assert!(switch.is_outdated());
     assert!(switch.reload(&config).unwrap());
     assert!(!switch.is_outdated());
+}
+
+/// A wish that comes as a signal. Files that are the same are said to be so, which their being looked at now and then does not say.
+#[test]
+fn the_program_loads_them_again_at_sighup() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = Command::new(env!("CARGO_BIN_EXE_eim-server"))
+        .arg("--data-dir")
+        .arg(folder.path().join("data"))
+        .arg("serve")
+        .env_remove("EIM_CONFIG")
+        .env("EIM__ESIPA__LISTEN", "127.0.0.1:0")
+        .env("EIM__API__LISTEN", "127.0.0.1:0")
+        .env("EIM__LIMITS__WORKERS", "1")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let log = server.stderr.take().unwrap();
+    let (said, lines) = mpsc::channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(log).lines().map_while(Result::ok) {
+            let _ = said.send(line);
+        }
+    });
+    let waits_for = |text: &str| loop {
+        match lines.recv_timeout(Duration::from_secs(60)) {
+            Ok(line) if line.contains(text) => return true,
+            Ok(_) => {}
+            Err(_) => return false,
+        }
+    };
+    let started = waits_for("operator API at");
+    let asked = Command::new("kill").args(["-HUP", &server.id().to_string()]).status().unwrap().success();
+    let told = waits_for("is still the same");
+    let goes_on = server.try_wait().unwrap().is_none();
+    server.kill().unwrap();
+    server.wait().unwrap();
+    assert!(started && asked && told && goes_on, "{started} {asked} {told} {goes_on}");
 }
