@@ -237,13 +237,7 @@ fn eco(name: &str, fields: &mut Fields<'_>) -> Option<Eco> {
             }
             Eco::AddEim(configuration)
         }
-        "updateEim" => {
-            let configuration = configuration::read(fields)?;
-            if configuration.association_token.is_some_and(|token| token < 0) {
-                fields.wrong("associationToken", "0 or more is expected: a token is allocated by addEim alone");
-            }
-            Eco::UpdateEim(configuration)
-        }
+        "updateEim" => Eco::UpdateEim(configuration::read(fields)?),
         "deleteEim" => {
             let eim_id = fields.parsed("eimId", "an eimId of 1 to 128 octets", |text| EimIdText::new(text).ok());
             if eim_id.is_none() {

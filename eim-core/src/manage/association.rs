@@ -235,10 +235,12 @@ fn read(body: &Value) -> Result<Asked, ManageError> {
         },
     };
     let asked = match *way {
-        "addInitialEimResponse" => response(members, &mut errors)
-            .map(|token| Asked::Told(Renewal { token, counter, learned_by: LearnedBy::AddInitialEim, told_by: None, key: None })),
-        "associationToken" => told(members, &mut errors)
-            .map(|(token, learned_by, told_by)| Asked::Told(Renewal { token, counter, learned_by, told_by, key: None })),
+        "addInitialEimResponse" => response(members, &mut errors).map(|token| {
+            Asked::Told(Renewal { token, counter, learned_by: LearnedBy::AddInitialEim, told_by: None, key: None })
+        }),
+        "associationToken" => told(members, &mut errors).map(|(token, learned_by, told_by)| {
+            Asked::Told(Renewal { token, counter, learned_by, told_by, key: None })
+        }),
         _ => {
             if members.get("adoptReportedToken") != Some(&Value::Bool(true)) {
                 errors.push(FieldError::new("/adoptReportedToken", "true is expected"));

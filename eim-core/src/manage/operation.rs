@@ -283,10 +283,14 @@ pub(super) fn refuse_own_rotation(request: &Request, eim: &Eim) -> Result<(), Ma
     let mut errors = Vec::new();
     for (index, eco) in list.iter().enumerate() {
         let Eco::UpdateEim(update) = eco else { continue };
+        let pointer = format!("/eco/{index}/updateEim");
         if eim.identity_named(update.eim_id.as_str()).is_none() {
+            if update.association_token.is_some_and(|token| token < 0) {
+                let message = "0 or more is expected: a token is allocated by addEim alone";
+                errors.push(FieldError::new(format!("{pointer}/associationToken"), message));
+            }
             continue;
         }
-        let pointer = format!("/eco/{index}/updateEim");
         for (given, name) in [
             (update.eim_public_key_data.is_some(), "eimPublicKeyData"),
             (update.counter_value.is_some(), "counterValue"),

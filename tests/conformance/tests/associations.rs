@@ -120,6 +120,8 @@ fn the_model_follows_what_verified_results_say_of_other_eims() {
         let again = twice["eco"][0].clone();
         twice["eco"].as_array_mut().unwrap().extend([json!({ "deleteEim": { "eimId": OTHER } }), again.clone(), again]);
         assert_eq!(world.post(&path, twice).await.pointers(422), ["/eco/0/addEim/eimId", "/eco/3/addEim/eimId"]);
+        let allocate = json!({ "eco": [{ "updateEim": { "eimId": OTHER, "associationToken": -1 } }] });
+        assert_eq!(world.post(&path, allocate).await.pointers(422), ["/eco/0/updateEim/associationToken"]);
         assert_eq!(world.operations(&eid).await.len(), before);
 
         let id =

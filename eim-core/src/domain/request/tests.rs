@@ -96,8 +96,6 @@ fn a_configuration_names_the_member_that_cant_be_taken() {
     ] {
         assert_eq!(pointers(&add(change.clone())), [format!("/eco/0/addEim/{member}")], "{change}");
     }
-    let update = json!({ "eco": [{ "updateEim": { "eimId": "x", "associationToken": -1 } }] });
-    assert_eq!(pointers(&update), ["/eco/0/updateEim/associationToken"]);
 }
 
 #[test]

@@ -27,7 +27,7 @@ pub struct NewOperation {
     pub valid_until: Option<String>,
     /// The operator's own name for it.
     pub label: Option<String>,
-    /// Checks of the guard that are overridden (`notTheOnlyProfile`, `ownerPolicy`); needs the role admin.
+    /// Checks of the guard that are overridden (`notTheOnlyProfile`, `ownerPolicy`, `policyRules`, `keepsThisEim`); needs the role admin.
     #[serde(rename = "override")]
     pub overridden: Option<Vec<String>>,
 }
