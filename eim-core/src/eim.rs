@@ -198,7 +198,9 @@ impl Eim {
     /// Begins a decision about an eUICC: with who we are for it, and the keys at hand.
     pub(crate) fn work(&self, snapshot: Snapshot, now: i64) -> Work {
         let eim_id = self.eim_id_of(&snapshot.euicc).clone();
-        Work::new(snapshot, now, self.entropy().octets()).of_eim(&eim_id).with_keys(self.keys().ids())
+        let names = self.identities().iter().map(|identity| identity.eim_id.as_str().to_owned()).collect();
+        let work = Work::new(snapshot, now, self.entropy().octets());
+        work.of_eim(&eim_id).with_names(names).with_keys(self.keys().ids())
     }
 
     /// The store, of one tenant.

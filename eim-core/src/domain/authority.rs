@@ -3,7 +3,7 @@
 
 use super::Profile;
 use super::euicc::words;
-use crate::ids::TenantId;
+use crate::ids::{RspAddress, TenantId};
 use serde::{Deserialize, Serialize};
 
 words!(
@@ -32,6 +32,12 @@ pub struct Claims {
     pub smdp_addresses: Vec<String>,
 }
 
+/// The form in which servers are compared: the host alone, whatever port it is asked at.
+#[must_use]
+pub fn server_key(address: &str) -> String {
+    address.parse::<RspAddress>().map_or_else(|_| address.to_lowercase(), |address| address.host().to_lowercase())
+}
+
 impl Claims {
     /// Every value with its kind, in the form in which two owners' claims are compared.
     pub fn values(&self) -> impl Iterator<Item = (&'static str, String)> + '_ {
@@ -48,9 +54,10 @@ impl Claims {
         let among = |list: &[String], value: Option<&str>| {
             value.is_some_and(|value| list.iter().any(|claimed| claimed.to_lowercase() == value.to_lowercase()))
         };
+        let server = |value: &str| self.smdp_addresses.iter().any(|claimed| server_key(claimed) == server_key(value));
         among(&self.service_providers, subject.service_provider)
             || among(&self.mcc_mnc, subject.mcc_mnc)
-            || among(&self.smdp_addresses, subject.smdp_address)
+            || subject.smdp_address.is_some_and(server)
     }
 }
 

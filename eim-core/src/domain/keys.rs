@@ -87,7 +87,9 @@ pub struct KeyChange {
 /// The change that an operation makes, if it makes one.
 #[must_use]
 pub fn change_of(operation: &Operation) -> Option<KeyChange> {
-    let member = operation.request.get(KEY_ROTATION).filter(|_| operation.kind == Kind::Eco)?;
+    // Nobody else's word: who asks for operations can't say what they do to our key.
+    let ours = operation.kind == Kind::Eco && operation.origin == Origin::Eim;
+    let member = operation.request.get(KEY_ROTATION).filter(|_| ours)?;
     let to = member.get("to")?.as_str()?.parse().ok()?;
     let counter = CounterValue::try_from(member.get("counterValue")?.as_i64()?).ok()?;
     Some(KeyChange { to, counter })
@@ -190,7 +192,8 @@ pub fn take_counter(work: &mut Work, id: OperationId) -> Option<CounterValue> {
     }
     let before = work.state.euicc.counter;
     let counter = match facts.search.filter(|_| purpose == Some(Purpose::SearchCounter)) {
-        Some(search) => search.counter().filter(|counter| *counter > before),
+        // One that was taken before, by a package that was put off, is not taken again.
+        Some(search) => search.counter().filter(|counter| *counter > before).or_else(|| before.next()),
         None => before.next(),
     };
     let renews = change.is_some() || is_probe(purpose);
@@ -298,6 +301,32 @@ pub fn probe(work: &mut Work, subject: OperationId) {
 /// Somebody has said which key the eUICC trusts: what would have found it out is not asked any more.
 pub fn told_by_hand(work: &mut Work) {
     settled(work);
+}
+
+/// Takes note of an association that was made anew, with this key where that is known. The counter becomes the last one that was
+/// signed with it.
+pub fn renewed_with(work: &mut Work, key: Option<KeyId>) {
+    let now = work.now();
+    work.euicc().key_facts.search = None;
+    let searches = |operation: &&mut Operation| {
+        operation.purpose == Some(Purpose::SearchCounter) && operation.state == OperationState::Queued
+    };
+    for operation in work.state.operations.iter_mut().filter(searches) {
+        operation.end(OperationState::Cancelled, now);
+    }
+    let Some(key) = key else { return };
+    settled(work);
+    let euicc = work.euicc();
+    let before = euicc.signing_key;
+    if before == Some(key) {
+        return;
+    }
+    if let Some(before) = before {
+        euicc.key_facts.counters.insert(before, euicc.counter.value());
+    }
+    euicc.counter = euicc.key_facts.counter_for(key);
+    euicc.key_facts.counters.remove(&key);
+    euicc.signing_key = Some(key);
 }
 
 /// Whether a change of the key of this operation is in doubt.

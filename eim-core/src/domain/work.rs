@@ -29,6 +29,7 @@ pub struct Work {
     named: u16,
     own_eim_id: Option<String>,
     keys: Option<Arc<HashSet<KeyId>>>,
+    eim_ids: Vec<String>,
 }
 
 impl Work {
@@ -49,6 +50,7 @@ impl Work {
             named: 0,
             own_eim_id: None,
             keys: None,
+            eim_ids: vec![],
         }
     }
 
@@ -57,6 +59,19 @@ impl Work {
     pub fn of_eim(mut self, eim_id: &crate::ids::EimId) -> Self {
         self.own_eim_id = Some(eim_id.as_str().to_owned());
         self
+    }
+
+    /// Says every name that this eIM has, beside the one that the eUICC knows.
+    #[must_use]
+    pub fn with_names(mut self, eim_ids: Vec<String>) -> Self {
+        self.eim_ids = eim_ids;
+        self
+    }
+
+    /// Whether this is a name of this eIM, the one that the eUICC knows or another.
+    #[must_use]
+    pub fn is_own_name(&self, eim_id: &str) -> bool {
+        self.own_eim_id() == Some(eim_id) || self.eim_ids.iter().any(|own| own == eim_id)
     }
 
     /// Says which keys can sign. Where nobody says, all can.

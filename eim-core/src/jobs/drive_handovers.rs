@@ -4,7 +4,7 @@
 use super::count;
 use crate::Eim;
 use crate::domain::handover::{HandoverDeviceState as Stand, HandoverState};
-use crate::domain::{Event, Kind, NewOperation, Operation, OperationState, Origin};
+use crate::domain::{Euicc, Event, Kind, NewOperation, Operation, OperationState, Origin, OtherEim};
 use crate::ids::{EimId, OperationId};
 use crate::store::StoreError;
 use crate::store::handover::{DueHandover, HandoverStep};
@@ -36,8 +36,12 @@ async fn drive(eim: &Eim) -> Result<usize, StoreError> {
             Stand::Queued => Some(begin(Stand::Adding, add_eim(&due), &due, &eim)),
             Stand::Proven => {
                 let Some((euicc, _)) = eim.store().euicc(due.device.eid).await? else { continue };
-                let own = eim.eim_id_of(&euicc).clone();
-                Some(begin(Stand::Deleting, delete_own(&own), &due, &eim))
+                let others = eim.store().other_eims(due.device.eid).await?;
+                let step = match stale(&due, &euicc, &others) {
+                    Some(reason) => failed(&due, reason),
+                    None => begin(Stand::Deleting, delete_own(eim.eim_id_of(&euicc)), &due, &eim),
+                };
+                Some(step)
             }
             Stand::Adding | Stand::Deleting => match due.device.operation {
                 Some(operation) => eim.store().operation(operation).await?.map(|operation| conclude(&due, &operation)),
@@ -58,6 +62,31 @@ async fn drive(eim: &Eim) -> Result<usize, StoreError> {
         eim.store().end_handover(handover, eim.clock().now_ms()).await?;
     }
     Ok(taken)
+}
+
+/// Why what proved that the other eIM commands the device may not be so any more, by what the eUICC has said since.
+fn stale(due: &DueHandover, euicc: &Euicc, others: &[OtherEim]) -> Option<&'static str> {
+    let same_token = |eim: &OtherEim| match (eim.association_token, due.device.token) {
+        (Some(known), Some(added)) => known == added,
+        _ => true,
+    };
+    let is_there = others.iter().any(|eim| eim.eim_id == due.handover.eim_id && eim.is_there() && same_token(eim));
+    if !is_there {
+        return Some("otherEimGone");
+    }
+    let renewed = euicc.own_association.renewed_at.is_some_and(|at| at > due.handover.created_at);
+    renewed.then_some("associationRenewed")
+}
+
+fn failed(due: &DueHandover, reason: &str) -> HandoverStep {
+    let details = json!({ "handover": due.handover.id, "eimId": due.handover.eim_id, "reason": reason });
+    HandoverStep {
+        to: Stand::Failed,
+        queue: None,
+        token: None,
+        reason: Some(reason.to_owned()),
+        event: Event::new("handoverFailed", details),
+    }
 }
 
 fn add_eim(due: &DueHandover) -> Value {
@@ -110,7 +139,8 @@ fn conclude(due: &DueHandover, operation: &Operation) -> HandoverStep {
         Stand::Deleting if believed => step(Stand::HandedOver, None, Event::new("handoverDone", told(json!({})))),
         from => {
             let called_off = due.handover.state == HandoverState::Cancelled;
-            let withdrawn = called_off && operation.state == OperationState::Cancelled;
+            let withdrawn =
+                called_off && operation.state == OperationState::Cancelled && operation.delivered_at.is_none();
             let to = match from {
                 Stand::Deleting if withdrawn => Stand::Proven,
                 _ if withdrawn => Stand::Cancelled,

@@ -7,8 +7,8 @@
 use super::count;
 use crate::Eim;
 use crate::domain::fleet::desired::{
-    Correcting, Correction, DriftFacts, DriftState, Force, Look, OTHER_STATE, Reason, busy, drift, look, note_lost,
-    paced, plan_of, refused, stopped, unproven, winner,
+    Correcting, Correction, DriftFacts, DriftState, Force, Look, NEW_STATE, OTHER_STATE, Reason, busy, drift, look,
+    note_lost, paced, plan_of, refused, stopped, unproven, winner,
 };
 use crate::domain::fleet::plan::Planned;
 use crate::domain::fleet::{guard, switch};
@@ -226,8 +226,9 @@ async fn look_at(row: DeviceDrift, filters: &[LoadedState], places: &Places, eim
         return Ok(());
     };
     if row.state != Some(state.stored.id) {
-        // What was known is about another state.
-        facts.state_version = OTHER_STATE;
+        // What was known is about another state. One that was made since the last look is a person's word, and begins anew.
+        let is_new = state.stored.created_at >= facts.checked_at;
+        facts.state_version = if is_new { NEW_STATE } else { OTHER_STATE };
     }
     let found = drift(&state.spec.wanted, state.obtain.is_some(), &euicc, &profiles);
     let switch = under_way.as_ref().map(|stored| &stored.switch);

@@ -155,9 +155,8 @@ pub async fn renew_association(
         let renewal = match asked {
             // A configuration that was given out names the key of new associations.
             Asked::Told(renewal) => {
-                let is_fresh = matches!(renewal.learned_by, LearnedBy::AddInitialEim | LearnedBy::Handover);
                 let current = eim.current_key(eim.eim_id_of(&work.state.euicc))?.id;
-                Renewal { key: is_fresh.then_some(current), ..renewal }
+                Renewal { key: Some(current), ..renewal }
             }
             Asked::Adopt => adoption(&work.state.euicc)?,
         };

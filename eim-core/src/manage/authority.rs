@@ -8,7 +8,7 @@ use crate::Eim;
 use crate::asn1::Psmo;
 use crate::domain::audit::AuditNote;
 use crate::domain::authority::{Action, Authority, Claims, Refusal, Subject};
-use crate::domain::fleet::guard::{default_smdp, server_key};
+use crate::domain::fleet::guard::default_smdp;
 use crate::domain::order::Source;
 use crate::domain::{DownloadOrder, Kind, NewOperation, Request, rfc3339};
 use crate::ids::{Eid, Iccid, RspAddress, TenantId};
@@ -315,7 +315,10 @@ pub(super) async fn check_owners(
         }
         Ok(Authority::Own | Authority::Free) => Ok(()),
         Err(Refusal::Unknown) => {
-            let message = format!("Not permitted: {}. Ask the device for them (listProfileInfo).", Refusal::Unknown);
+            let message = format!(
+                "Not permitted: {}. Ask the device for them (listProfileInfo with the tags 91 and B7 among them).",
+                Refusal::Unknown
+            );
             Err(ManageError::Conflict { slug: "owner-unknown", message })
         }
         Err(refusal @ Refusal::NotGranted { .. }) => {
@@ -324,6 +327,14 @@ pub(super) async fn check_owners(
         }
     };
     let from = |address: &str| permit(Action::Download, &Subject { smdp_address: Some(address), ..Subject::default() });
+    let leads_to = |address: &str| match address.parse::<RspAddress>() {
+        _ if address.is_empty() || !rights.foreign_addresses() => Ok(()),
+        Ok(address) => from(address.host()),
+        Err(_) => {
+            let message = "It can't be told whose server this is: the host name of an SM-DP+ is expected.".to_owned();
+            Err(ManageError::Conflict { slug: "owner-unknown", message })
+        }
+    };
     if is_download {
         let order = operation.request.get(Kind::ProfileDownload.as_str()).and_then(DownloadOrder::from_stored);
         return match order.map(|order| order.source) {
@@ -348,15 +359,30 @@ pub(super) async fn check_owners(
     let profiles = eim.store().profiles(eid).await?;
     let mut enabled: Vec<Iccid> =
         profiles.iter().filter(|profile| profile.enabled == Some(true)).map(|profile| profile.iccid).collect();
+    let fallback_taken = |but: Option<&[u8]>| {
+        let others = profiles.iter().filter(|profile| profile.fallback && but != Some(&profile.iccid.octets()[..]));
+        others.map(|profile| permit(Action::Enable, &Subject::of(profile))).collect::<Result<(), _>>()
+    };
     for psmo in list {
         let (action, octets) = match psmo {
             Psmo::Enable(enable) => (Action::Enable, &enable.iccid),
             Psmo::Disable(disable) => (Action::Disable, &disable.iccid),
             Psmo::Delete(delete) => (Action::Delete, &delete.iccid),
             // It says which profile a device without network falls back to.
-            Psmo::SetFallbackAttribute(set) => (Action::Enable, &set.iccid),
+            Psmo::SetFallbackAttribute(set) => {
+                fallback_taken(Some(&set.iccid))?;
+                (Action::Enable, &set.iccid)
+            }
+            Psmo::UnsetFallbackAttribute(_) => {
+                fallback_taken(None)?;
+                continue;
+            }
             Psmo::SetDefaultDpAddress(set) => {
-                from(&server_key(&set.default_dp_address))?;
+                leads_to(&set.default_dp_address)?;
+                continue;
+            }
+            Psmo::ConfigureImmediateEnable(set) => {
+                leads_to(set.default_smdp_address.as_deref().unwrap_or_default())?;
                 continue;
             }
             _ => continue,

@@ -1,5 +1,6 @@
 //! Campaigns: a plan for many devices, in waves, at a pace, approved by a second person.
 
+use super::operation::own_rotations;
 use super::register::{earlier, idempotency, key_taken};
 use super::views::{CampaignDeviceView, CampaignPreview, CampaignView, Page, PreviewedWave};
 use super::{FieldError, ManageError, Principal, Role, page, view};
@@ -150,7 +151,7 @@ pub async fn preview_campaign(body: Value, principal: &Principal, eim: &Eim) -> 
 
 async fn read(body: Value, principal: &Principal, eim: &Eim) -> Result<Asked, ManageError> {
     let spec = CampaignSpec::from_api(&body, "").map_err(ManageError::Invalid)?;
-    let (plan, secrets) = read_plan(&spec, principal)?;
+    let (plan, secrets) = read_plan(&spec, principal, eim)?;
     let now = eim.clock().now_ms();
     if spec.end_at.is_some_and(|end| end <= now) {
         return Err(ManageError::invalid("/endAt", "a time after now is expected"));
@@ -196,9 +197,15 @@ async fn read(body: Value, principal: &Principal, eim: &Eim) -> Result<Asked, Ma
     Ok(Asked { spec, plan, secrets, devices, assignment })
 }
 
-fn read_plan(spec: &CampaignSpec, principal: &Principal) -> Result<(Plan, Secrets), ManageError> {
+fn read_plan(spec: &CampaignSpec, principal: &Principal, eim: &Eim) -> Result<(Plan, Secrets), ManageError> {
     if let Some(operations) = spec.plan.get("operations") {
         let plan = plan::operations(operations, None, "/plan/operations").map_err(ManageError::Invalid)?;
+        if let Plan::Operations { requests, .. } = &plan {
+            let errors = own_rotations(requests, "/plan/operations", eim);
+            if !errors.is_empty() {
+                return Err(ManageError::Invalid(errors));
+            }
+        }
         return Ok((plan, Secrets::default()));
     }
     let switch = spec.plan.get("switch").unwrap_or(&Value::Null);

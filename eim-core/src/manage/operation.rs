@@ -126,10 +126,11 @@ async fn refuse_known_eims(eid: Eid, operation: &NewOperation, eim: &Eim) -> Res
     if !list.iter().any(|eco| matches!(eco, Eco::AddEim(_))) {
         return Ok(());
     }
+    let Some((euicc, _)) = eim.store().euicc(eid).await? else { return Ok(()) };
     let others = eim.store().other_eims(eid).await?;
     let mut there: Vec<String> = others.into_iter().filter(|eim| eim.is_there()).map(|eim| eim.eim_id).collect();
     // Whoever signs is associated.
-    there.push(eim.identity().eim_id.as_str().to_owned());
+    there.push(eim.eim_id_of(&euicc).as_str().to_owned());
     let mut errors = Vec::new();
     for (index, eco) in list.iter().enumerate() {
         match eco {
@@ -182,7 +183,8 @@ async fn guard_says(
     let list = match operation.request.as_object().and_then(|body| Request::parse(body).ok()) {
         Some(Request::Psmo(list)) => list,
         Some(Request::Eco(list)) => {
-            return Ok(guard::configuration_checks(&list, eim.identity().eim_id.as_str(), overridden));
+            let Some((euicc, _)) = eim.store().euicc(eid).await? else { return Ok(vec![]) };
+            return Ok(guard::configuration_checks(&list, eim.eim_id_of(&euicc).as_str(), overridden));
         }
         _ => return Ok(vec![]),
     };
@@ -274,6 +276,17 @@ fn asked_for(body: Map<String, Value>) -> Result<Asked, Vec<FieldError>> {
         }
         _ => Request::parse(&body).map(|request| Asked::Package(request, Value::Object(body))),
     }
+}
+
+/// The same for each of a list of requests, by its place below `base`.
+pub(super) fn own_rotations(requests: &[Value], base: &str, eim: &Eim) -> Vec<FieldError> {
+    let refused = |(place, request): (usize, &Value)| {
+        let read = request.as_object().and_then(|body| Request::parse(body).ok())?;
+        let Err(ManageError::Invalid(wrong)) = refuse_own_rotation(&read, eim) else { return None };
+        let below = move |error: FieldError| FieldError::new(format!("{base}/{place}{}", error.pointer), error.message);
+        Some(wrong.into_iter().map(below))
+    };
+    requests.iter().enumerate().filter_map(refused).flatten().collect()
 }
 
 /// An eUICC that takes another key for this eIM must be followed until it has said so, and a lower counter under the same key would

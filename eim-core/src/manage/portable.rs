@@ -10,6 +10,7 @@ use super::{ManageError, NewAssociation, NewEuicc};
 use crate::Eim;
 use crate::domain::audit::AuditNote;
 use crate::domain::changes::ProfileChanges;
+use crate::domain::keys::KeyFacts;
 use crate::domain::statement::{Purpose, SignedStatement, digest};
 use crate::domain::{Changes, Event, InstalledRules, Profile, rfc3339};
 use crate::ids::{AssociationToken, Eid, Iccid};
@@ -76,6 +77,9 @@ struct AssociationLine {
     counter_value: i64,
     association_token: Option<i64>,
     key: String,
+    /// What forbids that a counter is used twice: those of other keys, and a key that it may trust by now.
+    key_facts: KeyFacts,
+    highest_token: i64,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -243,6 +247,8 @@ async fn device_lines(euicc: &crate::domain::Euicc, eim: &Eim) -> Result<Vec<Lin
             counter_value: euicc.counter.value(),
             association_token: token,
             key: euicc.signing_key.map_or_else(|| own_key_id(eim), |key| key.to_string()),
+            key_facts: euicc.key_facts.clone(),
+            highest_token: euicc.own_association.highest_token,
         }),
     ];
     for profile in eim.store().profiles(euicc.eid).await? {
@@ -487,6 +493,14 @@ impl PortableImport {
                 return Ok(());
             }
         };
+        for line in &lines {
+            if let Line::Association(it) = line
+                && !device_is_foreign
+            {
+                euicc.key_facts = it.key_facts.clone();
+                euicc.own_association.highest_token = it.highest_token;
+            }
+        }
         if device_is_foreign {
             euicc.warnings.push(format!("imported from the eIM {}; this eIM is not associated yet", self.says.eim_id));
         }

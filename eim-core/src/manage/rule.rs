@@ -4,7 +4,7 @@ mod rehearsal;
 
 pub use rehearsal::{Rehearsed, RuleDryRun, SampledGuard};
 
-use super::operation::refuse_own_rotation;
+use super::operation::own_rotations;
 use super::register::{idempotency, key_taken};
 use super::views::Page;
 use super::{FieldError, ManageError, Principal, Role, page, view};
@@ -12,7 +12,7 @@ use crate::Eim;
 use crate::domain::fleet::rule::feeds::{Link, cycle};
 use crate::domain::fleet::rule::{Action, Condition, KeptActions, ReadRule, RuleSpec};
 use crate::domain::fleet::{Plan, Target};
-use crate::domain::{Event, Request, Secrets, rfc3339};
+use crate::domain::{Event, Secrets, rfc3339};
 use crate::ids::OperationId;
 use crate::store::Enqueued;
 use crate::store::rule::{Firing, RuleSaved, StoredRule};
@@ -347,16 +347,7 @@ async fn check_references(spec: &RuleSpec, eim: &Eim) -> Result<(), ManageError>
                 errors.push(FieldError::new(format!("/then/{index}/switch/to/pool"), "there is no such pool"));
             }
             Action::Operations { requests } => {
-                for (place, request) in requests.iter().enumerate() {
-                    let read = request.as_object().and_then(|body| Request::parse(body).ok());
-                    if let Some(Err(ManageError::Invalid(wrong))) = read.map(|read| refuse_own_rotation(&read, eim)) {
-                        let below = |error: FieldError| {
-                            let pointer = format!("/then/{index}/operations/{place}{}", error.pointer);
-                            FieldError::new(pointer, error.message)
-                        };
-                        errors.extend(wrong.into_iter().map(below));
-                    }
-                }
+                errors.extend(own_rotations(requests, &format!("/then/{index}/operations"), eim));
             }
             Action::Webhook { .. } | Action::Switch { .. } | Action::Tag { .. } => {}
         }

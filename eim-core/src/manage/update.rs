@@ -34,7 +34,7 @@ pub async fn update_euicc(eid: &str, patch: Value, eim: &Eim) -> Result<EuiccVie
         let mut work = eim.work(snapshot, now);
         let mut errors = Vec::new();
         let in_doubt = work.state.euicc.key_facts.next.is_some();
-        let token = work.state.euicc.association_token;
+        let (token, key) = (work.state.euicc.association_token, work.state.euicc.signing_key);
         apply(work.euicc(), &patch, &mut errors, eim);
         if in_doubt && work.state.euicc.key_facts.next.is_none() {
             keys::told_by_hand(&mut work);
@@ -43,7 +43,7 @@ pub async fn update_euicc(eid: &str, patch: Value, eim: &Eim) -> Result<EuiccVie
             return Err(ManageError::Invalid(errors));
         }
         let set = |name: &str| patch.get("association").is_some_and(|members| members.get(name).is_some());
-        if set("counterValue") || set("associationToken") {
+        if set("counterValue") || set("associationToken") || work.state.euicc.signing_key != key {
             association::set_by_hand(&mut work, token);
         }
         work.event("changed", json!({ "members": patch.keys().collect::<Vec<_>>() }));
@@ -122,14 +122,13 @@ fn apply(euicc: &mut Euicc, patch: &Map<String, Value>, errors: &mut Vec<FieldEr
 }
 
 fn apply_association(euicc: &mut Euicc, association: &Map<String, Value>, errors: &mut Vec<FieldError>, eim: &Eim) {
-    let other_key = change_key(euicc, association, errors, eim);
-    let renewed = association
-        .get("associationToken")
-        .is_some_and(|token| token.as_i64() != euicc.association_token.map(AssociationToken::value));
+    change_key(euicc, association, errors, eim);
+    // Tokens go up, so that only a higher one is of a new association: under one that was there before, counters were used.
+    let highest = euicc.association_token.map_or(0, AssociationToken::value).max(euicc.own_association.highest_token);
+    let renewed = association.get("associationToken").and_then(Value::as_i64).is_some_and(|token| token > highest);
     // A lost counter is one that was too low: it only goes up. The other states say that the association was renewed.
-    let may_lower = other_key
-        || renewed
-        || matches!(euicc.state, EuiccState::Registered | EuiccState::CounterExhausted | EuiccState::Unmanaged);
+    let may_lower =
+        renewed || matches!(euicc.state, EuiccState::Registered | EuiccState::CounterExhausted | EuiccState::Unmanaged);
     let before = euicc.counter;
     for (name, value) in association {
         match (name.as_str(), value, value.as_i64()) {
@@ -170,17 +169,16 @@ fn apply_association(euicc: &mut Euicc, association: &Map<String, Value>, errors
     }
 }
 
-/// Sets the key that the eUICC trusts, as an operator knows it from elsewhere; its counter goes on where it was left. Gives whether it
-/// is another one.
-fn change_key(euicc: &mut Euicc, association: &Map<String, Value>, errors: &mut Vec<FieldError>, eim: &Eim) -> bool {
-    let Some(value) = association.get("signingKey") else { return false };
+/// Sets the key that the eUICC trusts, as an operator knows it from elsewhere; its counter goes on where it was left.
+fn change_key(euicc: &mut Euicc, association: &Map<String, Value>, errors: &mut Vec<FieldError>, eim: &Eim) {
+    let Some(value) = association.get("signingKey") else { return };
     let known_as = eim.eim_id_of(euicc).clone();
-    let Some(key) = read_signing_key(value.as_str().unwrap_or_default(), &known_as, errors, eim) else { return false };
+    let Some(key) = read_signing_key(value.as_str().unwrap_or_default(), &known_as, errors, eim) else { return };
     let before = euicc.signing_key;
     euicc.key_facts.next = None;
     euicc.key_facts.probes = 0;
     if before == Some(key) {
-        return false;
+        return;
     }
     if let Some(before) = before {
         euicc.key_facts.counters.insert(before, euicc.counter.value());
@@ -188,5 +186,4 @@ fn change_key(euicc: &mut Euicc, association: &Map<String, Value>, errors: &mut 
     euicc.counter = euicc.key_facts.counter_for(key);
     euicc.key_facts.counters.remove(&key);
     euicc.signing_key = Some(key);
-    true
 }

@@ -14,6 +14,7 @@ use actix_web::{FromRequest, HttpMessage, HttpRequest, ResponseError};
 use eim_core::Eim;
 use eim_core::manage::{self, NewDecision, Principal, Role};
 use serde_json::Value;
+use std::collections::HashMap;
 use std::future::{Ready, ready};
 
 /// Whose request it is.
@@ -114,7 +115,8 @@ pub(super) async fn admit(
     let changes = !matches!(*request.method(), Method::GET | Method::HEAD);
     let action = format!("{} {route}", request.method());
     let path = request.path().to_owned();
-    let is_rehearsal = request.query_string().split('&').any(|parameter| parameter == "dryRun=true");
+    let is_rehearsal = actix_web::web::Query::<HashMap<String, String>>::from_query(request.query_string())
+        .is_ok_and(|query| query.get("dryRun").is_some_and(|value| value == "true"));
     let known = |request: &ServiceRequest| match request.app_data::<Data<Api>>() {
         Some(api) if changes => api.queries.check(&route, request.request()),
         _ => Ok(()),

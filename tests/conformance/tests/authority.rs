@@ -207,7 +207,15 @@ fn a_profile_list_that_leaves_the_provider_out_makes_no_profile_free() {
         );
         // Told, it is known whose they are.
         world.list(&mut device).await;
-        assert_eq!(world.post(&operations, delete).await.problem(409)["type"], "urn:eim:problem:not-granted");
+        let not_granted = "urn:eim:problem:not-granted";
+        assert_eq!(world.post(&operations, delete.clone()).await.problem(409)["type"], not_granted);
+        // A tag that only holds the octet of the provider's takes nothing back.
+        let odd = json!({ "psmo": [{ "listProfileInfo": { "tags": ["5A", "9F70", "9F9101"] } }] });
+        world.queue(&device.eid(), odd).await;
+        device.session().await;
+        assert_eq!(world.post(&operations, delete).await.problem(409)["type"], not_granted);
+        let two = json!({ "psmo": [{ "listProfileInfo": { "tags": ["5A9F70"] } }] });
+        assert_eq!(world.post(&operations, two).await.pointers(422), ["/psmo/0/listProfileInfo/tags"]);
         assert_eq!(device.euicc.profiles().len(), 3);
     });
 }
@@ -221,6 +229,18 @@ fn the_way_to_an_owners_server_needs_its_grant_too() {
         let refused = async |body: Value| world.post(&operations, body).await.problem(409)["type"].clone();
         let set = json!({ "psmo": [{ "setDefaultDpAddress": { "defaultDpAddress": "SMDP.acme.example" } }] });
         assert_eq!(refused(set.clone()).await, "urn:eim:problem:not-granted");
+        for address in ["smdp.acme.example:8443", "smdp.acme.example:443"] {
+            let set = json!({ "psmo": [{ "setDefaultDpAddress": { "defaultDpAddress": address } }] });
+            assert_eq!(refused(set).await, "urn:eim:problem:not-granted", "{address}");
+        }
+        for address in ["smdp.acme.example.", "https://smdp.acme.example", "x@smdp.acme.example", " smdp.acme.example"]
+        {
+            let set = json!({ "psmo": [{ "setDefaultDpAddress": { "defaultDpAddress": address } }] });
+            assert_eq!(refused(set).await, "urn:eim:problem:owner-unknown", "{address}");
+        }
+        let immediate = json!({ "psmo": [{ "configureImmediateEnable": {
+            "immediateEnableFlag": true, "defaultSmdpAddress": "smdp.acme.example" } }] });
+        assert_eq!(refused(immediate).await, "urn:eim:problem:not-granted");
         let download = json!({ "profileDownload": { "defaultSmdp": true } });
         assert_eq!(refused(download.clone()).await, "urn:eim:problem:owner-unknown", "which one is it?");
         let grant = json!({ "owner": id, "grantee": "default", "actions": ["download"] });

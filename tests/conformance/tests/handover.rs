@@ -314,3 +314,29 @@ fn a_hand_over_that_can_not_be_is_refused_with_the_member_that_is_wrong() {
         assert_eq!((made.status, &made.json()["devices"]), (201, &json!(1)), "{}", made.text());
     });
 }
+
+#[test]
+fn an_eim_that_is_gone_again_is_not_left_alone_with_the_device() {
+    each_store(async |world: &mut World| {
+        let other = world.another().await;
+        let mut devices = fleet(world, 1).await;
+        let id = begin(world, &other, &devices, "afterProof").await;
+        drive(world).await;
+        visit(world, &mut devices).await;
+        drive(world).await;
+        take_over(world, &other, &id, &mut devices).await;
+        let good = proof(&other, &devices[0], &id).await;
+        // The proof is true, and out of date: the other eIM is deleted after it.
+        let delete = json!({ "eco": [{ "deleteEim": { "eimId": other.eim_id().await } }] });
+        let deleted = world.queue(&devices[0].eid(), delete).await;
+        visit(world, &mut devices).await;
+        assert_eq!(world.operation(&deleted).await["state"], "succeeded");
+        assert_eq!(prove(world, &id, vec![good]).await.status, 200);
+        drive(world).await;
+        all_are(world, &id, "failed").await;
+        let shown = world.get(&format!("/api/v1/handovers/{id}/devices")).await;
+        assert_eq!(shown["items"][0]["reason"], "otherEimGone", "{shown}");
+        visit(world, &mut devices).await;
+        assert_eq!(devices[0].euicc.associations().len(), 1, "this eIM is there");
+    });
+}

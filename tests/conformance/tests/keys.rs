@@ -687,3 +687,26 @@ fn a_search_begins_above_what_the_operator_knows_and_ends_before_the_last_counte
         assert!(counter <= 8_388_607 - 64, "the last ones are kept for a new key: {counter}");
     });
 }
+
+#[test]
+fn campaigns_and_rules_can_not_change_our_own_key() {
+    each_store(async |world: &mut World| {
+        let own = world.eim_id().await;
+        world.listed_device(1).await;
+        let campaign = |request: Value| {
+            json!({ "name": "x", "target": { "filter": { "all": true } }, "plan": { "operations": [request] },
+                    "waves": [{ "percent": 100 }] })
+        };
+        let update = json!({ "eco": [{ "updateEim": { "eimId": own, "counterValue": 0, "associationToken": 9 } }] });
+        let mut pointers = world.post("/api/v1/campaigns", campaign(update)).await.pointers(422);
+        pointers.sort();
+        let place = "/plan/operations/0/eco/0/updateEim";
+        assert_eq!(pointers, [format!("{place}/associationToken"), format!("{place}/counterValue")]);
+        let smuggled = json!({
+            "eco": [{ "updateEim": { "eimId": own, "eimFqdn": "x.example" } }],
+            "keyRotation": { "to": "00".repeat(32), "counterValue": 0 },
+        });
+        let pointers = world.post("/api/v1/campaigns", campaign(smuggled)).await.pointers(422);
+        assert_eq!(pointers, ["/plan/operations/0/keyRotation"]);
+    });
+}

@@ -7,6 +7,7 @@ use crate::domain::euicc::Profile;
 use crate::domain::interpret;
 use crate::domain::keys;
 use crate::domain::request::Request;
+use crate::domain::request::fields::first_tag;
 use crate::domain::work::Work;
 use crate::ids::{Iccid, OperationId};
 use serde_json::json;
@@ -138,12 +139,24 @@ fn set_enabled(work: &mut Work, iccid: Iccid, enabled: bool, verified: bool) {
 const PROFILE_STATE: &[u8] = &[0x9f, 0x70];
 const FALLBACK_ATTRIBUTE: &[u8] = &[0x9f, 0x26];
 const SERVICE_PROVIDER_NAME: &[u8] = &[0x91];
-const PROFILE_POLICY_RULES: u8 = 0x99;
-const PROFILE_OWNER: u8 = 0xb7;
+const PROFILE_POLICY_RULES: &[u8] = &[0x99];
+const PROFILE_OWNER: &[u8] = &[0xb7];
 
 /// Whether a list of profiles was asked to hold a member: without a tag list it holds the usual ones.
 fn asked_for(tags: Option<&[u8]>, tag: &[u8]) -> bool {
-    tags.is_none_or(|tags| tags.windows(tag.len()).any(|window| window == tag))
+    tags.is_none_or(|tags| names(tags, tag))
+}
+
+/// Whether a tag list names this tag, and not only its octets inside of others.
+fn names(tags: &[u8], tag: &[u8]) -> bool {
+    let mut rest = tags;
+    while let Some((first, after)) = first_tag(rest) {
+        if first == tag {
+            return true;
+        }
+        rest = after;
+    }
+    false
 }
 
 fn put_profiles(work: &mut Work, list: &[Lenient<ProfileInfo>], tags: Option<&[u8]>, complete: bool, verified: bool) {
@@ -157,12 +170,12 @@ fn put_profiles(work: &mut Work, list: &[Lenient<ProfileInfo>], tags: Option<&[u
                             info.iccid.as_ref().is_some_and(|iccid| **iccid == profile.iccid.octets()[..])
                         });
                     // They are not among the usual ones.
-                    let rules = tags.is_some_and(|tags| tags.contains(&PROFILE_POLICY_RULES));
+                    let rules = tags.is_some_and(|tags| names(tags, PROFILE_POLICY_RULES));
                     let told = interpret::Told {
                         fallback: asked_for(tags, FALLBACK_ATTRIBUTE),
                         rules,
                         provider: asked_for(tags, SERVICE_PROVIDER_NAME),
-                        owner: tags.is_some_and(|tags| tags.contains(&PROFILE_OWNER)),
+                        owner: tags.is_some_and(|tags| names(tags, PROFILE_OWNER)),
                     };
                     interpret::profile(info, known, told, verified, now)
                 }

@@ -135,7 +135,7 @@ fn reconcile(work: &mut Work, id: Option<OperationId>, listed: &[(String, Option
         lost(work, id, "notListed");
     }
     let mut others: Vec<(String, Option<i64>)> =
-        listed.iter().filter(|(eim_id, _)| !is_own(work, eim_id)).cloned().collect();
+        listed.iter().filter(|(eim_id, _)| !work.is_own_name(eim_id)).cloned().collect();
     others.sort();
     others.dedup_by(|one, other| one.0 == other.0);
     let missing: Vec<String> = work

@@ -150,10 +150,7 @@ pub struct Renewal {
 /// refused unsigned is made again with a fresh counter; the outcome of anything else in flight is asked for.
 pub fn renew(work: &mut Work, renewal: &Renewal) {
     let now = work.now();
-    if let Some(key) = renewal.key {
-        keys::told_by_hand(work);
-        work.euicc().signing_key = Some(key);
-    }
+    keys::renewed_with(work, renewal.key);
     let euicc = work.euicc();
     let token = renewal.token.map_or(0, AssociationToken::value);
     let highest = euicc.association_token.map_or(0, AssociationToken::value).max(euicc.own_association.highest_token);

@@ -234,7 +234,11 @@ pub fn package_checks(operations: &[Psmo], known: Known<'_>, overridden: &[Strin
     let mut enabled = before.clone();
     let mut deleted: Vec<Iccid> = Vec::new();
     let mut named: Vec<(Action, Iccid)> = Vec::new();
-    let mut default_smdp = None;
+    let mut servers = Vec::new();
+    let fallback_of = |but: Option<Iccid>| {
+        let has = known.profiles.iter().filter(|profile| profile.fallback).map(|profile| profile.iccid);
+        has.filter(move |iccid| Some(*iccid) != but).map(|iccid| (Action::Enable, iccid))
+    };
     for operation in operations {
         match operation {
             Psmo::Enable(enable) => {
@@ -251,8 +255,16 @@ pub fn package_checks(operations: &[Psmo], known: Known<'_>, overridden: &[Strin
                 deleted.extend(iccid(&delete.iccid));
             }
             // It says which profile a device without network falls back to.
-            Psmo::SetFallbackAttribute(set) => named.extend(iccid(&set.iccid).map(|one| (Action::Enable, one))),
-            Psmo::SetDefaultDpAddress(set) => default_smdp = Some(server_key(&set.default_dp_address)),
+            Psmo::SetFallbackAttribute(set) => {
+                let target = iccid(&set.iccid);
+                named.extend(target.map(|one| (Action::Enable, one)));
+                named.extend(fallback_of(target));
+            }
+            Psmo::UnsetFallbackAttribute(_) => named.extend(fallback_of(None)),
+            Psmo::SetDefaultDpAddress(set) => servers.extend(named_server(&set.default_dp_address)),
+            Psmo::ConfigureImmediateEnable(set) => {
+                servers.extend(set.default_smdp_address.as_deref().and_then(named_server));
+            }
             _ => {}
         }
     }
@@ -271,7 +283,7 @@ pub fn package_checks(operations: &[Psmo], known: Known<'_>, overridden: &[Strin
         ));
     }
     let profiles = named.iter().map(|(action, one)| (*action, find(&[*one], known))).collect();
-    checks.extend(granted(&Acts { profiles, smdp: default_smdp.map(Smdp::At) }, known));
+    checks.extend(granted(&Acts { profiles, servers }, known));
     let takes_away = || operations.iter().any(|operation| matches!(operation, Psmo::Disable(_) | Psmo::Delete(_)));
     let is_unlisted = known.euicc.profiles_listed_at.is_none();
     if enabled.is_empty() && !before.is_empty() || is_unlisted && takes_away() {
@@ -512,7 +524,7 @@ enum Smdp {
 /// What is done that an owner may have to grant.
 struct Acts<'a> {
     profiles: Vec<(Action, Vec<&'a Profile>)>,
-    smdp: Option<Smdp>,
+    servers: Vec<Smdp>,
 }
 
 fn acts<'a>(subject: Subject<'_>, known: Known<'a>) -> Acts<'a> {
@@ -522,7 +534,7 @@ fn acts<'a>(subject: Subject<'_>, known: Known<'a>) -> Acts<'a> {
         vec![(Action::Disable, off), (Action::Delete, gone)]
     };
     let from = |smdp: SmdpAddress<'_>| match smdp {
-        SmdpAddress::Known(address) => Some(Smdp::At(server_key(address))),
+        SmdpAddress::Known(address) => Some(Smdp::At(address.to_owned())),
         SmdpAddress::Default => Some(default_smdp(known.euicc).map_or(Smdp::UnknownDefault, Smdp::At)),
         SmdpAddress::Unknown => None,
     };
@@ -530,30 +542,34 @@ fn acts<'a>(subject: Subject<'_>, known: Known<'a>) -> Acts<'a> {
         Subject::Enable { iccid, deletes_old } => {
             let mut profiles = replaced(Some(iccid), deletes_old);
             profiles.push((Action::Enable, find(&[iccid], known)));
-            Acts { profiles, smdp: None }
+            Acts { profiles, servers: vec![] }
         }
         Subject::DownloadAndEnable { deletes_old, smdp, .. } => {
-            Acts { profiles: replaced(None, deletes_old), smdp: from(smdp) }
+            Acts { profiles: replaced(None, deletes_old), servers: from(smdp).into_iter().collect() }
         }
-        Subject::Download { smdp, .. } => Acts { profiles: vec![], smdp: from(smdp) },
-        Subject::NoProfile => Acts { profiles: vec![], smdp: None },
+        Subject::Download { smdp, .. } => Acts { profiles: vec![], servers: from(smdp).into_iter().collect() },
+        Subject::NoProfile => Acts { profiles: vec![], servers: vec![] },
         Subject::Remove { disabled, deleted } => Acts {
             profiles: vec![(Action::Disable, find(disabled, known)), (Action::Delete, find(deleted, known))],
-            smdp: None,
+            servers: vec![],
         },
     }
 }
 
-/// defaultSmdpAddress as the IPA reported it, unsigned, as servers are compared.
+/// defaultSmdpAddress as the IPA reported it, unsigned; `None` for what is no address of a server.
 #[must_use]
 pub fn default_smdp(euicc: &Euicc) -> Option<String> {
-    Some(server_key(Capabilities(euicc.capabilities.as_ref()).0?.get("defaultSmdpAddress")?.as_str()?))
+    let told = Capabilities(euicc.capabilities.as_ref()).0?.get("defaultSmdpAddress")?.as_str()?;
+    told.parse::<RspAddress>().ok().map(|address| address.host().to_owned())
 }
 
-/// The form in which the addresses of servers are compared.
-#[must_use]
-pub fn server_key(address: &str) -> String {
-    address.parse::<RspAddress>().map_or_else(|_| address.to_lowercase(), |address| address.key())
+/// A server that an operation names for downloads; what is no address of a server may lead anywhere.
+fn named_server(address: &str) -> Option<Smdp> {
+    match address.parse::<RspAddress>() {
+        _ if address.is_empty() => None,
+        Ok(address) => Some(Smdp::At(address.host().to_owned())),
+        Err(_) => Some(Smdp::UnknownDefault),
+    }
 }
 
 /// The grants of other tenants' owners that it rests on, each once.
@@ -580,7 +596,7 @@ fn permissions<'a>(
         .profiles
         .iter()
         .flat_map(|(action, profiles)| profiles.iter().map(|profile| rights.permits(*action, &Owned::of(profile))));
-    let download = acts.smdp.iter().map(|smdp| match smdp {
+    let download = acts.servers.iter().map(|smdp| match smdp {
         Smdp::At(address) => {
             rights.permits(Action::Download, &Owned { smdp_address: Some(address), ..Owned::default() })
         }
@@ -594,8 +610,8 @@ fn permissions<'a>(
 fn granted(acts: &Acts<'_>, known: Known<'_>) -> Option<Check> {
     let rights = known.rights.filter(|rights| rights.has_foreign_owners())?;
     let ask = "Ask the device for its profiles first: listProfileInfo with the tags 91 and B7 among them.";
-    if matches!(acts.smdp, Some(Smdp::UnknownDefault)) && rights.foreign_addresses() {
-        let message = "It is not known which SM-DP+ is the default one of this device, and so whose its profiles are.";
+    if acts.servers.iter().any(|smdp| matches!(smdp, Smdp::UnknownDefault)) && rights.foreign_addresses() {
+        let message = "It is not known which SM-DP+ is meant, or is the default one of this device, and so whose its profiles are.";
         return Some(check(GRANT, CheckResult::Failed, message, "Ask for it (euiccData with the tag 81)."));
     }
     if known.euicc.profiles_listed_at.is_none() && !acts.profiles.is_empty() {

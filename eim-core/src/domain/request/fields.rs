@@ -183,7 +183,7 @@ impl<'a> Fields<'a> {
         let octets: Option<Vec<u8>> = value.as_array().filter(|list| (1..=64).contains(&list.len())).and_then(|list| {
             let tags: Option<Vec<Vec<u8>>> = list
                 .iter()
-                .map(|tag| hex::decode(tag.as_str()?).ok().filter(|tag| (1..=4).contains(&tag.len())))
+                .map(|tag| hex::decode(tag.as_str()?).ok().filter(|tag| tag.len() <= 4 && is_tag(tag)))
                 .collect();
             tags.map(|tags| tags.concat())
         });
@@ -192,4 +192,18 @@ impl<'a> Fields<'a> {
         }
         octets
     }
+}
+
+/// Whether these octets are one tag and nothing more (X.690 8.1.2).
+fn is_tag(octets: &[u8]) -> bool {
+    first_tag(octets).is_some_and(|(_, rest)| rest.is_empty())
+}
+
+/// The first tag of a tag list, and what follows it.
+pub(in crate::domain) fn first_tag(octets: &[u8]) -> Option<(&[u8], &[u8])> {
+    let length = match octets.first()? {
+        leading if leading & 0x1f == 0x1f => 2 + octets.iter().skip(1).position(|octet| octet & 0x80 == 0)?,
+        _ => 1,
+    };
+    octets.split_at_checked(length)
 }

@@ -111,6 +111,8 @@ pub struct DriftFacts {
 
 /// The version of facts that are about another desired state than the one that counts now.
 pub const OTHER_STATE: i64 = -1;
+/// The same where the one that counts now was made since: what was tried before does not hold it up.
+pub const NEW_STATE: i64 = -2;
 
 /// Takes note of a correction that came to no proof.
 pub fn note_lost(facts: &mut DriftFacts, switch: Option<&Switch>) {

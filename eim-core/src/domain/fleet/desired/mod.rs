@@ -13,7 +13,7 @@ mod tests;
 
 pub use drift::{Correction, Difference, Drift, drift};
 pub use look::{
-    Correcting, DriftFacts, DriftState, Force, Look, OTHER_STATE, Reason, busy, look, note_lost, paced, plan_of,
-    refused, stopped, unproven,
+    Correcting, DriftFacts, DriftState, Force, Look, NEW_STATE, OTHER_STATE, Reason, busy, look, note_lost, paced,
+    plan_of, refused, stopped, unproven,
 };
 pub use spec::{DesiredSpec, Installed, ProfileName, Read, Retry, Wanted, WantedFallback, merge, winner};
