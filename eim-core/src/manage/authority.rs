@@ -360,8 +360,8 @@ pub(super) async fn check_owners(
     let mut enabled: Vec<Iccid> =
         profiles.iter().filter(|profile| profile.enabled == Some(true)).map(|profile| profile.iccid).collect();
     let fallback_taken = |but: Option<&[u8]>| {
-        let others = profiles.iter().filter(|profile| profile.fallback && but != Some(&profile.iccid.octets()[..]));
-        others.map(|profile| permit(Action::Enable, &Subject::of(profile))).collect::<Result<(), _>>()
+        let mut others = profiles.iter().filter(|profile| profile.fallback && but != Some(&profile.iccid.octets()[..]));
+        others.try_for_each(|profile| permit(Action::Enable, &Subject::of(profile)))
     };
     for psmo in list {
         let (action, octets) = match psmo {
