@@ -116,6 +116,9 @@ pub struct OwnAssociation {
     pub reported_token: Option<i64>,
     /// The highest token that it ever had here; 0 for none. An eUICC never gives a token twice.
     pub highest_token: i64,
+    /// The highest counter that was there when the association became another one: under a token that was there before, the
+    /// counter does not go below it.
+    pub highest_counter: i64,
     /// When the device last said that it was reset, milliseconds since 1970; absent once the eUICC has answered since.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reset_at: Option<i64>,

@@ -359,7 +359,15 @@ pub(super) async fn check_owners(
     let profiles = eim.store().profiles(eid).await?;
     let mut enabled: Vec<Iccid> =
         profiles.iter().filter(|profile| profile.enabled == Some(true)).map(|profile| profile.iccid).collect();
+    let listed_at = eim.store().euicc(eid).await?.and_then(|(euicc, _)| euicc.profiles_listed_at);
     let fallback_taken = |but: Option<&[u8]>| {
+        if listed_at.is_none() {
+            let message =
+                "It is not known whose profile has the fallback attribute now. Ask the device for its profiles \
+                           first (listProfileInfo)."
+                    .to_owned();
+            return Err(ManageError::Conflict { slug: "owner-unknown", message });
+        }
         let mut others = profiles.iter().filter(|profile| profile.fallback && but != Some(&profile.iccid.octets()[..]));
         others.try_for_each(|profile| permit(Action::Enable, &Subject::of(profile)))
     };

@@ -80,6 +80,7 @@ struct AssociationLine {
     /// What forbids that a counter is used twice: those of other keys, and a key that it may trust by now.
     key_facts: KeyFacts,
     highest_token: i64,
+    highest_counter: i64,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -249,6 +250,7 @@ async fn device_lines(euicc: &crate::domain::Euicc, eim: &Eim) -> Result<Vec<Lin
             key: euicc.signing_key.map_or_else(|| own_key_id(eim), |key| key.to_string()),
             key_facts: euicc.key_facts.clone(),
             highest_token: euicc.own_association.highest_token,
+            highest_counter: euicc.own_association.highest_counter,
         }),
     ];
     for profile in eim.store().profiles(euicc.eid).await? {
@@ -499,6 +501,7 @@ impl PortableImport {
             {
                 euicc.key_facts = it.key_facts.clone();
                 euicc.own_association.highest_token = it.highest_token;
+                euicc.own_association.highest_counter = it.highest_counter;
             }
         }
         if device_is_foreign {

@@ -283,8 +283,8 @@ pub(super) fn read_counter(value: i64, errors: &mut Vec<FieldError>) -> CounterV
 }
 
 pub(super) fn read_token(value: i64, errors: &mut Vec<FieldError>) -> Option<AssociationToken> {
-    if value < 0 {
-        let message = "the token that the eUICC holds is expected: zero or more";
+    if !(0..=i64::from(i32::MAX)).contains(&value) {
+        let message = "the token that the eUICC holds is expected: 0 to 2147483647";
         errors.push(FieldError::new("/association/associationToken", message));
         return None;
     }

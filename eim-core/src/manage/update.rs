@@ -8,7 +8,7 @@ use super::views::EuiccView;
 use super::{FieldError, ManageError, euicc};
 use crate::Eim;
 use crate::domain::{Euicc, EuiccState, TokenPolicy, association, keys};
-use crate::ids::AssociationToken;
+use crate::ids::{AssociationToken, CounterValue};
 use crate::store::Saved;
 use serde_json::{Map, Value, json};
 
@@ -122,13 +122,15 @@ fn apply(euicc: &mut Euicc, patch: &Map<String, Value>, errors: &mut Vec<FieldEr
 }
 
 fn apply_association(euicc: &mut Euicc, association: &Map<String, Value>, errors: &mut Vec<FieldError>, eim: &Eim) {
+    let token_before = euicc.association_token;
+    let used = euicc.counter.value().max(euicc.own_association.highest_counter);
     change_key(euicc, association, errors, eim);
     // Tokens go up, so that only a higher one is of a new association: under one that was there before, counters were used.
     let highest = euicc.association_token.map_or(0, AssociationToken::value).max(euicc.own_association.highest_token);
     let renewed = association.get("associationToken").and_then(Value::as_i64).is_some_and(|token| token > highest);
     // A lost counter is one that was too low: it only goes up. The other states say that the association was renewed.
-    let may_lower =
-        renewed || matches!(euicc.state, EuiccState::Registered | EuiccState::CounterExhausted | EuiccState::Unmanaged);
+    let ended = matches!(euicc.state, EuiccState::Registered | EuiccState::CounterExhausted | EuiccState::Unmanaged);
+    let may_lower = renewed || ended;
     let before = euicc.counter;
     for (name, value) in association {
         match (name.as_str(), value, value.as_i64()) {
@@ -166,6 +168,18 @@ fn apply_association(euicc: &mut Euicc, association: &Map<String, Value>, errors
             }
             _ => errors.push(FieldError::new(format!("/association/{name}"), "this member is not known here")),
         }
+    }
+    if euicc.association_token == token_before {
+        return;
+    }
+    euicc.own_association.highest_counter = used;
+    // Back to a token that was there before: what was used under it is not known one by one.
+    if !renewed && !ended && euicc.counter.value() < used {
+        if association.contains_key("counterValue") {
+            let message = format!("{used} or more is expected: a token that was there before has used lower counters");
+            errors.push(FieldError::new("/association/counterValue", message));
+        }
+        euicc.counter = CounterValue::try_from(used).unwrap_or(CounterValue::MAX);
     }
 }
 

@@ -1065,3 +1065,37 @@ fn the_counter_is_not_lowered_while_the_association_is_the_same() {
         assert_eq!(patch(renewed).await.json()["association"]["counterValue"], 0);
     });
 }
+
+#[test]
+fn a_token_that_was_there_before_brings_no_counter_back() {
+    each_store(async |world: &mut World| {
+        let mut device = world.device(1).await;
+        let eid = device.eid();
+        for _ in 0..3 {
+            world.queue(&eid, json!({ "psmo": [{ "listProfileInfo": {} }] })).await;
+            device.session().await;
+        }
+        let path = format!("/api/v1/euiccs/{eid}");
+        let patch = async |members: Value| {
+            let body = json!({ "association": members }).to_string();
+            world.send(Role::Operator, "PATCH", &path, &[], body).await
+        };
+        let counter = async || world.euicc(&eid).await["association"]["counterValue"].as_i64().unwrap();
+        let used = counter().await;
+        assert!(used >= 3, "{used}");
+        assert_eq!(patch(json!({ "associationToken": 77, "counterValue": 0 })).await.status, 200);
+        let back = patch(json!({ "associationToken": null, "counterValue": used - 1 })).await;
+        assert_eq!(back.pointers(422), ["/association/counterValue"]);
+        assert_eq!(patch(json!({ "associationToken": null })).await.status, 200);
+        assert_eq!(counter().await, used);
+        let renew = format!("/api/v1/euiccs/{eid}/associations");
+        assert_eq!(world.post(&renew, json!({ "associationToken": 78 })).await.status, 200);
+        assert_eq!(counter().await, 0, "a token that was never there begins anew");
+        assert_eq!(world.post(&renew, json!({ "associationToken": null })).await.status, 200);
+        assert_eq!(counter().await, used);
+        assert_eq!(
+            patch(json!({ "associationToken": 2_147_483_648_i64 })).await.pointers(422),
+            ["/association/associationToken"]
+        );
+    });
+}

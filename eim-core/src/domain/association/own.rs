@@ -150,17 +150,22 @@ pub struct Renewal {
 /// refused unsigned is made again with a fresh counter; the outcome of anything else in flight is asked for.
 pub fn renew(work: &mut Work, renewal: &Renewal) {
     let now = work.now();
+    let used = work.state.euicc.counter.value().max(work.state.euicc.own_association.highest_counter);
     keys::renewed_with(work, renewal.key);
     let euicc = work.euicc();
     let token = renewal.token.map_or(0, AssociationToken::value);
     let highest = euicc.association_token.map_or(0, AssociationToken::value).max(euicc.own_association.highest_token);
     // Under a token that was there before a counter must never stand for two packages.
     let another = token > highest;
+    let back = !another && token != euicc.association_token.map_or(0, AssociationToken::value);
     euicc.counter = match renewal.counter {
         Some(counter) if another => counter,
         Some(counter) => euicc.counter.max(counter),
         None => euicc.counter,
     };
+    if back {
+        euicc.counter = euicc.counter.max(CounterValue::try_from(used).unwrap_or(CounterValue::MAX));
+    }
     euicc.association_token = renewal.token;
     if euicc.state != EuiccState::Registered {
         euicc.state = EuiccState::Active;
@@ -169,6 +174,7 @@ pub fn renew(work: &mut Work, renewal: &Renewal) {
     euicc.own_association = OwnAssociation {
         token_policy: before.token_policy,
         highest_token: highest.max(token),
+        highest_counter: used,
         eims_asked_at: before.eims_asked_at,
         eims_listed_at: before.eims_listed_at,
         ..OwnAssociation::told(renewal.learned_by, renewal.told_by.clone(), now)
@@ -230,6 +236,7 @@ pub fn set_by_hand(work: &mut Work, before: Option<AssociationToken>) {
         euicc.own_association = OwnAssociation {
             token_policy: known.token_policy,
             highest_token: known.highest_token.max(tokens[0]).max(tokens[1]),
+            highest_counter: known.highest_counter,
             ..OwnAssociation::told(LearnedBy::Registered, None, now)
         };
     }

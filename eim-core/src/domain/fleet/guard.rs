@@ -235,6 +235,7 @@ pub fn package_checks(operations: &[Psmo], known: Known<'_>, overridden: &[Strin
     let mut deleted: Vec<Iccid> = Vec::new();
     let mut named: Vec<(Action, Iccid)> = Vec::new();
     let mut servers = Vec::new();
+    let mut moves_fallback = false;
     let fallback_of = |but: Option<Iccid>| {
         let has = known.profiles.iter().filter(|profile| profile.fallback).map(|profile| profile.iccid);
         has.filter(move |iccid| Some(*iccid) != but).map(|iccid| (Action::Enable, iccid))
@@ -257,10 +258,14 @@ pub fn package_checks(operations: &[Psmo], known: Known<'_>, overridden: &[Strin
             // It says which profile a device without network falls back to.
             Psmo::SetFallbackAttribute(set) => {
                 let target = iccid(&set.iccid);
+                moves_fallback = true;
                 named.extend(target.map(|one| (Action::Enable, one)));
                 named.extend(fallback_of(target));
             }
-            Psmo::UnsetFallbackAttribute(_) => named.extend(fallback_of(None)),
+            Psmo::UnsetFallbackAttribute(_) => {
+                moves_fallback = true;
+                named.extend(fallback_of(None));
+            }
             Psmo::SetDefaultDpAddress(set) => servers.extend(named_server(&set.default_dp_address)),
             Psmo::ConfigureImmediateEnable(set) => {
                 servers.extend(set.default_smdp_address.as_deref().and_then(named_server));
@@ -272,7 +277,9 @@ pub fn package_checks(operations: &[Psmo], known: Known<'_>, overridden: &[Strin
     let (off, gone) = (find(&disabled, known), find(&deleted, known));
     let mut checks = vec![owners_let_go(&off, &gone, known), rules_let_go(&off, &gone)];
     named.extend(disabled.iter().map(|one| (Action::Disable, *one)));
-    let unlisted = named.iter().any(|(_, one)| find(&[*one], known).is_empty());
+    // Whose profile has the fallback attribute now is not known without a list.
+    let unlisted = named.iter().any(|(_, one)| find(&[*one], known).is_empty())
+        || moves_fallback && known.euicc.profiles_listed_at.is_none();
     if unlisted && known.rights.is_some_and(Rights::has_foreign_owners) {
         let message = "It is not known whose the profile is, since the profile list does not hold it.";
         checks.push(check(

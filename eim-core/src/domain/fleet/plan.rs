@@ -178,10 +178,8 @@ pub fn operations(value: &Value, no_show_after: Option<i64>, pointer: &str) -> R
             errors.push(FieldError::new(place, "a download is asked for by the plan of a switch"));
             continue;
         }
-        let kinds = || Kind::ALL.iter().map(|kind| kind.as_str());
-        if let Some(name) = members.keys().find(|name| kinds().all(|kind| kind != name.as_str())) {
+        for name in members.keys().filter(|name| Kind::from_word(name).is_none()) {
             errors.push(FieldError::new(format!("{place}/{name}"), "this member is not known here"));
-            continue;
         }
         if let Err(wrong) = Request::parse(members) {
             let below = |error: FieldError| FieldError::new(format!("{place}{}", error.pointer), error.message);

@@ -1,13 +1,13 @@
 //! What a rule is, read from a request, and its form in the store.
 
 use super::condition::Condition;
+use crate::domain::Euicc;
 use crate::domain::Secrets;
 use crate::domain::fleet::filter::DeviceFilter;
 use crate::domain::fleet::plan;
 use crate::domain::fleet::switch::{Plan, interval};
 use crate::domain::request::FieldError;
 use crate::domain::request::fields::Fields;
-use crate::domain::{Euicc, Kind};
 use crate::ids::OperationId;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -278,12 +278,6 @@ fn switch(value: &Value, place: &str, errors: &mut Vec<FieldError>) -> Option<(A
 }
 
 fn operations(value: &Value, place: &str, errors: &mut Vec<FieldError>) -> Option<Action> {
-    for (index, request) in value.as_array().into_iter().flatten().enumerate() {
-        let members = request.as_object().into_iter().flat_map(|members| members.keys());
-        for name in members.filter(|name| Kind::from_word(name).is_none()) {
-            errors.push(FieldError::new(format!("{place}/{index}/{name}"), "this member is not known here"));
-        }
-    }
     match plan::operations(value, None, place) {
         Ok(Plan::Operations { requests, .. }) => Some(Action::Operations { requests }),
         Ok(Plan::Switch { .. } | Plan::Download { .. }) => None,
