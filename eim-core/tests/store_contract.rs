@@ -108,7 +108,7 @@ fn saves_a_decision_whole_or_not_at_all() {
             profile_class: Some(2),
             name: Some("n".to_owned()),
             service_provider: None,
-            fallback: false,
+            fallback: Some(false),
             aid: Some(vec![0xa0]),
             verified: true,
             updated_at: NOW,

@@ -125,6 +125,9 @@ pub struct OwnAssociation {
     /// Since when the association seems lost, milliseconds since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lost_at: Option<i64>,
+    /// Whether the eUICC signed that it deleted this eIM.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub end_verified: bool,
     /// Why it seems lost.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lost_cause: Option<String>,

@@ -342,7 +342,7 @@ fn put_profile(work: &mut Work, iccid: Iccid, aid: &[u8], metadata: Option<&Stor
             profile_class: metadata.map(|metadata| metadata.profile_class),
             name: metadata.map(|metadata| text(&metadata.profile_name)),
             service_provider: metadata.map(|metadata| text(&metadata.service_provider_name)),
-            fallback: false,
+            fallback: Some(false),
             aid: Some(aid.to_vec()),
             verified,
             updated_at: now,

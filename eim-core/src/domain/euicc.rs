@@ -141,8 +141,8 @@ pub struct Profile {
     pub name: Option<String>,
     /// serviceProviderName.
     pub service_provider: Option<String>,
-    /// Whether it is the Fallback Profile.
-    pub fallback: bool,
+    /// Whether it is the Fallback Profile; `None` when no list told.
+    pub fallback: Option<bool>,
     /// The AID of its ISD-P.
     pub aid: Option<Vec<u8>>,
     /// Whether all of this comes from verified results.

@@ -183,7 +183,7 @@ pub(super) fn profile(
             told.provider,
             known.and_then(|known| known.service_provider.clone()),
         ),
-        fallback: if told.fallback { info.fallback_attribute } else { known.is_some_and(|known| known.fallback) },
+        fallback: if told.fallback { Some(info.fallback_attribute) } else { known.and_then(|known| known.fallback) },
         aid: info.isdp_aid.as_ref().map(|aid| aid.to_vec()).or_else(|| known.and_then(|known| known.aid.clone())),
         // What is taken from before is no better than it was.
         verified: verified && known.is_none_or(|known| known.verified || is_complete(info)),

@@ -46,7 +46,10 @@ pub(super) fn own(euicc: &Euicc, eim: &Eim) -> EimOnEuiccView {
         eim_id: identity.eim_id.to_string(),
         own: true,
         state: state.as_str().to_owned(),
-        verified: state == AssociationState::Associated,
+        verified: match state {
+            AssociationState::Gone => known.end_verified,
+            state => state == AssociationState::Associated,
+        },
         eim_id_type: Some(identity.eim_id_type.to_string()),
         eim_fqdn: Some(identity.eim_fqdn.clone()),
         supported_protocol: vec!["eimRetrieveHttps".to_owned()],

@@ -8,7 +8,7 @@ use crate::Eim;
 use crate::asn1::Psmo;
 use crate::domain::audit::AuditNote;
 use crate::domain::authority::{Action, Authority, Claims, Refusal, Subject};
-use crate::domain::fleet::guard::default_smdp;
+use crate::domain::fleet::guard::{default_smdp, fallback_holder};
 use crate::domain::order::Source;
 use crate::domain::{DownloadOrder, Kind, NewOperation, Request, rfc3339};
 use crate::ids::{Eid, Iccid, RspAddress, TenantId};
@@ -335,23 +335,23 @@ pub(super) async fn check_owners(
             Err(ManageError::Conflict { slug: "owner-unknown", message })
         }
     };
+    let euicc = eim.store().euicc(eid).await?.map(|(euicc, _)| euicc);
+    let from_default = || match euicc.as_ref().and_then(default_smdp) {
+        Some(address) => from(&address),
+        None if !rights.foreign_addresses() => Ok(()),
+        None => {
+            let message =
+                "It is not known which SM-DP+ is the default one of this device, and so whose its profiles are. \
+                           Ask for it (euiccData with the tag 81)."
+                    .to_owned();
+            Err(ManageError::Conflict { slug: "owner-unknown", message })
+        }
+    };
     if is_download {
         let order = operation.request.get(Kind::ProfileDownload.as_str()).and_then(DownloadOrder::from_stored);
         return match order.map(|order| order.source) {
             Some(Source::ActivationCode { address, .. }) => from(&address.key()),
-            Some(Source::DefaultSmdp) => {
-                match eim.store().euicc(eid).await?.and_then(|(euicc, _)| default_smdp(&euicc)) {
-                    Some(address) => from(&address),
-                    None if !rights.foreign_addresses() => Ok(()),
-                    None => {
-                        let message =
-                            "It is not known which SM-DP+ is the default one of this device, and so whose its \
-                                   profiles are. Ask for it (euiccData with the tag 81)."
-                                .to_owned();
-                        Err(ManageError::Conflict { slug: "owner-unknown", message })
-                    }
-                }
-            }
+            Some(Source::DefaultSmdp) => from_default(),
             // Which server has the profile is in what the SM-DS holds for this device.
             Some(Source::Smds { .. }) | None => Ok(()),
         };
@@ -359,17 +359,17 @@ pub(super) async fn check_owners(
     let profiles = eim.store().profiles(eid).await?;
     let mut enabled: Vec<Iccid> =
         profiles.iter().filter(|profile| profile.enabled == Some(true)).map(|profile| profile.iccid).collect();
-    let listed_at = eim.store().euicc(eid).await?.and_then(|(euicc, _)| euicc.profiles_listed_at);
+    let is_listed = euicc.as_ref().is_some_and(|euicc| euicc.profiles_listed_at.is_some());
     let fallback_taken = |but: Option<&[u8]>| {
-        if listed_at.is_none() {
+        let but = but.and_then(|octets| Iccid::from_octets(octets).ok());
+        let Some(holder) = fallback_holder(&profiles, but).ok().filter(|_| is_listed) else {
             let message =
                 "It is not known whose profile has the fallback attribute now. Ask the device for its profiles \
                            first (listProfileInfo)."
                     .to_owned();
             return Err(ManageError::Conflict { slug: "owner-unknown", message });
-        }
-        let mut others = profiles.iter().filter(|profile| profile.fallback && but != Some(&profile.iccid.octets()[..]));
-        others.try_for_each(|profile| permit(Action::Enable, &Subject::of(profile)))
+        };
+        holder.map_or(Ok(()), |profile| permit(Action::Enable, &Subject::of(profile)))
     };
     for psmo in list {
         let (action, octets) = match psmo {
@@ -390,7 +390,12 @@ pub(super) async fn check_owners(
                 continue;
             }
             Psmo::ConfigureImmediateEnable(set) => {
-                leads_to(set.default_smdp_address.as_deref().unwrap_or_default())?;
+                match &set.default_smdp_address {
+                    Some(address) => leads_to(address)?,
+                    // What is downloaded from the one that the eUICC has is enabled at once.
+                    None if set.immediate_enable_flag.is_some() => from_default()?,
+                    None => {}
+                }
                 continue;
             }
             _ => continue,

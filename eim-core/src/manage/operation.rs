@@ -1,5 +1,6 @@
 //! Asking devices for something, and following what becomes of it.
 
+use super::api_key::GrantsUsed;
 use super::euicc::eid_of;
 use super::register::{earlier, idempotency, key_taken};
 use super::views::{OperationView, Page};
@@ -71,14 +72,24 @@ pub(super) async fn queue_operation(
         Some(key) => eim.store().earlier_request(key.clone()).await?,
         None => None,
     };
+    // Its own, so that of many lines each is told with the grants that it rests on.
+    let used = GrantsUsed::default();
     if earlier.is_none() {
-        super::authority::check_owners(eid, &operation, principal, eim).await?;
+        let alone = Principal { used: used.clone(), ..principal.clone() };
+        super::authority::check_owners(eid, &operation, &alone, eim).await?;
         refuse_known_eims(eid, &operation, eim).await?;
     }
     let set_aside = if earlier.is_none() { guarded(eid, &operation, &overridden, eim).await? } else { vec![] };
     let mut details = json!({ "operation": id, "kind": operation.kind.as_str() });
+    let grants = used.list();
+    grants.iter().for_each(|grant| principal.used.note(grant));
     if !set_aside.is_empty() {
         details["overridden"] = json!(set_aside);
+    }
+    if !grants.is_empty() {
+        details["grants"] = json!(grants);
+    }
+    if !set_aside.is_empty() || !grants.is_empty() {
         details["by"] = json!({ "key": principal.key_id, "name": principal.name });
     }
     let event = Event::new("operationQueued", details);
@@ -180,10 +191,18 @@ async fn guard_says(
     overridden: &[String],
     eim: &Eim,
 ) -> Result<Vec<Check>, ManageError> {
-    let list = match operation.request.as_object().and_then(|body| Request::parse(body).ok()) {
-        Some(Request::Psmo(list)) => list,
-        Some(Request::Eco(list)) => {
-            let Some((euicc, _)) = eim.store().euicc(eid).await? else { return Ok(vec![]) };
+    let Some(request @ (Request::Psmo(_) | Request::Eco(_))) =
+        operation.request.as_object().and_then(|body| Request::parse(body).ok())
+    else {
+        return Ok(vec![]);
+    };
+    let Some((euicc, _)) = eim.store().euicc(eid).await? else { return Ok(vec![]) };
+    if let Some(unmanaged) = guard::unmanaged(&euicc) {
+        return Ok(vec![unmanaged]);
+    }
+    let list = match request {
+        Request::Psmo(list) => list,
+        Request::Eco(list) => {
             return Ok(guard::configuration_checks(&list, eim.eim_id_of(&euicc).as_str(), overridden));
         }
         _ => return Ok(vec![]),
@@ -191,7 +210,6 @@ async fn guard_says(
     if !list.iter().any(|psmo| matches!(psmo, Psmo::Enable(_) | Psmo::Disable(_) | Psmo::Delete(_))) {
         return Ok(vec![]);
     }
-    let Some((euicc, _)) = eim.store().euicc(eid).await? else { return Ok(vec![]) };
     let profiles = eim.store().profiles(eid).await?;
     let policies = eim.store().owner_policies().await?;
     let known = Known { euicc: &euicc, profiles: &profiles, busy_with: None, policies: &policies, rights: None };

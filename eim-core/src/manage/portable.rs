@@ -92,7 +92,7 @@ struct ProfileLine {
     class: Option<i64>,
     name: Option<String>,
     service_provider: Option<String>,
-    fallback: bool,
+    fallback: Option<bool>,
     aid: Option<String>,
     ppr1: Option<bool>,
     ppr2: Option<bool>,

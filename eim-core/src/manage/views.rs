@@ -166,8 +166,8 @@ pub struct ProfileView {
     pub name: Option<String>,
     /// serviceProviderName.
     pub service_provider: Option<String>,
-    /// Whether it is the Fallback Profile.
-    pub fallback: bool,
+    /// Whether it is the Fallback Profile; absent when no list told.
+    pub fallback: Option<bool>,
     /// The AID of its ISD-P, hexadecimal.
     pub aid: Option<String>,
     /// Whether what stands here comes from verified results alone.

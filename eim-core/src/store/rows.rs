@@ -468,6 +468,7 @@ pub(super) struct ProfileRow {
     ppr1: Option<bool>,
     ppr2: Option<bool>,
     owner_mcc_mnc: Option<String>,
+    fallback_told: bool,
 }
 
 impl ProfileRow {
@@ -480,13 +481,14 @@ impl ProfileRow {
             profile_class: profile.profile_class,
             name: profile.name.clone(),
             service_provider: profile.service_provider.clone(),
-            fallback: profile.fallback,
+            fallback: profile.fallback == Some(true),
             aid: profile.aid.clone(),
             verified: profile.verified,
             updated_at: profile.updated_at,
             ppr1: profile.rules.map(|rules| rules.ppr1),
             ppr2: profile.rules.map(|rules| rules.ppr2),
             owner_mcc_mnc: profile.owner_mcc_mnc.clone(),
+            fallback_told: profile.fallback.is_some(),
         }
     }
 
@@ -497,7 +499,7 @@ impl ProfileRow {
             profile_class: self.profile_class,
             name: self.name,
             service_provider: self.service_provider,
-            fallback: self.fallback,
+            fallback: self.fallback_told.then_some(self.fallback),
             aid: self.aid,
             verified: self.verified,
             updated_at: self.updated_at,

@@ -96,6 +96,7 @@ diesel::table! {
         ppr1 -> Nullable<Bool>,
         ppr2 -> Nullable<Bool>,
         owner_mcc_mnc -> Nullable<Text>,
+        fallback_told -> Bool,
     }
 }
 

@@ -240,7 +240,7 @@ fn deleting_ourselves_is_guarded_and_ends_the_association() {
         assert!(matches!(poll.answer, Some(Answer::Acknowledged(_))), "ST-15: the last result is processed");
         assert_eq!(world.euicc(&eid).await["state"], "unmanaged");
         let mine = own(world, &eid).await;
-        assert_eq!(mine["state"], "gone");
+        assert_eq!((&mine["state"], &mine["verified"]), (&json!("gone"), &json!(true)));
         assert!(mine["nextStep"].as_str().unwrap().contains("AddInitialEimRequest"), "{mine}");
         assert_eq!(other(world, &eid).await["state"], "associated", "the other one stays");
         assert!(device.poll().await.is_idle());

@@ -236,6 +236,21 @@ fn links_computed_anew_do_not_fit_the_checkpoint_and_a_cut_end_does_not_fit_one_
 }
 
 #[test]
+fn checkpoints_that_were_all_removed_are_missed() {
+    each_store(async |world: &mut World| {
+        story(world).await;
+        world.clock.advance(TimeDelta::minutes(15));
+        assert_eq!(world.post("/api/v1/euiccs", json!({ "eid": "2" })).await.status, 422);
+        linked(world).await;
+        jobs::close_audit(&world.server().eim).await.unwrap();
+        assert!(verified(world).await.is_good());
+        world.sql("DELETE FROM audit_checkpoints WHERE tenant_id = 1").await;
+        let report = verified(world).await;
+        assert!(messages(&report)[0].contains("no checkpoint covers them"), "{report:?}");
+    });
+}
+
+#[test]
 fn an_exported_log_is_verified_without_the_database_and_one_flipped_bit_is_found() {
     each_store(async |world: &mut World| {
         story(world).await;

@@ -152,6 +152,10 @@ fn another_owners_profile_needs_a_grant_until_it_is_revoked() {
         assert_eq!(world.send_as(&owner, "POST", "/api/v1/owner-policies", foreign).await.status, 201);
         let decisions = world.send(Role::Admin, "GET", "/api/v1/decisions", &[], "").await.json();
         let with_grant = |decision: &&Value| decision["authority"].as_str().unwrap().contains(&grant);
+        let queued = world.get(&format!("/api/v1/euiccs/{}/events", device.eid())).await;
+        let queued: Vec<&Value> =
+            queued["items"].as_array().unwrap().iter().filter(|event| event["grants"] == json!([grant])).collect();
+        assert_eq!(queued.len(), 2, "each operation says on what it rests: {queued:?}");
         let by_grant: Vec<&Value> = decisions["items"].as_array().unwrap().iter().filter(with_grant).collect();
         assert_eq!(by_grant.iter().filter(|decision| decision["outcome"] == "done").count(), 2, "{by_grant:?}");
 
@@ -221,6 +225,30 @@ fn a_profile_list_that_leaves_the_provider_out_makes_no_profile_free() {
 }
 
 #[test]
+fn a_profile_list_that_does_not_tell_of_the_fallback_attribute_lets_nobody_take_it() {
+    each_store(async |world: &mut World| {
+        confirmed_owner(world).await;
+        let mut device = world.device(1).await;
+        let operations = format!("/api/v1/euiccs/{}/operations", device.eid());
+        let unset = json!({ "psmo": [{ "unsetFallbackAttribute": {} }] });
+        let without = json!({ "psmo": [{ "listProfileInfo": { "tags": ["5A", "9F70", "91"] } }] });
+        world.queue(&device.eid(), without).await;
+        device.session().await;
+        let profiles = format!("/api/v1/euiccs/{}/profiles", device.eid());
+        let shown = world.get(&profiles).await;
+        assert_eq!((&shown["items"][0]["fallback"], shown["items"].as_array().unwrap().len()), (&Value::Null, 3));
+        let problem = world.post(&operations, unset.clone()).await.problem(409);
+        assert_eq!(problem["type"], "urn:eim:problem:owner-unknown");
+        let foretold = world.post(&format!("{operations}?dryRun=true"), unset.clone()).await.json();
+        assert_eq!(foretold["allowed"], false, "{foretold}");
+        // Told that no profile has it, nobody is asked.
+        world.list(&mut device).await;
+        assert_eq!(world.get(&profiles).await["items"][0]["fallback"], false);
+        assert_eq!(world.post(&operations, unset).await.status, 202);
+    });
+}
+
+#[test]
 fn the_way_to_an_owners_server_needs_its_grant_too() {
     each_store(async |world: &mut World| {
         let (owner, id) = confirmed_owner(world).await;
@@ -241,6 +269,8 @@ fn the_way_to_an_owners_server_needs_its_grant_too() {
         let immediate = json!({ "psmo": [{ "configureImmediateEnable": {
             "immediateEnableFlag": true, "defaultSmdpAddress": "smdp.acme.example" } }] });
         assert_eq!(refused(immediate).await, "urn:eim:problem:not-granted");
+        let immediate = json!({ "psmo": [{ "configureImmediateEnable": { "immediateEnableFlag": true } }] });
+        assert_eq!(refused(immediate).await, "urn:eim:problem:owner-unknown", "which one is it?");
         let download = json!({ "profileDownload": { "defaultSmdp": true } });
         assert_eq!(refused(download.clone()).await, "urn:eim:problem:owner-unknown", "which one is it?");
         let grant = json!({ "owner": id, "grantee": "default", "actions": ["download"] });
@@ -289,6 +319,33 @@ fn a_switch_under_a_grant_is_recorded_with_it() {
         let last = decisions["items"].as_array().unwrap().last().unwrap().clone();
         let authority = last["authority"].as_str().unwrap();
         assert!(authority.contains(grant["id"].as_str().unwrap()), "{last}");
+    });
+}
+
+#[test]
+fn what_a_campaign_begins_under_a_grant_says_so_for_each_device() {
+    each_store(async |world: &mut World| {
+        let (owner, id) = confirmed_owner(world).await;
+        let grant = json!({ "owner": id, "grantee": "default", "actions": ["enable", "disable"] });
+        let grant = world.send_as(&owner, "POST", "/api/v1/grants", grant).await.json()["id"].clone();
+        for number in [1, 2] {
+            let device = world.listed_device(number).await;
+            let plan = match number {
+                1 => json!({ "switch": { "to": { "profile": { "name": "Two" } }, "waive": ["fallback"] } }),
+                _ => json!({ "operations": [device.enable(2, false)] }),
+            };
+            let body = json!({ "name": "n", "target": { "filter": { "eids": [device.eid()] } }, "plan": plan, "approval": "none" });
+            let campaign = world.post("/api/v1/campaigns", body).await.json()["id"].as_str().unwrap().to_owned();
+            for verb in ["submit", "start"] {
+                let path = format!("/api/v1/campaigns/{campaign}/{verb}");
+                assert_eq!(world.post(&path, Value::Null).await.status, 200, "{verb}");
+            }
+            world.advance(TimeDelta::seconds(3)).await;
+            let events = world.get(&format!("/api/v1/euiccs/{}/events", device.eid())).await;
+            let mut events = events["items"].as_array().unwrap().iter();
+            let created = events.find(|event| event["type"] == "switchCreated").expect("it began");
+            assert_eq!(created["grants"], json!([grant]), "{created}");
+        }
     });
 }
 

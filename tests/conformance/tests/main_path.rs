@@ -243,7 +243,10 @@ fn another_eim_is_added_changed_and_deleted_and_deleting_ourselves_ends_the_mana
         assert_eq!(names(&operation), [result("deleteEim", "lastEimDeleted", Some(2))]);
         assert_eq!((&operation["state"], &operation["verified"]), (&json!("succeeded"), &json!(true)));
         assert_eq!(world.euicc(&eid).await["state"], "unmanaged");
-        world.post(&format!("/api/v1/euiccs/{eid}/operations"), device.enable(2, false)).await;
+        let operations = format!("/api/v1/euiccs/{eid}/operations");
+        assert_eq!(world.post(&operations, device.enable(2, false)).await.pointers(409), ["/checks/managed"]);
+        let list = json!({ "eco": [{ "listEim": {} }] });
+        assert_eq!(world.post(&format!("{operations}?dryRun=true"), list).await.json()["allowed"], false);
         assert!(device.poll().await.is_idle(), "nothing is signed for an eUICC that does not know us");
     });
 }

@@ -98,7 +98,7 @@ fn profile_operation(work: &mut Work, id: Option<OperationId>, psmo: &Psmo, entr
 fn fallback(work: &mut Work, iccid: Option<&[u8]>, verified: bool) {
     let now = work.now();
     for profile in &mut work.state.profiles {
-        let fallback = iccid == Some(profile.iccid.octets());
+        let fallback = Some(iccid == Some(profile.iccid.octets()));
         if profile.fallback != fallback {
             profile.fallback = fallback;
             profile.verified &= verified;
@@ -124,7 +124,7 @@ fn set_enabled(work: &mut Work, iccid: Iccid, enabled: bool, verified: bool) {
                 profile_class: None,
                 name: None,
                 service_provider: None,
-                fallback: false,
+                fallback: None,
                 aid: None,
                 verified,
                 updated_at: now,
@@ -208,6 +208,7 @@ fn configuration_operation(
     match (eco, entry) {
         (Eco::DeleteEim(delete), EuiccResultData::DeleteEimResult(0 | 2)) if is_own(work, &delete.eim_id) => {
             work.euicc().state = EuiccState::Unmanaged;
+            work.euicc().own_association.end_verified = verified;
             work.event("associationEnded", json!({ "operation": id, "verified": verified }));
         }
         // Key and counter of our own association are changed by the job alone, a token by nobody: see manage.

@@ -3,12 +3,16 @@
 //! Links have no key: whoever can write the store can compute them anew. It is the checkpoints that can't be made anew, so a log
 //! is as good as its last checkpoint under a key that is known from elsewhere. What comes behind that one is only consistent.
 
-use super::{Checkpoint, Link, beginning, link};
+use super::{Checkpoint, Link, Record, beginning, link};
 use crate::domain::statement::{Purpose, SignedStatement, digest};
+use chrono::DateTime;
 use serde::Serialize;
 
 /// How many faults are told; one forged record may be followed by a million.
 const FAULTS_MAX: usize = 100;
+
+/// A checkpoint follows a record within a minute while a server runs; over so many milliseconds of records one is missed.
+const CHECKPOINT_MISSED_MS: i64 = 10 * 60_000;
 
 /// Something that does not fit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -62,6 +66,8 @@ pub struct Check {
     before: Option<(Checkpoint, String)>,
     proven_to: i64,
     last_is_trusted: bool,
+    /// When the first record behind the last trusted checkpoint and the last record of all were made, milliseconds since 1970.
+    unproven: Option<(i64, i64)>,
     faults: Vec<Fault>,
 }
 
@@ -81,6 +87,7 @@ impl Check {
             before: None,
             proven_to: 0,
             last_is_trusted: true,
+            unproven: None,
             faults: vec![],
         }
     }
@@ -127,6 +134,9 @@ impl Check {
         // Goes on from the link that is said, so that one fault is told once.
         self.position = position;
         self.link = *said;
+        if let Some(at) = made_at(text) {
+            self.unproven = Some((self.unproven.map_or(at, |(first, _)| first), at));
+        }
         if let Some(kept) = self.kept.take_if(|kept| kept.position == position)
             && kept.link != hex::encode(self.link)
         {
@@ -175,6 +185,7 @@ impl Check {
         self.last_is_trusted = signed.key_id().is_ok_and(|key| self.trusted.contains(&key));
         if self.last_is_trusted {
             self.proven_to = said.position;
+            self.unproven = None;
         }
         self.before = Some((said, digest(signed.statement.as_bytes())));
     }
@@ -184,6 +195,18 @@ impl Check {
     pub fn finish(mut self) -> Report {
         if !self.last_is_trusted {
             self.fault(None, "the last checkpoint is signed by a key that is not trusted here");
+        }
+        if let Some((first, last)) = self.unproven
+            && last - first > CHECKPOINT_MISSED_MS
+        {
+            let message = format!(
+                "records {} to {} were made over {} minutes, and no checkpoint covers them: checkpoints were removed, or the \
+                 server could not sign any",
+                self.proven_to + 1,
+                self.position,
+                (last - first) / 60_000
+            );
+            self.fault(self.proven_to + 1, message);
         }
         if let Some(kept) = self.kept.take() {
             let message = format!(
@@ -201,6 +224,12 @@ impl Check {
             faults: self.faults,
         }
     }
+}
+
+/// When a record was made, as it says, milliseconds since 1970.
+fn made_at(text: &str) -> Option<i64> {
+    let record: Record = serde_json::from_str(text).ok()?;
+    DateTime::parse_from_rfc3339(&record.at).ok().map(|at| at.timestamp_millis())
 }
 
 #[cfg(test)]

@@ -161,7 +161,7 @@ pub struct Known<'a> {
 /// Every check, in the order in which an operator would look. `waived` and `overridden` hold names.
 #[must_use]
 pub fn checks(subject: Subject<'_>, known: Known<'_>, waived: &[String], overridden: &[String]) -> Vec<Check> {
-    let mut checks = vec![managed(known), profile_list(known), nothing_in_flight(known)];
+    let mut checks = vec![managed(known.euicc), profile_list(known), nothing_in_flight(known)];
     match subject {
         Subject::Enable { iccid, deletes_old } => {
             checks.insert(2, installed(iccid, known));
@@ -224,10 +224,23 @@ fn doubt_what_was_never_listed(checks: &mut [Check], known: Known<'_>) {
     }
 }
 
-/// What a list of profile state operations leaves of the profiles that are enabled now: the checks that speak against it.
-/// Only what is known of the profiles counts; an eUICC whose profiles were never listed is not guarded here.
-#[must_use]
-pub fn package_checks(operations: &[Psmo], known: Known<'_>, overridden: &[String]) -> Vec<Check> {
+/// What a list of profile state operations does to the profiles that are known.
+struct Effects {
+    /// Those that are enabled before and not after.
+    disabled: Vec<Iccid>,
+    /// Those that are deleted.
+    deleted: Vec<Iccid>,
+    /// Whether a profile was enabled before, and none is after.
+    leaves_none: bool,
+    /// What needs the permission of whom.
+    named: Vec<(Action, Iccid)>,
+    /// Servers that downloads are led to.
+    servers: Vec<Smdp>,
+    /// Whether the fallback attribute moves, and no list told who has it.
+    fallback_untold: bool,
+}
+
+fn effects(operations: &[Psmo], known: Known<'_>) -> Effects {
     let iccid = |octets: &[u8]| Iccid::from_octets(octets).ok();
     let before: Vec<Iccid> =
         known.profiles.iter().filter(|profile| profile.enabled == Some(true)).map(|profile| profile.iccid).collect();
@@ -235,10 +248,12 @@ pub fn package_checks(operations: &[Psmo], known: Known<'_>, overridden: &[Strin
     let mut deleted: Vec<Iccid> = Vec::new();
     let mut named: Vec<(Action, Iccid)> = Vec::new();
     let mut servers = Vec::new();
-    let mut moves_fallback = false;
-    let fallback_of = |but: Option<Iccid>| {
-        let has = known.profiles.iter().filter(|profile| profile.fallback).map(|profile| profile.iccid);
-        has.filter(move |iccid| Some(*iccid) != but).map(|iccid| (Action::Enable, iccid))
+    let mut fallback_untold = false;
+    let is_listed = known.euicc.profiles_listed_at.is_some();
+    let mut takes_fallback = |but: Option<Iccid>| {
+        let holder = fallback_holder(known.profiles, but).ok().filter(|_| is_listed);
+        fallback_untold |= holder.is_none();
+        holder.flatten().map(|profile| (Action::Enable, profile.iccid))
     };
     for operation in operations {
         match operation {
@@ -258,47 +273,59 @@ pub fn package_checks(operations: &[Psmo], known: Known<'_>, overridden: &[Strin
             // It says which profile a device without network falls back to.
             Psmo::SetFallbackAttribute(set) => {
                 let target = iccid(&set.iccid);
-                moves_fallback = true;
                 named.extend(target.map(|one| (Action::Enable, one)));
-                named.extend(fallback_of(target));
+                named.extend(takes_fallback(target));
             }
-            Psmo::UnsetFallbackAttribute(_) => {
-                moves_fallback = true;
-                named.extend(fallback_of(None));
-            }
+            Psmo::UnsetFallbackAttribute(_) => named.extend(takes_fallback(None)),
             Psmo::SetDefaultDpAddress(set) => servers.extend(named_server(&set.default_dp_address)),
             Psmo::ConfigureImmediateEnable(set) => {
-                servers.extend(set.default_smdp_address.as_deref().and_then(named_server));
+                let the_default = || default_server(known.euicc);
+                servers.extend(match &set.default_smdp_address {
+                    Some(address) => named_server(address),
+                    // What is downloaded from the one that the eUICC has is enabled at once.
+                    None => set.immediate_enable_flag.is_some().then(the_default),
+                });
             }
             _ => {}
         }
     }
     let disabled: Vec<Iccid> = before.iter().filter(|one| !enabled.contains(one)).copied().collect();
+    named.extend(disabled.iter().map(|one| (Action::Disable, *one)));
+    let leaves_none = enabled.is_empty() && !before.is_empty();
+    Effects { disabled, deleted, leaves_none, named, servers, fallback_untold }
+}
+
+/// What a list of profile state operations leaves of the profiles that are enabled now: the checks that speak against it.
+/// Only what is known of the profiles counts; an eUICC whose profiles were never listed is not guarded here.
+#[must_use]
+pub fn package_checks(operations: &[Psmo], known: Known<'_>, overridden: &[String]) -> Vec<Check> {
+    let Effects { disabled, deleted, leaves_none, named, servers, fallback_untold } = effects(operations, known);
     let (off, gone) = (find(&disabled, known), find(&deleted, known));
     let mut checks = vec![owners_let_go(&off, &gone, known), rules_let_go(&off, &gone)];
-    named.extend(disabled.iter().map(|one| (Action::Disable, *one)));
-    // Whose profile has the fallback attribute now is not known without a list.
-    let unlisted = named.iter().any(|(_, one)| find(&[*one], known).is_empty())
-        || moves_fallback && known.euicc.profiles_listed_at.is_none();
-    if unlisted && known.rights.is_some_and(Rights::has_foreign_owners) {
+    let cure = "Ask the device for its profiles first (listProfileInfo).";
+    let unlisted = named.iter().any(|(_, one)| find(&[*one], known).is_empty());
+    let has_foreign_owners = known.rights.is_some_and(Rights::has_foreign_owners);
+    if unlisted && has_foreign_owners {
         let message = "It is not known whose the profile is, since the profile list does not hold it.";
-        checks.push(check(
-            GRANT,
-            CheckResult::Failed,
-            message,
-            "Ask the device for its profiles first (listProfileInfo).",
-        ));
+        checks.push(check(GRANT, CheckResult::Failed, message, cure));
+    } else if fallback_untold && has_foreign_owners {
+        let message = "It is not known whose profile has the fallback attribute now.";
+        checks.push(check(GRANT, CheckResult::Failed, message, cure));
+    } else {
+        checks.extend(granted(&package_acts(&named, servers, known), known));
     }
-    let profiles = named.iter().map(|(action, one)| (*action, find(&[*one], known))).collect();
-    checks.extend(granted(&Acts { profiles, servers }, known));
     let takes_away = || operations.iter().any(|operation| matches!(operation, Psmo::Disable(_) | Psmo::Delete(_)));
     let is_unlisted = known.euicc.profiles_listed_at.is_none();
-    if enabled.is_empty() && !before.is_empty() || is_unlisted && takes_away() {
+    if leaves_none || is_unlisted && takes_away() {
         checks.push(not_the_only(&off, &gone, known));
     }
     doubt_what_was_never_listed(&mut checks, known);
     set_aside(&mut checks, &[], overridden);
     checks
+}
+
+fn package_acts<'a>(named: &[(Action, Iccid)], servers: Vec<Smdp>, known: Known<'a>) -> Acts<'a> {
+    Acts { profiles: named.iter().map(|(action, one)| (*action, find(&[*one], known))).collect(), servers }
 }
 
 /// The check of a list of eIM configuration operations: whether one deletes this eIM itself.
@@ -328,6 +355,22 @@ fn set_aside(checks: &mut [Check], waived: &[String], overridden: &[String]) {
     }
 }
 
+/// No list told which profile has the fallback attribute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FallbackUntold;
+
+/// The profile but this one that has the fallback attribute; there is one at most.
+///
+/// # Errors
+/// When a profile could have it that no list told of.
+pub fn fallback_holder(profiles: &[Profile], but: Option<Iccid>) -> Result<Option<&Profile>, FallbackUntold> {
+    if let Some(holder) = profiles.iter().find(|profile| profile.fallback == Some(true)) {
+        return Ok(Some(holder).filter(|holder| Some(holder.iccid) != but));
+    }
+    let untold = |profile: &Profile| profile.fallback.is_none() && Some(profile.iccid) != but;
+    if profiles.iter().any(untold) { Err(FallbackUntold) } else { Ok(None) }
+}
+
 /// Whether all is well enough.
 #[must_use]
 pub fn allows(checks: &[Check]) -> bool {
@@ -349,8 +392,14 @@ fn passed(name: &'static str, message: impl Into<String>) -> Check {
     Check { name, result: CheckResult::Passed, message: message.into(), cure: None, absolute: false }
 }
 
-fn managed(known: Known<'_>) -> Check {
-    let (message, cure) = match known.euicc.state {
+/// The check that refuses a signed package for an eUICC from which this eIM was deleted: it would wait for ever.
+#[must_use]
+pub fn unmanaged(euicc: &Euicc) -> Option<Check> {
+    (euicc.state == EuiccState::Unmanaged).then(|| managed(euicc))
+}
+
+fn managed(euicc: &Euicc) -> Check {
+    let (message, cure) = match euicc.state {
         EuiccState::Registered | EuiccState::Active => {
             return passed(MANAGED, "This eIM may send signed packages to the eUICC.");
         }
@@ -542,7 +591,7 @@ fn acts<'a>(subject: Subject<'_>, known: Known<'a>) -> Acts<'a> {
     };
     let from = |smdp: SmdpAddress<'_>| match smdp {
         SmdpAddress::Known(address) => Some(Smdp::At(address.to_owned())),
-        SmdpAddress::Default => Some(default_smdp(known.euicc).map_or(Smdp::UnknownDefault, Smdp::At)),
+        SmdpAddress::Default => Some(default_server(known.euicc)),
         SmdpAddress::Unknown => None,
     };
     match subject {
@@ -570,6 +619,10 @@ pub fn default_smdp(euicc: &Euicc) -> Option<String> {
     told.parse::<RspAddress>().ok().map(|address| address.host().to_owned())
 }
 
+fn default_server(euicc: &Euicc) -> Smdp {
+    default_smdp(euicc).map_or(Smdp::UnknownDefault, Smdp::At)
+}
+
 /// A server that an operation names for downloads; what is no address of a server may lead anywhere.
 fn named_server(address: &str) -> Option<Smdp> {
     match address.parse::<RspAddress>() {
@@ -582,8 +635,19 @@ fn named_server(address: &str) -> Option<Smdp> {
 /// The grants of other tenants' owners that it rests on, each once.
 #[must_use]
 pub fn grants_used(subject: Subject<'_>, known: Known<'_>) -> Vec<String> {
+    grants_of(&acts(subject, known), known)
+}
+
+/// The same for a list of profile state operations.
+#[must_use]
+pub fn package_grants_used(operations: &[Psmo], known: Known<'_>) -> Vec<String> {
+    let Effects { named, servers, .. } = effects(operations, known);
+    grants_of(&package_acts(&named, servers, known), known)
+}
+
+fn grants_of(acts: &Acts<'_>, known: Known<'_>) -> Vec<String> {
     let Some(rights) = known.rights else { return vec![] };
-    let mut used: Vec<String> = permissions(&acts(subject, known), rights)
+    let mut used: Vec<String> = permissions(acts, rights)
         .filter_map(|permission| match permission {
             Ok(Authority::Granted(grants)) => Some(grants),
             _ => None,
@@ -667,13 +731,20 @@ fn foretold(check: Check, off: &[&Profile], deletes_old: bool, known: Known<'_>)
 }
 
 fn fallback(target: Option<Iccid>, known: Known<'_>) -> Check {
-    if known.profiles.iter().any(|profile| profile.fallback && Some(profile.iccid) != target) {
+    let holder = fallback_holder(known.profiles, target);
+    if let Ok(Some(_)) = holder {
         return passed(FALLBACK, "Another profile has the fallback attribute.");
     }
+    let message = if holder.is_err() {
+        "No other profile is known to have the fallback attribute, since the profile list was not asked for it: a device \
+         without network might stay there."
+    } else {
+        "No other profile has the fallback attribute: a device without network would stay there."
+    };
     check(
         FALLBACK,
         CheckResult::Failed,
-        "No other profile has the fallback attribute: a device without network would stay there.",
+        message,
         "Set it (psmo setFallbackAttribute), or waive this check by name: \"waive\": [\"fallback\"].",
     )
 }
@@ -685,8 +756,11 @@ fn not_the_only(disabled: &[&Profile], deleted: &[&Profile], known: Known<'_>) -
     let counts = |profile: &&Profile| profile.profile_class.unwrap_or(2) != 0;
     let stays_on = known.profiles.iter().filter(counts).any(|profile| profile.enabled == Some(true) && !off(profile));
     let was_on = known.profiles.iter().filter(counts).any(|profile| profile.enabled == Some(true));
-    let comes_back =
-        known.profiles.iter().filter(counts).any(|profile| profile.fallback && !gone(profile) && !off(profile));
+    let comes_back = known
+        .profiles
+        .iter()
+        .filter(counts)
+        .any(|profile| profile.fallback == Some(true) && !gone(profile) && !off(profile));
     if !was_on || stays_on || comes_back {
         return passed(NOT_THE_ONLY_PROFILE, "The device keeps a profile that it can use.");
     }

@@ -19,6 +19,7 @@ use crate::domain::{Euicc, Profile, rfc3339};
 use crate::ids::{Iccid, OperationId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 words!(
     /// Where a switch stands.
@@ -336,11 +337,22 @@ pub fn checks(plan: &Plan, work: &Work, busy_with: Option<&str>) -> Vec<Check> {
     }
 }
 
-/// The SM-DP+ that a stored download names.
 /// The grants of other tenants' owners that a plan rests on.
 #[must_use]
 pub fn grants_used(plan: &Plan, work: &Work) -> Vec<String> {
-    subject(plan, work).map(|subject| guard::grants_used(subject, known(work, None))).unwrap_or_default()
+    let known = known(work, None);
+    match plan {
+        Plan::Operations { requests, .. } => {
+            let packages = requests.iter().filter_map(|request| Request::parse(request.as_object()?).ok());
+            let used = packages.filter_map(|request| match request {
+                Request::Psmo(list) => Some(guard::package_grants_used(&list, known)),
+                _ => None,
+            });
+            let used: BTreeSet<String> = used.flatten().collect();
+            used.into_iter().collect()
+        }
+        plan => subject(plan, work).map(|subject| guard::grants_used(subject, known)).unwrap_or_default(),
+    }
 }
 
 fn known<'a>(work: &'a Work, busy_with: Option<&'a str>) -> Known<'a> {
@@ -422,7 +434,12 @@ pub fn begin(work: &mut Work, mut switch: Switch, download: Option<NewOperation>
         .filter(|profile| profile.enabled == Some(true))
         .map(|profile| profile.iccid)
         .collect();
-    work.event("switchCreated", json!({ "switch": switch.id, "campaign": switch.campaign }));
+    let mut told = json!({ "switch": switch.id, "campaign": switch.campaign });
+    let grants = grants_used(&switch.plan, work);
+    if !grants.is_empty() {
+        told["grants"] = json!(grants);
+    }
+    work.event("switchCreated", told);
     let waits = switch.started_at.is_some_and(|start| start > now);
     if switch.started_at.is_none() {
         switch.started_at = Some(now);
@@ -795,7 +812,8 @@ fn proof(work: &Work, switch: &Switch) -> Proven {
     let profiles = &work.state.profiles;
     let target = profiles.iter().find(|profile| Some(profile.iccid) == switch.facts.target);
     if target.is_none_or(|profile| profile.enabled != Some(true)) {
-        let on_fallback = profiles.iter().any(|profile| profile.enabled == Some(true) && profile.fallback);
+        let on_fallback =
+            profiles.iter().any(|profile| profile.enabled == Some(true) && profile.fallback == Some(true));
         let (outcome, message) = if on_fallback {
             (Outcome::FellBack, "The profile list shows that the Fallback Profile is enabled again.")
         } else {

@@ -79,7 +79,9 @@ pub(super) fn copy_event(
     tenant: TenantId,
     now: i64,
 ) -> Result<(), StoreError> {
-    if super::event::is_unproven(event) || NOT_COPIED.contains(&event.event_type) {
+    // Of these the eUICC's signed word is a matter of the log; what nobody signed is not.
+    let is_proven = event.event_type == "associationLost" && event.details["verified"] == true;
+    if super::event::is_unproven(event) && !is_proven || NOT_COPIED.contains(&event.event_type) {
         return Ok(());
     }
     let body = audit::text(now, event.event_type, eid, subject, &event.details);

@@ -22,7 +22,7 @@ pub struct NewCampaign {
     pub plan: CampaignPlan,
     /// In which order; without it all at once.
     pub waves: Option<Vec<CampaignWave>>,
-    /// `{"maxPerMinute": n}` or `{"exponential": {"basePerMinute", "factor", "everySucceeded", "maxPerMinute"}}`.
+    /// How many devices may begin in any 60 seconds; 6,000 unless said. `{"maxPerMinute": n}` (up to 1,000,000) or `{"exponential": {"basePerMinute", "factor", "everySucceeded", "maxPerMinute"}}`.
     pub rate: Option<Value>,
     /// How many downloads of this campaign may be under way at the same time.
     pub per_smdp_max_concurrent: Option<i64>,

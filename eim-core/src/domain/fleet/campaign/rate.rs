@@ -22,15 +22,15 @@ pub struct RateFacts {
 }
 
 impl RateFacts {
-    /// How many may begin now (milliseconds since 1970), when so many have succeeded; `None` for no limit.
+    /// How many may begin now (milliseconds since 1970), when so many have succeeded.
     #[must_use]
-    pub fn allowance(&self, rate: Option<Rate>, succeeded: u64, now: i64) -> Option<u64> {
+    pub fn allowance(&self, rate: Rate, succeeded: u64, now: i64) -> u64 {
         let left = |(window, limit): (i64, u64)| {
             let counts = |second: i64| free_at(second, window) > now;
             let counted = self.begun.iter().filter(|(second, _)| counts(*second)).map(|(_, n)| n).sum();
             limit.saturating_sub(counted)
         };
-        windows(rate?.limit(succeeded)).map(left).min()
+        windows(rate.limit(succeeded)).map(left).min().unwrap_or(0)
     }
 
     /// When one more may begin, if none may now.
@@ -123,16 +123,15 @@ mod tests {
     #[test]
     fn what_is_used_up_is_free_again_a_minute_later() {
         let mut facts = RateFacts::default();
-        assert_eq!(facts.allowance(Some(TEN), 0, 1_500), Some(10));
+        assert_eq!(facts.allowance(TEN, 0, 1_500), 10);
         facts.begin(6, 1_500);
         facts.begin(4, 30_000);
-        assert_eq!(facts.allowance(Some(TEN), 0, 61_999), Some(0));
+        assert_eq!(facts.allowance(TEN, 0, 61_999), 0);
         assert_eq!(facts.next_at(TEN, 0, 30_000), 62_000);
-        assert_eq!(facts.allowance(Some(TEN), 0, 62_000), Some(6));
-        assert_eq!(facts.allowance(Some(TEN), 0, 91_000), Some(10));
-        assert_eq!(facts.allowance(None, 0, 30_000), None);
+        assert_eq!(facts.allowance(TEN, 0, 62_000), 6);
+        assert_eq!(facts.allowance(TEN, 0, 91_000), 10);
         facts.give_back(5);
-        assert_eq!(facts.allowance(Some(TEN), 0, 30_000), Some(5), "all of the later and one of the earlier");
+        assert_eq!(facts.allowance(TEN, 0, 30_000), 5, "all of the later and one of the earlier");
     }
 
     #[test]
@@ -141,7 +140,7 @@ mod tests {
         let mut facts = RateFacts::default();
         let (mut now, mut begun) = (0, 0);
         while now < 60_000 {
-            let allowed = facts.allowance(Some(rate), 0, now).unwrap();
+            let allowed = facts.allowance(rate, 0, now);
             assert!(allowed <= 120, "{allowed} at {now}");
             facts.begin(allowed, now);
             begun += allowed;
@@ -152,9 +151,9 @@ mod tests {
         assert_eq!(begun, 600, "all of it is used");
         let mut facts = RateFacts::default();
         facts.begin(80, 500);
-        assert_eq!(facts.allowance(Some(rate), 0, 900), Some(40));
+        assert_eq!(facts.allowance(rate, 0, 900), 40);
         facts.begin(40, 900);
-        assert_eq!((facts.next_at(rate, 0, 900), facts.allowance(Some(rate), 0, 11_000)), (11_000, Some(120)));
+        assert_eq!((facts.next_at(rate, 0, 900), facts.allowance(rate, 0, 11_000)), (11_000, 120));
     }
 
     proptest! {
@@ -165,15 +164,15 @@ mod tests {
             let mut log: Vec<(i64, u64)> = Vec::new();
             for (gap, wanted) in gaps {
                 now += gap;
-                let n = facts.allowance(Some(TEN), 0, now).unwrap().min(wanted);
+                let n = facts.allowance(TEN, 0, now).min(wanted);
                 facts.begin(n, now);
                 log.push((now, n));
                 prop_assert!(facts.begun.len() <= 62);
                 let minute: u64 = log.iter().filter(|(at, _)| *at > now - WINDOW_MS).map(|(_, n)| n).sum();
                 prop_assert!(minute <= 10, "{minute} in the minute before {now}");
-                if facts.allowance(Some(TEN), 0, now) == Some(0) {
+                if facts.allowance(TEN, 0, now) == 0 {
                     let next = facts.next_at(TEN, 0, now);
-                    prop_assert!(next > now && facts.allowance(Some(TEN), 0, next) > Some(0));
+                    prop_assert!(next > now && facts.allowance(TEN, 0, next) > 0);
                 }
             }
         }

@@ -85,7 +85,7 @@ fn read(value: &Value, pointer: &str, errors: &mut Errors) -> Option<CampaignSpe
         target: target?,
         plan: plan?,
         waves,
-        rate,
+        rate: rate.unwrap_or(Rate::USUAL),
         per_smdp_max_concurrent: per_smdp_max_concurrent.or(in_rate),
         approval,
         start_at,

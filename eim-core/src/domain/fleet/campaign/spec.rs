@@ -176,6 +176,12 @@ pub enum Rate {
     },
 }
 
+impl Rate {
+    /// What holds where no pace is said: with 6,000 devices a minute polls keep most of their rate on a small machine
+    /// (docs/benchmarks.md).
+    pub const USUAL: Self = Self::Constant { max_per_minute: 6_000 };
+}
+
 /// How often and when a device is tried again.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RetryRule {
@@ -222,8 +228,8 @@ pub struct CampaignSpec {
     pub plan: Value,
     /// Its parts, 1 to 64.
     pub waves: Vec<Wave>,
-    /// How many devices may begin; `None` for no limit.
-    pub rate: Option<Rate>,
+    /// How many devices may begin.
+    pub rate: Rate,
     /// How many downloads may run at one SM-DP+ at a time.
     pub per_smdp_max_concurrent: Option<i64>,
     /// When devices may begin; empty for always.
@@ -271,7 +277,7 @@ impl CampaignSpec {
             ("target", Some(self.target.to_value())),
             ("plan", Some(self.plan.clone())),
             ("waves", Some(self.waves.iter().map(Wave::to_value).collect())),
-            ("rate", self.rate.map(rate)),
+            ("rate", Some(rate(self.rate))),
             ("perSmdpMaxConcurrent", self.per_smdp_max_concurrent.map(Value::from)),
             ("maintenanceWindows", list(self.maintenance_windows.iter().map(window))),
             ("retry", list(self.retry.iter().map(retry))),

@@ -7,7 +7,7 @@
 //! - Reverts do not wait for windows or rate: they repair.
 
 use super::counts::{Counts, WaveCounts};
-use super::spec::{CampaignSpec, EndBehavior, ErrorAction, Rate, SuccessAction, TargetMode};
+use super::spec::{CampaignSpec, EndBehavior, ErrorAction, SuccessAction, TargetMode};
 use super::state::{Begin, CampaignEvent, CampaignFacts, CampaignState, Pause, Retry, Step};
 use super::window::next_opening;
 use crate::domain::fleet::outcome::Outcome;
@@ -218,7 +218,7 @@ impl Turn<'_> {
             return self.look_at(opens);
         }
         let succeeded = self.counts.succeeded();
-        let allowed = self.facts.rate.allowance(self.spec.rate, succeeded, self.now).unwrap_or(due);
+        let allowed = self.facts.rate.allowance(self.spec.rate, succeeded, self.now);
         let mut left = allowed;
         for (wave, counts) in self.counts.waves.iter().enumerate().take(current + 1) {
             let at_most = counts.due().min(left);
@@ -227,15 +227,10 @@ impl Turn<'_> {
                 self.step.begin.push(Begin { wave, at_most });
             }
         }
-        if let Some(rate) = self.spec.rate {
-            self.count_begun(rate, succeeded, allowed - left, due);
-        }
-    }
-
-    fn count_begun(&mut self, rate: Rate, succeeded: u64, begun: u64, due: u64) {
+        let begun = allowed - left;
         self.facts.rate.begin(begun, self.now);
         if begun < due {
-            self.look_at(Some(self.facts.rate.next_at(rate, succeeded, self.now)));
+            self.look_at(Some(self.facts.rate.next_at(self.spec.rate, succeeded, self.now)));
         }
     }
 

@@ -137,7 +137,7 @@ impl World {
             }
             assert_eq!(left, 0);
         }
-        let limit = self.spec.rate.map_or(u64::MAX, |rate| rate.limit(self.counts().succeeded()));
+        let limit = self.spec.rate.limit(self.counts().succeeded());
         let minute = self.begun.iter().filter(|at| **at > self.now - 60_000).count() as u64;
         assert!(minute <= limit || step.begin.is_empty(), "{minute} began in a minute");
         for device in &mut self.devices {

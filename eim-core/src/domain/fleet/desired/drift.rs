@@ -134,7 +134,7 @@ impl<'a> Compared<'a> {
         }
         match &self.wanted.fallback {
             None => {}
-            Some(WantedFallback::None) => self.no_fallback(),
+            Some(WantedFallback::None) => self.no_fallback()?,
             Some(WantedFallback::Profile(name)) => self.fallback(name)?,
         }
         match &self.wanted.installed {
@@ -204,10 +204,13 @@ impl<'a> Compared<'a> {
 
     fn fallback(&mut self, name: &ProfileName) -> Result<(), String> {
         let found = self.named(name)?;
-        if found.iter().any(|profile| profile.fallback) {
+        if found.iter().any(|profile| profile.fallback == Some(true)) {
             return Ok(());
         }
-        let now = self.profiles.iter().find(|profile| profile.fallback);
+        if let Some(profile) = found.iter().find(|profile| profile.fallback.is_none()) {
+            return Err(not_reported("fallback attribute", profile));
+        }
+        let now = self.profiles.iter().find(|profile| profile.fallback == Some(true));
         let now = now.map_or_else(|| "no profile is it".to_owned(), |profile| format!("{} is it", profile.iccid));
         let message = format!("{} is to be the Fallback Profile, and {now}.", capitalised(&name.in_words()));
         let cure = self.the_one(&found, Correction::SetFallback);
@@ -215,11 +218,14 @@ impl<'a> Compared<'a> {
         Ok(())
     }
 
-    fn no_fallback(&mut self) {
-        if let Some(profile) = self.profiles.iter().find(|profile| profile.fallback) {
+    fn no_fallback(&mut self) -> Result<(), String> {
+        if let Some(profile) = self.profiles.iter().find(|profile| profile.fallback == Some(true)) {
             let message = format!("No profile is to be the Fallback Profile, and {} is it.", profile.iccid);
             self.note("fallback:none".to_owned(), "fallback", message, Ok(Correction::UnsetFallback));
+            return Ok(());
         }
+        let untold = self.profiles.iter().find(|profile| profile.fallback.is_none());
+        untold.map_or(Ok(()), |profile| Err(not_reported("fallback attribute", profile)))
     }
 
     fn included(&mut self, list: &str, names: &[ProfileName]) -> Result<(), String> {
@@ -271,7 +277,10 @@ impl<'a> Compared<'a> {
     fn surplus(&mut self, profile: &Profile, message: String) {
         let cure = if profile.enabled != Some(false) {
             Err("It is enabled. It is deleted once another profile has taken its place.".to_owned())
-        } else if profile.fallback {
+        } else if profile.fallback.is_none() {
+            Err("No list told whether it is the Fallback Profile. It is deleted once one says that it is not."
+                .to_owned())
+        } else if profile.fallback == Some(true) {
             Err("It is the Fallback Profile. It is deleted once it is that no more.".to_owned())
         } else {
             Ok(Correction::Delete(profile.iccid))

@@ -21,7 +21,7 @@ fn profile(number: u8, name: Option<&str>, enabled: Option<bool>) -> Profile {
         profile_class: Some(2),
         name: name.map(str::to_owned),
         service_provider: name.map(|_| "Acme".to_owned()),
-        fallback: false,
+        fallback: Some(false),
         aid: None,
         verified: true,
         updated_at: 0,
@@ -103,7 +103,8 @@ fn what_is_enabled_the_fallback_or_not_operational_is_never_deleted() {
     for kept in [
         Profile { enabled: Some(true), ..two() },
         Profile { enabled: None, ..two() },
-        Profile { fallback: true, ..two() },
+        Profile { fallback: Some(true), ..two() },
+        Profile { fallback: None, ..two() },
     ] {
         let Drift::Drifting(found) = surplus(kept) else { panic!() };
         assert!(found[0].cure.is_err(), "{found:?}");
@@ -154,7 +155,7 @@ fn attempts_are_counted_over_a_short_calm_and_forgotten_after_a_day() {
 #[test]
 fn the_wait_after_a_failed_attempt_doubles() {
     let spec = read(json!({ "fallback": { "none": true } }));
-    let on = [Profile { fallback: true, ..profile(1, None, Some(true)) }];
+    let on = [Profile { fallback: Some(true), ..profile(1, None, Some(true)) }];
     let drifts = || drift(&spec.wanted, false, &listed(), &on);
     let (mut facts, force) = (DriftFacts::default(), force(&spec));
     for (tried, hours) in [(1, 1), (2, 2)] {

@@ -49,6 +49,7 @@ fn what_is_not_said_has_a_default() {
         json!({
             "name": "n", "priority": 50, "target": { "filter": { "all": true }, "mode": "SNAPSHOT" },
             "plan": { "operations": [] }, "approval": "required", "endBehavior": "STOP",
+            "rate": { "maxPerMinute": 6000 },
             "waves": [{ "rest": true, "soakSeconds": 0, "successThreshold": 0, "successAction": "NEXT" }],
         })
     );
