@@ -585,6 +585,7 @@ diesel::table! {
         devices -> BigInt,
         created_at -> BigInt,
         ended_at -> Nullable<BigInt>,
+        rate_per_minute -> BigInt,
     }
 }
 
@@ -600,6 +601,9 @@ diesel::table! {
         proof -> Nullable<Text>,
         reason -> Nullable<Text>,
         changed_at -> BigInt,
+        begun_at -> Nullable<BigInt>,
+        added_at -> Nullable<BigInt>,
+        retry_to -> Nullable<Text>,
     }
 }
 

@@ -220,6 +220,13 @@ pub fn routes(config: &mut ServiceConfig) {
                     handovers::confirm::confirm,
                 )))
                 .service(web::resource("/handovers/{id}/cancel").route(allow(Admin, post(), handovers::cancel::cancel)))
+                .service(web::resource("/handovers/{id}/pause").route(allow(Admin, post(), handovers::act::pause)))
+                .service(web::resource("/handovers/{id}/resume").route(allow(Admin, post(), handovers::act::resume)))
+                .service(web::resource("/handovers/{id}/retryFailed").route(allow(
+                    Admin,
+                    post(),
+                    handovers::act::retry_failed,
+                )))
                 .service(web::resource("/euiccs/{eid}/handover-proof").route(allow(
                     Operator,
                     get(),

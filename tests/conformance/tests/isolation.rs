@@ -143,6 +143,9 @@ fn case(route: &str, things: &Things) -> Case {
         | "GET /handovers/{id}/devices"
         | "GET /handovers/{id}/offer"
         | "POST /handovers/{id}/cancel"
+        | "POST /handovers/{id}/pause"
+        | "POST /handovers/{id}/resume"
+        | "POST /handovers/{id}/retryFailed"
         | "GET /euiccs/{eid}/handover-proof" => Missing(Value::Null),
         "POST /handovers/{id}/proofs" => Missing(json!({ "proofs": [{}] })),
         "POST /handovers/{id}/confirm" => Missing(json!({ "eids": [things.eid] })),
