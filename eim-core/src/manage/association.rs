@@ -90,7 +90,7 @@ pub(super) fn other(eim: OtherEim) -> EimOnEuiccView {
         eim_id: eim.eim_id,
         own: false,
         state: eim.state.as_str().to_owned(),
-        verified: true,
+        verified: eim.learned_by != LearnedBy::Imported,
         eim_id_type: eim.eim_id_type.map(|code| match code {
             1 => "oid".to_owned(),
             2 => "fqdn".to_owned(),

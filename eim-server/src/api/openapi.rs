@@ -167,6 +167,7 @@ pub(super) fn docs() -> SwaggerUi {
         imports::euiccs::euiccs,
         imports::manufacturing::manufacturing,
         imports::operations::operations,
+        imports::portable::portable,
         exports::euiccs::euiccs,
         exports::associations::associations,
         exports::operations::operations,

@@ -106,6 +106,7 @@ pub fn routes(config: &mut ServiceConfig) {
                     post(),
                     imports::operations::operations,
                 )))
+                .service(web::resource("/imports/portable").route(allow(Admin, post(), imports::portable::portable)))
                 .service(web::resource("/exports/euiccs").route(allow(Viewer, get(), exports::euiccs::euiccs)))
                 .service(web::resource("/exports/associations").route(allow(
                     Viewer,

@@ -10,11 +10,12 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 /// What is not repeated here.
-const NOT_HERE: [(&str, &str); 11] = [
+const NOT_HERE: [(&str, &str); 12] = [
     ("/campaigns/preview", "changes nothing"),
     ("/imports/euiccs", "takes no key: a line that was registered before is `exists`; see `bulk`"),
     ("/imports/manufacturing", "takes no key: a line that was registered before is `exists`; see `associations`"),
     ("/imports/operations", "answers line by line; see `bulk`"),
+    ("/imports/portable", "takes no key: a device that was here before is `exists`; see `portable`"),
     ("/campaigns/{id}/clone", "see `campaigns`"),
     ("/key-rotations", "needs a second key; see `keys`"),
     ("/key-rotations/{id}/pause", "see `keys`"),

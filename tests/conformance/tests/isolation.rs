@@ -82,6 +82,8 @@ fn case(route: &str, things: &Things) -> Case {
         "POST /key-rotations" => Makes(json!({ "filter": { "all": true } })),
         // A report on each line: it changes nothing of the other tenant.
         "POST /imports/manufacturing" | "POST /imports/euiccs" => Refused(200, json!({ "eid": things.eid })),
+        // No portable export at all.
+        "POST /imports/portable" => Refused(422, json!({ "eid": things.eid })),
         "POST /imports/operations" => Refused(200, json!({ "eid": things.eid, "euiccData": {} })),
         "GET /webhooks/{id}"
         | "DELETE /webhooks/{id}"
