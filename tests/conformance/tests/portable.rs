@@ -131,7 +131,7 @@ fn devices_associations_profiles_and_history_come_to_another_eim_once() {
 #[test]
 fn what_a_server_exported_changes_nothing_on_itself() {
     each_store(async |world: &mut World| {
-        let mut devices = vec![world.listed_device(1).await, world.device(2).await];
+        let mut devices = [world.listed_device(1).await, world.device(2).await];
         with_foreign_eim(world, &mut devices[0]).await;
         let file = exported(world).await;
         let before = sight(world).await;
