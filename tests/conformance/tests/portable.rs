@@ -249,6 +249,29 @@ fn a_device_that_can_not_be_taken_fails_alone_and_leaves_nothing() {
     });
 }
 
+/// What an eUICC calls other eIMs is its own affair: a name that no database takes is left out with a warning, and the file is good.
+#[test]
+fn an_eim_with_an_odd_name_does_not_make_the_export_useless() {
+    each_store(async |world: &mut World| {
+        let device = world.device(1).await;
+        let eid = device.eid();
+        let named = |name: &str| {
+            format!(
+                "INSERT INTO other_eims (tenant_id, eid, eim_id, supported_protocol, learned_by, state, learned_at, changed_at) \
+                 SELECT tenant_id, eid, {name}, '[]', 'listEim', 'foreign', 1, 1 FROM euiccs WHERE eid = '{eid}'"
+            )
+        };
+        world.sql(&named(&format!("'{}'", "x".repeat(129)))).await;
+        world.sql(&named(&format!("'{FOREIGN}'"))).await;
+        let other = world.another().await;
+        let (reports, counts) = report(&send(&other, exported(world).await, Some(&key_of(world).await)).await);
+        assert_eq!(counts, [1, 0, 0], "{reports:?}");
+        assert!(other.euicc(&eid).await["warnings"].to_string().contains("can't be kept"));
+        let known = associations(&other, &eid).await;
+        assert!(known.iter().any(|eim| eim["eimId"] == FOREIGN) && known.len() == 3, "{known:?}");
+    });
+}
+
 fn look(file: &[u8], trusted: &[String]) -> Result<(), Vec<String>> {
     let mut check = PortableCheck::new(trusted.to_vec());
     check.push(file);

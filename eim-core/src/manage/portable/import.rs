@@ -171,7 +171,10 @@ async fn put(told: Told, says: &ExportStatement, eim: &Eim) -> Result<LineOutcom
     for line in &told.rest {
         match line {
             Line::Profile(it) => changes.profiles.put.extend(it.profile(now)),
-            Line::OtherEim(it) => changes.other_eims.put.extend(it.other_eim(now)),
+            Line::OtherEim(it) => match it.other_eim(now) {
+                Some(eim) => changes.other_eims.put.push(eim),
+                None => euicc.warnings.push("another eIM of the export has a name that can't be kept".to_owned()),
+            },
             _ => {}
         }
     }

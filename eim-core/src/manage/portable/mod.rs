@@ -24,8 +24,6 @@ use serde_json::{Map, Value};
 
 /// The version of the notation.
 const NOTATION: u32 = 1;
-/// The longest text of a line that goes into a column, octets.
-const TEXT_MAX_BYTES: usize = 512;
 
 /// The first line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -144,7 +142,8 @@ impl Line {
         }
     }
 
-    /// Whether it says what can be stored. A device is judged when it is imported, as any that is registered.
+    /// Whether it says what can be stored. A device is judged when it is imported, as any that is registered, and so are the names of
+    /// other eIMs: an eUICC may list what it likes, and must not make the file of all others useless.
     fn can_be_kept(&self) -> bool {
         match self {
             Self::Device(device) => device.eid.parse::<Eid>().is_ok_and(|eid| eid.to_string() == device.eid),
@@ -152,15 +151,16 @@ impl Line {
                 let texts = [Some(&it.eim_id), it.lost_cause.as_ref()];
                 EuiccState::from_word(&it.state).is_some() && texts.into_iter().flatten().all(|text| fits(text))
             }
-            Self::OtherEim(eim) => eim.other_eim(0).is_some(),
+            Self::OtherEim(_) => true,
             Self::Profile(profile) => profile.profile(0).is_some(),
             Self::History(history) => fits(&history.at) && fits(&history.event_type),
         }
     }
 }
 
+/// PostgreSQL takes no zero in a text.
 fn fits(text: &str) -> bool {
-    text.len() <= TEXT_MAX_BYTES && !text.contains('\0')
+    !text.contains('\0')
 }
 
 impl OtherEimLine {
