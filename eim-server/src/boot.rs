@@ -517,7 +517,8 @@ fn listen_api(
         tracing::warn!(listen = %config.api.listen, "the operator API is plain HTTP and listens beyond loopback");
     }
     let limits = &config.limits;
-    let api = Api::new(eim.clone(), registry, limits, None).context("the OpenAPI document can't be written")?;
+    let spool = api::Spool::new(config.data.dir.clone());
+    let api = Api::new(eim.clone(), registry, limits, None, spool).context("the OpenAPI document can't be written")?;
     let shared = Data::new(api.with_streams(streams));
     let server = HttpServer::new(move || {
         App::new()
@@ -541,8 +542,9 @@ fn listen_service(
     queue: Arc<Queue>,
 ) -> anyhow::Result<(SocketAddr, Listener)> {
     let limits = &config.limits;
+    let spool = api::Spool::new(config.data.dir.clone());
     let shared = Data::new(
-        Api::new(eim.clone(), registry, limits, Some(queue)).context("the OpenAPI document can't be written")?,
+        Api::new(eim.clone(), registry, limits, Some(queue), spool).context("the OpenAPI document can't be written")?,
     );
     let server = HttpServer::new(move || {
         App::new()

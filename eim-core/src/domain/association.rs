@@ -37,6 +37,8 @@ words!(
         UpdateEim = "updateEim",
         /// The eUICC listed it.
         ListEim = "listEim",
+        /// A portable export said so; nobody here has verified it.
+        Imported = "imported",
     }
 );
 
@@ -172,7 +174,7 @@ impl OwnAssociation {
     }
 }
 
-/// The association of another eIM, as verified results tell it.
+/// The association of another eIM, as verified results tell it, or a portable export ([`LearnedBy::Imported`]).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OtherEim {
     /// eimId, 1 to 128 octets.

@@ -9,6 +9,7 @@ pub const TYPE_PREFIX: &str = "eim.";
 
 /// The type of every event that there is, without the prefix. A test looks for what is missing here.
 pub const EVENT_TYPES: &[&str] = &[
+    "addInitialEimRefused",
     "associationEnded",
     "associationLost",
     "associationProven",
@@ -68,7 +69,10 @@ pub const EVENT_TYPES: &[&str] = &[
     "handoverDone",
     "handoverEnded",
     "handoverFailed",
+    "handoverPaused",
     "handoverProven",
+    "handoverResumed",
+    "handoverRetried",
     "historyImported",
     "ipaError",
     "keyRotationCancelled",

@@ -9,6 +9,8 @@ words!(
     HandoverState {
         /// Devices are still on their way.
         Running = "running",
+        /// Nothing is begun until it is resumed. What was begun is followed, and proofs are taken.
+        Paused = "paused",
         /// An operator has called it off. What was delivered before is still followed.
         Cancelled = "cancelled",
         /// Every device has come to its end.

@@ -13,6 +13,8 @@ use std::collections::BTreeSet;
 
 /// How many devices are looked at together.
 const AT_ONCE: i64 = 200;
+/// The span in which the rate is counted.
+const MINUTE_MS: i64 = 60_000;
 
 /// Takes the steps that are due, some hundreds at once, and gives how many were taken.
 ///
@@ -29,7 +31,7 @@ pub async fn drive_handovers(eim: &Eim) -> Result<usize, StoreError> {
 async fn drive(eim: &Eim) -> Result<usize, StoreError> {
     let mut touched = BTreeSet::new();
     let mut taken = 0;
-    for due in eim.store().due_handovers(AT_ONCE).await? {
+    for due in eim.store().due_handovers(eim.clock().now_ms() - MINUTE_MS, AT_ONCE).await? {
         let eim = eim.of(due.tenant);
         let handover = due.handover.id;
         let step = match due.device.state {
@@ -74,7 +76,8 @@ fn stale(due: &DueHandover, euicc: &Euicc, others: &[OtherEim]) -> Option<&'stat
     if !is_there {
         return Some("otherEimGone");
     }
-    let renewed = euicc.own_association.renewed_at.is_some_and(|at| at > due.handover.created_at);
+    let since = due.device.added_at.unwrap_or(due.handover.created_at);
+    let renewed = euicc.own_association.renewed_at.is_some_and(|at| at > since);
     renewed.then_some("associationRenewed")
 }
 
@@ -85,6 +88,8 @@ fn failed(due: &DueHandover, reason: &str) -> HandoverStep {
         queue: None,
         token: None,
         reason: Some(reason.to_owned()),
+        // Nothing was deleted: the other eIM is added again.
+        retry_to: Some(Stand::Queued),
         event: Event::new("handoverFailed", details),
     }
 }
@@ -115,14 +120,14 @@ fn begin(to: Stand, request: Value, due: &DueHandover, eim: &Eim) -> HandoverSte
     };
     let details = json!({ "operation": id, "kind": Kind::Eco.as_str(), "handover": handover });
     let event = Event::new("operationQueued", details);
-    HandoverStep { to, queue: Some(operation), token: None, reason: None, event }
+    HandoverStep { to, queue: Some(operation), token: None, reason: None, retry_to: None, event }
 }
 
 /// What the end of an operation means.
 fn conclude(due: &DueHandover, operation: &Operation) -> HandoverStep {
     let (handover, eim_id) = (due.handover.id, &due.handover.eim_id);
     let believed = operation.state == OperationState::Succeeded && operation.verified == Some(true);
-    let step = |to, token, event: Event| HandoverStep { to, queue: None, token, reason: None, event };
+    let step = |to, token, event: Event| HandoverStep { to, queue: None, token, reason: None, retry_to: None, event };
     let told = |more: Value| {
         let mut details = json!({ "handover": handover, "eimId": eim_id, "operation": operation.id });
         for (name, value) in more.as_object().into_iter().flatten() {
@@ -153,7 +158,13 @@ fn conclude(due: &DueHandover, operation: &Operation) -> HandoverStep {
             };
             let event_type = if withdrawn { "handoverCancelled" } else { "handoverFailed" };
             let event = Event::new(event_type, told(json!({ "reason": reason })));
-            HandoverStep { to, queue: None, token: None, reason: Some(reason), event }
+            let retry_to = match from {
+                _ if to != Stand::Failed => None,
+                Stand::Adding => Some(Stand::Queued),
+                // Once deleteEim was delivered there is no way back.
+                _ => operation.delivered_at.is_none().then_some(Stand::Proven),
+            };
+            HandoverStep { to, queue: None, token: None, reason: Some(reason), retry_to, event }
         }
     }
 }

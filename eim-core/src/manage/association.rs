@@ -13,7 +13,7 @@ use crate::store::ResultKeys;
 use crate::store::switch::SavedOnce;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 const ATTEMPTS: usize = 8;
 /// The most octets of an AddInitialEimResponse: room for every eIM that an eUICC could take.
@@ -93,7 +93,7 @@ pub(super) fn other(eim: OtherEim) -> EimOnEuiccView {
         eim_id: eim.eim_id,
         own: false,
         state: eim.state.as_str().to_owned(),
-        verified: true,
+        verified: eim.learned_by != LearnedBy::Imported,
         eim_id_type: eim.eim_id_type.map(|code| match code {
             1 => "oid".to_owned(),
             2 => "fqdn".to_owned(),
@@ -126,11 +126,13 @@ enum Asked {
     Told(Renewal),
     /// The token that the eUICC told in an unsigned error.
     Adopt,
+    /// To note that the eUICC refused the AddInitialEimRequest, with this code.
+    Refused(i64),
 }
 
 /// Makes a new association of ours known: from an AddInitialEimResponse, from what another eIM tells, or from what the
 /// eUICC told in an unsigned error. It counts as in force when the eUICC has answered a package under it. Once for an
-/// idempotency key.
+/// idempotency key. A response by which the eUICC refused is noted on the timeline and changes nothing else.
 ///
 /// # Errors
 /// What can't be taken, with the code where the eUICC refused; `NotFound`; `Conflict` when the association is in force.
@@ -149,13 +151,24 @@ pub async fn renew_association(
             return Err(not_found(eid));
         };
         // A repeated request has its answer, whatever it would come to now.
-        if earlier(key.as_ref(), eim).await?.is_some() {
-            return associations(&eid.to_string(), eim).await;
-        }
-        let asked = read(&body)?;
+        let before = earlier(key.as_ref(), eim).await?.is_some();
+        let asked = match read(&body) {
+            Ok(Asked::Refused(code)) if before => return Err(refusal(code)),
+            _ if before => return associations(&eid.to_string(), eim).await,
+            asked => asked?,
+        };
         let version = snapshot.euicc.version;
         let mut work = eim.work(snapshot, now);
+        let once = (key.clone(), eid.to_string());
         let renewal = match asked {
+            Asked::Refused(code) => {
+                work.event("addInitialEimRefused", json!({ "code": code, "error": error_name(code) }));
+                match eim.save_once(eid, version, work.finish(), once, now).await? {
+                    SavedOnce::Done | SavedOnce::Before { .. } => return Err(refusal(code)),
+                    SavedOnce::KeyTaken => return Err(key_taken()),
+                    SavedOnce::Conflict => continue,
+                }
+            }
             // A configuration that was given out names the key of new associations.
             Asked::Told(renewal) => {
                 let current = eim.current_key(eim.eim_id_of(&work.state.euicc))?.id;
@@ -165,7 +178,7 @@ pub async fn renew_association(
         };
         check(&work.state.euicc, &renewal)?;
         renew(&mut work, &renewal);
-        match eim.save_once(eid, version, work.finish(), (key.clone(), eid.to_string()), now).await? {
+        match eim.save_once(eid, version, work.finish(), once, now).await? {
             SavedOnce::Done | SavedOnce::Before { .. } => return associations(&eid.to_string(), eim).await,
             SavedOnce::KeyTaken => return Err(key_taken()),
             SavedOnce::Conflict => {}
@@ -175,6 +188,15 @@ pub async fn renew_association(
         slug: "euicc-busy",
         message: "the eUICC was changed by others meanwhile; try again".to_owned(),
     })
+}
+
+fn error_name(code: i64) -> &'static str {
+    code_name(CodeTable::AddInitialEimError, code).unwrap_or("a code that is not in the specification")
+}
+
+fn refusal(code: i64) -> ManageError {
+    let message = format!("the eUICC refused the request: {} ({code}); nothing was associated", error_name(code));
+    ManageError::invalid(RESPONSE, message)
 }
 
 fn adoption(euicc: &Euicc) -> Result<Renewal, ManageError> {
@@ -237,8 +259,11 @@ fn read(body: &Value) -> Result<Asked, ManageError> {
         },
     };
     let asked = match *way {
-        "addInitialEimResponse" => response(members, &mut errors).map(|token| {
-            Asked::Told(Renewal { token, counter, learned_by: LearnedBy::AddInitialEim, told_by: None, key: None })
+        "addInitialEimResponse" => response(members, &mut errors).map(|answered| match answered {
+            Answered::Added(token) => {
+                Asked::Told(Renewal { token, counter, learned_by: LearnedBy::AddInitialEim, told_by: None, key: None })
+            }
+            Answered::Refused(code) => Asked::Refused(code),
         }),
         "associationToken" => told(members, &mut errors).map(|(token, learned_by, told_by)| {
             Asked::Told(Renewal { token, counter, learned_by, told_by, key: None })
@@ -291,9 +316,18 @@ fn told(members: &Map<String, Value>, errors: &mut Vec<FieldError>) -> Option<To
     Some((token, learned_by, told_by))
 }
 
-/// The token in an AddInitialEimResponse; `Some(None)` for an association without one.
-fn response(members: &Map<String, Value>, errors: &mut Vec<FieldError>) -> Option<Option<AssociationToken>> {
-    const POINTER: &str = "/addInitialEimResponse";
+/// The member that holds what the eUICC answered.
+const RESPONSE: &str = "/addInitialEimResponse";
+
+/// What an AddInitialEimResponse says.
+enum Answered {
+    /// This eIM was added, with this token if with any.
+    Added(Option<AssociationToken>),
+    /// Nothing was, for this reason.
+    Refused(i64),
+}
+
+fn response(members: &Map<String, Value>, errors: &mut Vec<FieldError>) -> Option<Answered> {
     let entry = match members.get("entry") {
         None | Some(Value::Null) => None,
         Some(value) => match value.as_u64().and_then(|index| usize::try_from(index).ok()) {
@@ -310,18 +344,12 @@ fn response(members: &Map<String, Value>, errors: &mut Vec<FieldError>) -> Optio
     let read = octets.filter(|octets| octets.len() <= RESPONSE_MAX).map(|octets| asn1::decode(&octets));
     let Some(Ok(response)) = read else {
         let message = "an AddInitialEimResponse (BF57) in hexadecimal or base64 is expected";
-        errors.push(FieldError::new(POINTER, message));
+        errors.push(FieldError::new(RESPONSE, message));
         return None;
     };
     let entries: Vec<AddInitialEimOkEntry> = match response {
         AddInitialEimResponse::AddInitialEimOk(entries) => entries,
-        AddInitialEimResponse::AddInitialEimError(code) => {
-            let name =
-                code_name(CodeTable::AddInitialEimError, code).unwrap_or("a code that is not in the specification");
-            let message = format!("the eUICC refused the request: {name} ({code}); nothing was associated");
-            errors.push(FieldError::new(POINTER, message));
-            return None;
-        }
+        AddInitialEimResponse::AddInitialEimError(code) => return Some(Answered::Refused(code)),
     };
     let entry = match (entries.as_slice(), entry) {
         ([only], None) => Some(only),
@@ -329,12 +357,14 @@ fn response(members: &Map<String, Value>, errors: &mut Vec<FieldError>) -> Optio
         _ => None,
     };
     match entry {
-        Some(AddInitialEimOkEntry::AssociationToken(token)) if *token >= 0 => Some(Some(AssociationToken::new(*token))),
+        Some(AddInitialEimOkEntry::AssociationToken(token)) if *token >= 0 => {
+            Some(Answered::Added(Some(AssociationToken::new(*token))))
+        }
         Some(AddInitialEimOkEntry::AssociationToken(_)) => {
-            errors.push(FieldError::new(POINTER, "the token in it is negative, which no eUICC allocates"));
+            errors.push(FieldError::new(RESPONSE, "the token in it is negative, which no eUICC allocates"));
             None
         }
-        Some(AddInitialEimOkEntry::AddOk(_)) => Some(None),
+        Some(AddInitialEimOkEntry::AddOk(_)) => Some(Answered::Added(None)),
         None => {
             let message = format!("the response has {} entries; say which one is this eIM's, from 0", entries.len());
             errors.push(FieldError::new("/entry", message));
@@ -347,12 +377,11 @@ fn response(members: &Map<String, Value>, errors: &mut Vec<FieldError>) -> Optio
 #[allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     fn token(body: Value) -> Option<i64> {
         match read(&body).unwrap() {
             Asked::Told(renewal) => renewal.token.map(AssociationToken::value),
-            Asked::Adopt => panic!("nothing is told"),
+            Asked::Adopt | Asked::Refused(_) => panic!("nothing is told"),
         }
     }
 
@@ -375,9 +404,10 @@ mod tests {
 
     #[test]
     fn a_refusal_of_the_euicc_is_named_and_what_is_no_response_is_refused() {
-        let (pointer, message) = wrong(json!({ "addInitialEimResponse": "BF5703810102" }));
-        assert_eq!(pointer, "/addInitialEimResponse");
-        assert!(message.contains("associatedEimAlreadyExists (2)"), "{message}");
+        assert_eq!(read(&json!({ "addInitialEimResponse": "BF5703810102" })).unwrap(), Asked::Refused(2));
+        let ManageError::Invalid(errors) = refusal(2) else { panic!("it is a value") };
+        assert_eq!(errors[0].pointer, "/addInitialEimResponse");
+        assert!(errors[0].message.contains("associatedEimAlreadyExists (2)"), "{errors:?}");
         assert_eq!(wrong(json!({ "addInitialEimResponse": "BF5708A006840107840108" })).0, "/entry");
         assert_eq!(wrong(json!({ "addInitialEimResponse": "BF5708A006840107840108", "entry": 2 })).0, "/entry");
         for text in ["", "zz", "BF57", "BF5703810102FF", "BF5705A0038401FF"] {

@@ -12,13 +12,13 @@ use super::{FieldError, ManageError, NewAssociation, NewEuicc, cancel_operation,
 use crate::Eim;
 use crate::asn1::{self, Eco, EimConfigurationData, EimPublicKeyData, EuiccPackageResult};
 use crate::domain::audit::AuditNote;
+use crate::domain::fleet::filter::DeviceFilter;
 use crate::domain::handover::{HandoverDeviceState, HandoverProof, HandoverState};
-use crate::domain::statement::{Purpose, SignedStatement, digest};
-use crate::domain::{LearnedBy, OperationState, Request, rfc3339};
-use crate::ids::{AssociationToken, Eid, OperationId};
+use crate::domain::statement::{Purpose, SignedStatement, digest, key_id};
+use crate::domain::{Euicc, EuiccState, Event, LearnedBy, OperationState, Request, rfc3339};
+use crate::ids::{AssociationToken, Eid, KeyId, OperationId};
 use crate::pki;
-use crate::store::EuiccFilter;
-use crate::store::handover::{HandoverDevice, HandoverMade, StoredHandover};
+use crate::store::handover::{HandoverDevice, HandoverMade, HandoverRetried, StoredHandover};
 use crate::store::switch::SavedOnce;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -33,6 +33,11 @@ const DEVICES_MAX: usize = 100_000;
 const PROVEN_MAX: usize = 1_000;
 /// How many rows are read at once.
 const PAGE: i64 = 500;
+/// How many devices of the inventory are looked through at once.
+const SWEPT_AT_ONCE: i64 = 2_000;
+/// How many devices are begun within a minute when nobody says, and at most.
+const RATE: i64 = 600;
+const RATE_MAX: i64 = 100_000;
 /// The longest configuration, octets.
 const CONFIGURATION_MAX_BYTES: usize = 8 * 1024;
 
@@ -46,8 +51,13 @@ pub struct HandoverView {
     pub eim_id: String,
     /// `never`, or `afterProof`: this eIM is deleted from a device once the other one has proven that it commands it.
     pub delete_own: String,
-    /// `running`, `cancelled` or `ended`.
+    /// The id of the key in its configuration: what its proofs are signed with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signing_key: Option<String>,
+    /// `running`, `paused`, `cancelled` or `ended`.
     pub state: String,
+    /// How many devices are begun within a minute at most.
+    pub rate_per_minute: i64,
     /// How many devices it has.
     pub devices: i64,
     /// How many devices are in each state; shown for one hand-over alone.
@@ -70,6 +80,8 @@ pub struct HandoverDeviceView {
     pub state: String,
     /// Whether the point of no return is passed: deleteEim of this eIM was delivered to the device.
     pub past_point_of_no_return: bool,
+    /// Whether it failed before that point, so that `retryFailed` tries it again.
+    pub may_be_retried: bool,
     /// The operation that it is at, or was at last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub operation: Option<String>,
@@ -87,8 +99,11 @@ pub struct HandoverDeviceView {
 }
 
 fn view(handover: StoredHandover) -> HandoverView {
+    let key = stored_configuration(&handover).and_then(|configuration| public_key(&configuration));
     HandoverView {
         id: handover.id.to_string(),
+        signing_key: key.map(|key| key_id(&key)),
+        rate_per_minute: handover.rate_per_minute,
         eim_id: handover.eim_id,
         delete_own: if handover.delete_own { "afterProof" } else { "never" }.to_owned(),
         state: handover.state.as_str().to_owned(),
@@ -104,12 +119,14 @@ fn device_view(device: HandoverDevice) -> HandoverDeviceView {
     let past = match device.state {
         HandoverDeviceState::HandedOver => true,
         HandoverDeviceState::Deleting => !undelivered,
+        HandoverDeviceState::Failed => device.retry_to.is_none() && device.proof.is_some(),
         _ => false,
     };
     HandoverDeviceView {
         eid: device.eid.to_string(),
         state: device.state.as_str().to_owned(),
         past_point_of_no_return: past,
+        may_be_retried: device.retry_to.is_some(),
         operation: device.operation.map(|id| id.to_string()),
         association_token: device.token,
         proof: device.proof,
@@ -126,8 +143,8 @@ fn object(body: Value, known: &[&str]) -> Result<Map<String, Value>, ManageError
     if errors.is_empty() { Ok(members) } else { Err(ManageError::Invalid(errors)) }
 }
 
-/// Begins to hand devices over: `configuration` of the other eIM as in addEim, `eids` or `filter`, `deleteOwn`. The token is
-/// always asked for from the eUICC.
+/// Begins to hand devices over: `configuration` of the other eIM as in addEim, `eids` or `filter`, `deleteOwn`, `ratePerMinute`.
+/// The token is always asked for from the eUICC.
 ///
 /// # Errors
 /// What can't be taken; `Conflict` when a device is in another hand-over.
@@ -141,14 +158,20 @@ pub async fn create_handover(
     if let Some(id) = earlier(once.as_ref(), eim).await? {
         return Ok(view(load(&id, eim).await?));
     }
-    let mut members = object(body, &["configuration", "eids", "filter", "deleteOwn"])?;
+    let mut members = object(body, &["configuration", "eids", "filter", "deleteOwn", "ratePerMinute"])?;
     let configuration = configuration(members.remove("configuration"), eim)?;
     let delete_own = match members.get("deleteOwn").map(Value::as_str) {
         None | Some(Some("never")) => false,
         Some(Some("afterProof")) => true,
         Some(_) => return Err(ManageError::invalid("/deleteOwn", "never or afterProof is expected")),
     };
-    let eids = devices(&members, eim).await?;
+    let rate = match members.get("ratePerMinute") {
+        None | Some(Value::Null) => Some(RATE),
+        Some(value) => value.as_i64().filter(|rate| (1..=RATE_MAX).contains(rate)),
+    };
+    let rate = rate
+        .ok_or_else(|| ManageError::invalid("/ratePerMinute", format!("a number from 1 to {RATE_MAX} is expected")))?;
+    let eids = devices(&members, now, eim).await?;
     let encoded = asn1::encode(&configuration)
         .map_err(|_| ManageError::invalid("/configuration", "the configuration has no encoding"))?;
     if encoded.len() > CONFIGURATION_MAX_BYTES {
@@ -165,6 +188,7 @@ pub async fn create_handover(
         devices: i64::try_from(eids.len()).unwrap_or(i64::MAX),
         created_at: now,
         ended_at: None,
+        rate_per_minute: rate,
     };
     match eim.store().insert_handover(new.clone(), eids, once).await? {
         HandoverMade::Once(SavedOnce::Done) => Ok(view(new)),
@@ -217,11 +241,11 @@ fn public_key(configuration: &EimConfigurationData) -> Option<Vec<u8>> {
     }
 }
 
-/// The devices that `eids` or `filter` names.
-async fn devices(members: &Map<String, Value>, eim: &Eim) -> Result<Vec<Eid>, ManageError> {
-    let mut eids = BTreeSet::new();
+/// The devices that `eids` or `filter` names, sorted.
+async fn devices(members: &Map<String, Value>, now: i64, eim: &Eim) -> Result<Vec<Eid>, ManageError> {
     match (members.get("eids"), members.get("filter")) {
         (Some(Value::Array(list)), None) if (1..=DEVICES_MAX).contains(&list.len()) => {
+            let mut eids = BTreeSet::new();
             for (index, item) in list.iter().enumerate() {
                 let eid = item
                     .as_str()
@@ -229,34 +253,47 @@ async fn devices(members: &Map<String, Value>, eim: &Eim) -> Result<Vec<Eid>, Ma
                     .ok_or_else(|| ManageError::invalid(format!("/eids/{index}"), "an EID of 32 digits is expected"))?;
                 eids.insert(eid);
             }
+            Ok(eids.into_iter().collect())
         }
-        (None, Some(Value::Object(filter))) => {
-            if let Some(name) = filter.keys().find(|name| *name != "tag") {
-                return Err(ManageError::invalid(format!("/filter/{name}"), "this member is not known here"));
-            }
-            let tag = filter.get("tag").and_then(Value::as_str).filter(|tag| !tag.is_empty());
-            let tag = tag.ok_or_else(|| ManageError::invalid("/filter/tag", "a tag is expected"))?;
-            let mut page = EuiccFilter { tag: Some(tag.to_owned()), state: None, after: 0, limit: PAGE };
-            loop {
-                let found = eim.store().euiccs(page.clone()).await?;
-                let Some(last) = found.last() else { break };
-                page.after = last.seq;
-                eids.extend(found.iter().map(|listed| listed.euicc.eid));
-                if eids.len() > DEVICES_MAX {
-                    let message = format!("more than {DEVICES_MAX} devices have this tag");
-                    return Err(ManageError::invalid("/filter/tag", message));
-                }
-            }
-            if eids.is_empty() {
-                return Err(ManageError::invalid("/filter/tag", "no device has this tag"));
+        (None, Some(filter)) => {
+            let mut errors = Vec::new();
+            let filter = DeviceFilter::from_api(filter, "/filter", &mut errors);
+            let found = matching(&filter.ok_or(ManageError::Invalid(errors))?, now, eim).await?;
+            match found.len() {
+                0 => Err(ManageError::invalid("/filter", "no device that this eIM commands matches")),
+                1..=DEVICES_MAX => Ok(found),
+                _ => Err(ManageError::invalid("/filter", format!("more than {DEVICES_MAX} devices match"))),
             }
         }
         _ => {
-            let message = format!("either eids, a list of 1 to {DEVICES_MAX} EIDs, or filter with a tag is expected");
-            return Err(ManageError::invalid("", message));
+            let message = format!("either eids, a list of 1 to {DEVICES_MAX} EIDs, or filter is expected");
+            Err(ManageError::invalid("", message))
         }
     }
-    Ok(eids.into_iter().collect())
+}
+
+/// The devices that match and that this eIM is associated with, sorted; a page beyond what a hand-over may have, at most.
+async fn matching(filter: &DeviceFilter, now: i64, eim: &Eim) -> Result<Vec<Eid>, ManageError> {
+    if filter.counts_time() {
+        eim.flush_sightings().await?;
+    }
+    let meant = |euicc: &Euicc| filter.matches(euicc, now) && euicc.state != EuiccState::Unmanaged;
+    let mut found = Vec::new();
+    if let Some(eids) = filter.eids() {
+        for eid in eids {
+            found.extend(eim.store().euicc(*eid).await?.filter(|(euicc, _)| meant(euicc)).map(|(euicc, _)| euicc.eid));
+        }
+        return Ok(found);
+    }
+    let mut after = 0;
+    while found.len() <= DEVICES_MAX {
+        let page = eim.store().scan_euiccs(filter.tag_hint().map(str::to_owned), after, SWEPT_AT_ONCE).await?;
+        let Some((last, _)) = page.last() else { break };
+        after = *last;
+        found.extend(page.iter().filter(|(_, euicc)| meant(euicc)).map(|(_, euicc)| euicc.eid));
+    }
+    found.sort_unstable();
+    Ok(found)
 }
 
 fn no_handover(id: &str) -> ManageError {
@@ -381,10 +418,16 @@ impl HandoverOffer {
 }
 
 /// The side that takes over: its signed word that it commands a device, with a result that the eUICC has signed for it.
+/// `signing_key` is the id of the key that signs, where the other eIM was told another one than the eUICC trusts by now.
 ///
 /// # Errors
 /// `NotFound` when the eUICC is not known; `Conflict` when it has answered no package of this eIM yet.
-pub async fn handover_proof(eid: &str, handover: &str, eim: &Eim) -> Result<SignedStatement, ManageError> {
+pub async fn handover_proof(
+    eid: &str,
+    handover: &str,
+    signing_key: Option<&str>,
+    eim: &Eim,
+) -> Result<SignedStatement, ManageError> {
     let eid = eid_of(eid)?;
     let known = eim.store().euicc(eid).await?;
     let (euicc, _) = known.ok_or_else(|| ManageError::NotFound { what: "eUICC", id: eid.to_string() })?;
@@ -395,6 +438,7 @@ pub async fn handover_proof(eid: &str, handover: &str, eim: &Eim) -> Result<Sign
         let message = "the name that the other eIM gave to the hand-over is expected: 1 to 64 letters, digits and -";
         return Err(ManageError::invalid("/handover", message));
     }
+    let named = signing_key.map(|text| own_key(text, &euicc, eim)).transpose()?;
     let result = eim.store().last_believed_result(eid).await?.ok_or_else(|| ManageError::Conflict {
         slug: "no-proof-yet",
         message:
@@ -409,10 +453,10 @@ pub async fn handover_proof(eid: &str, handover: &str, eim: &Eim) -> Result<Sign
         at: rfc3339(now),
         result: hex::encode(result),
     };
-    // The key that the eUICC trusts is the one that the other eIM was told.
-    let key = match euicc.signing_key {
-        Some(key) => key,
-        None => eim.current_key(eim.eim_id_of(&euicc))?.id,
+    // The key that the eUICC trusts is the one that the other eIM was told, unless it was rotated since.
+    let key = match (named, euicc.signing_key) {
+        (Some(key), _) | (None, Some(key)) => key,
+        (None, None) => eim.current_key(eim.eim_id_of(&euicc))?.id,
     };
     let signed = sign_with(key, Purpose::HandoverProof, &says, eim).await?;
     let details = json!({
@@ -423,6 +467,15 @@ pub async fn handover_proof(eid: &str, handover: &str, eim: &Eim) -> Result<Sign
     });
     eim.store().insert_audit(AuditNote::new("keyUsed", details).of_eid(eid), now).await?;
     Ok(signed)
+}
+
+/// A key of the eIM that an eUICC knows.
+fn own_key(text: &str, euicc: &Euicc, eim: &Eim) -> Result<KeyId, ManageError> {
+    let key = text.parse::<KeyId>().ok().and_then(|id| eim.keys().get(id));
+    key.filter(|key| key.eim_id == *eim.eim_id_of(euicc)).map(|key| key.id).ok_or_else(|| {
+        let message = "the id of a signing key of this eIM that is loaded is expected; see GET /api/v1/signing-keys";
+        ManageError::invalid("/signingKey", message)
+    })
 }
 
 /// The side that hands over: takes proofs of the other side, all or none.
@@ -476,7 +529,10 @@ async fn proof(
     };
     // The key that the eUICC was given for the other eIM, and no other one.
     if public_key(configuration).map(hex::encode) != Some(signed.public_key.to_lowercase()) {
-        return wrong("it is not signed with the key in the configuration of the other eIM");
+        return wrong(
+            "it is not signed with the key in the configuration of the other eIM; where that has rotated the key, it gives the \
+             proof with signingKey",
+        );
     }
     let says: HandoverProof = match signed.open(Purpose::HandoverProof) {
         Ok(says) => says,
@@ -598,4 +654,74 @@ pub async fn cancel_handover(id: &str, idempotency_key: Option<&str>, eim: &Eim)
         }
     }
     Ok(view(load(id, eim).await?))
+}
+
+/// Pauses a hand-over, so that nothing more is begun, or resumes it. What was begun goes on, and proofs are taken meanwhile.
+///
+/// # Errors
+/// `Conflict` when its state does not allow it.
+pub async fn act_on_handover(
+    id: &str,
+    verb: HandoverVerb,
+    idempotency_key: Option<&str>,
+    principal: &Principal,
+    eim: &Eim,
+) -> Result<HandoverView, ManageError> {
+    let stored = load(id, eim).await?;
+    let by = json!({ "by": { "key": principal.key_id, "name": principal.name } });
+    let (word, to, event) = match verb {
+        HandoverVerb::Pause => ("pause", HandoverState::Paused, Event::new("handoverPaused", by)),
+        HandoverVerb::Resume => ("resume", HandoverState::Running, Event::new("handoverResumed", by)),
+    };
+    let function = format!("handover {} {word}", stored.id);
+    let once = idempotency_key.map(|key| idempotency(key, &function, &Value::Null, eim)).transpose()?;
+    let now = eim.clock().now_ms();
+    match eim.store().move_handover(stored.id, to, event, once, now).await? {
+        SavedOnce::Done | SavedOnce::Before { .. } => {}
+        SavedOnce::KeyTaken => return Err(key_taken()),
+        SavedOnce::Conflict => {
+            return Err(ManageError::Conflict {
+                slug: "handover-state",
+                message: format!("The hand-over is {}: {word} is not possible.", stored.state.as_str()),
+            });
+        }
+    }
+    // Its last device may have come to its end meanwhile.
+    eim.store().end_handover(stored.id, now).await?;
+    Ok(view(load(id, eim).await?))
+}
+
+/// What can be done to a hand-over that goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HandoverVerb {
+    /// Begin nothing more.
+    Pause,
+    /// Go on.
+    Resume,
+}
+
+/// Tries the devices of a hand-over again that failed before the point of no return. One that had ended runs again.
+///
+/// # Errors
+/// `Conflict` when none did, one of them is in another hand-over, or this one was called off.
+pub async fn retry_handover(id: &str, idempotency_key: Option<&str>, eim: &Eim) -> Result<HandoverView, ManageError> {
+    let stored = load(id, eim).await?;
+    let function = format!("handover {} retryFailed", stored.id);
+    let once = idempotency_key.map(|key| idempotency(key, &function, &Value::Null, eim)).transpose()?;
+    let conflict = |slug, message: String| Err(ManageError::Conflict { slug, message });
+    match eim.store().retry_handover(stored.id, once, eim.clock().now_ms()).await? {
+        HandoverRetried::Once(SavedOnce::Done | SavedOnce::Before { .. }) => handover(id, eim).await,
+        HandoverRetried::Once(SavedOnce::KeyTaken) => Err(key_taken()),
+        HandoverRetried::Once(SavedOnce::Conflict) => {
+            conflict("handover-ended", "The hand-over was called off.".to_owned())
+        }
+        HandoverRetried::Nothing => conflict(
+            "nothing-to-retry",
+            "No device of the hand-over has failed before the point of no return.".to_owned(),
+        ),
+        HandoverRetried::Busy(eid) => conflict(
+            "handover-open",
+            format!("The eUICC {eid} is in another hand-over meanwhile. Wait for its end, or cancel that one."),
+        ),
+    }
 }

@@ -149,6 +149,13 @@ pub(super) async fn insert(
 }
 
 pub(super) fn read(new: NewEuicc, now: i64, eim: &Eim) -> Result<Euicc, ManageError> {
+    let learned_by = new.association.as_ref().and_then(|association| association.learned_by.as_deref());
+    let by_manufacturer = learned_by == Some(LearnedBy::Manufacturing.as_str());
+    read_with(new, if by_manufacturer { Chain::MayComeLater } else { Chain::Trusted }, now, eim)
+}
+
+/// The same where it is known whether the CI of its certificates must be trusted now.
+pub(super) fn read_with(new: NewEuicc, chain: Chain, now: i64, eim: &Eim) -> Result<Euicc, ManageError> {
     let mut errors = Vec::new();
     let eid = new.eid.parse::<Eid>();
     if let Err(error) = &eid {
@@ -167,7 +174,6 @@ pub(super) fn read(new: NewEuicc, now: i64, eim: &Eim) -> Result<Euicc, ManageEr
         None => eim.keys().current(known_as).map(|key| key.id),
     };
     let (learned_by, told_by) = read_source(association.learned_by.as_deref(), association.told_by, &mut errors);
-    let chain = if learned_by == LearnedBy::Manufacturing { Chain::MayComeLater } else { Chain::Trusted };
     let certificates = read_certificates(
         (new.eum_certificate.as_deref(), new.euicc_certificate.as_deref()),
         eid.as_ref().ok(),

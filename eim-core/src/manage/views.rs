@@ -117,9 +117,9 @@ pub struct EimOnEuiccView {
     /// SHA-256 of its SubjectPublicKeyInfo, upper-case hexadecimal; of another eIM, of the key that it was given here.
     pub key_sha256: Option<String>,
     /// How it became known: `registered`, `manufacturing`, `addInitialEim`, `handover`, `reportedToken`, `addEim`,
-    /// `updateEim` or `listEim`.
+    /// `updateEim`, `listEim`, or `imported` (a portable export said so; not verified).
     pub learned_by: String,
-    /// The eIM that handed the eUICC over.
+    /// The eIM that handed the eUICC over, or that made the export.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub told_by: Option<String>,
     /// The operation whose result told it, or proved it.

@@ -27,6 +27,8 @@ pub struct StoredHandover {
     pub created_at: i64,
     /// When it ended or was called off.
     pub ended_at: Option<i64>,
+    /// How many devices are begun within a minute at most: a step that adds the other eIM or deletes this one.
+    pub rate_per_minute: i64,
 }
 
 /// A device of a hand-over.
@@ -50,6 +52,12 @@ pub struct HandoverDevice {
     pub reason: Option<String>,
     /// When it came to where it stands, milliseconds since 1970.
     pub changed_at: i64,
+    /// When a step was last begun, milliseconds since 1970.
+    pub begun_at: Option<i64>,
+    /// When the other eIM was added, milliseconds since 1970.
+    pub added_at: Option<i64>,
+    /// Where another try leads, for one that failed before the point of no return.
+    pub retry_to: Option<HandoverDeviceState>,
 }
 
 /// A device with something to do.
@@ -74,6 +82,8 @@ pub struct HandoverStep {
     pub token: Option<i64>,
     /// Why it ended otherwise.
     pub reason: Option<String>,
+    /// Where another try leads from there.
+    pub retry_to: Option<HandoverDeviceState>,
     /// What is told of it.
     pub event: Event,
 }
@@ -86,6 +96,17 @@ pub enum HandoverMade {
     /// This device is not known.
     Unknown(String),
     /// This device is in a hand-over already.
+    Busy(String),
+}
+
+/// What became of another try of the devices that failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HandoverRetried {
+    /// As of any request under an idempotency key; `Conflict` when the hand-over was called off.
+    Once(SavedOnce),
+    /// None has failed before the point of no return.
+    Nothing,
+    /// This device is in another hand-over meanwhile.
     Busy(String),
 }
 
@@ -166,12 +187,49 @@ impl Store {
         on!(self.read("handover_counts"), |conn| handover_counts(conn, id, tenant))
     }
 
-    /// Devices of any tenant with something to do: a step to begin, or an operation that has ended.
+    /// Devices of any tenant with something to do: a step to begin, as many of each hand-over as its rate allows since this time and
+    /// no more than `limit`; or an operation that has ended, `limit` in all.
     ///
     /// # Errors
     /// When the transaction fails.
-    pub async fn due_handovers(&self, limit: i64) -> Result<Vec<DueHandover>, StoreError> {
-        on!(self.read("due_handovers"), |conn| due_handovers(conn, limit))
+    pub async fn due_handovers(&self, since: i64, limit: i64) -> Result<Vec<DueHandover>, StoreError> {
+        on!(self.read("due_handovers"), |conn| due_handovers(conn, since, limit))
+    }
+
+    /// Pauses or resumes a hand-over; `Conflict` when it does not stand so that this can be.
+    ///
+    /// # Errors
+    /// When the transaction fails.
+    pub async fn move_handover(
+        &self,
+        id: OperationId,
+        to: HandoverState,
+        event: Event,
+        once: Option<IdempotencyKey>,
+        now: i64,
+    ) -> Result<SavedOnce, StoreError> {
+        let tenant = self.tenant;
+        let moved =
+            on!(self.write("move_handover"), |conn| move_handover(conn, id, to, &event, once.as_ref(), tenant, now));
+        self.tell_of_events();
+        moved
+    }
+
+    /// Tries the devices of a hand-over again that failed before the point of no return, all or none. One that had ended runs
+    /// again.
+    ///
+    /// # Errors
+    /// When the transaction fails.
+    pub async fn retry_handover(
+        &self,
+        id: OperationId,
+        once: Option<IdempotencyKey>,
+        now: i64,
+    ) -> Result<HandoverRetried, StoreError> {
+        let tenant = self.tenant;
+        let retried = on!(self.write("retry_handover"), |conn| retry_handover(conn, id, once.as_ref(), tenant, now));
+        self.tell_of_events();
+        retried
     }
 
     /// Takes a step of a device, with the operation that it queues; `false` when it no longer stands where it stood, or the

@@ -389,6 +389,24 @@ impl Store {
         done
     }
 
+    /// Adds an eUICC with all that is told of it, in one transaction. `changes` are of it alone, and not of its row.
+    ///
+    /// # Errors
+    /// When the transaction fails.
+    pub async fn import_euicc(
+        &self,
+        euicc: Euicc,
+        event: Event,
+        changes: Changes,
+        now: i64,
+    ) -> Result<Enqueued, StoreError> {
+        let tenant = self.tenant;
+        let (eid, new) = (euicc.eid, euicc);
+        let done = on!(self.write("import_euicc"), |conn| import_euicc(conn, &new, &event, &changes, tenant, now));
+        self.disturb(&eid);
+        done
+    }
+
     /// The eUICC and how many results it has that are held; `None` when it is not known.
     ///
     /// # Errors

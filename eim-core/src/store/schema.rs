@@ -586,6 +586,7 @@ diesel::table! {
         devices -> BigInt,
         created_at -> BigInt,
         ended_at -> Nullable<BigInt>,
+        rate_per_minute -> BigInt,
     }
 }
 
@@ -601,6 +602,9 @@ diesel::table! {
         proof -> Nullable<Text>,
         reason -> Nullable<Text>,
         changed_at -> BigInt,
+        begun_at -> Nullable<BigInt>,
+        added_at -> Nullable<BigInt>,
+        retry_to -> Nullable<Text>,
     }
 }
 

@@ -12,6 +12,7 @@ mod queries;
 mod request;
 pub mod routes;
 pub mod schema;
+mod spool;
 mod streams;
 mod v1;
 
@@ -20,6 +21,7 @@ pub use openapi::document;
 pub(crate) use problem::as_problems;
 pub use problem::{Problem, ProblemField};
 use queries::Queries;
+pub use spool::Spool;
 pub(crate) use streams::Streams;
 
 use crate::config::Limits;
@@ -41,10 +43,12 @@ pub struct Api {
     queries: Queries,
     queue: Option<Arc<Queue>>,
     streams: Streams,
+    spool: Spool,
 }
 
 impl Api {
-    /// An API over the application. `registry` is what `/metrics` shows, `queue` what readiness asks beside the store.
+    /// An API over the application. `registry` is what `/metrics` shows, `queue` what readiness asks beside the store, `spool` where
+    /// files lie while they are looked at.
     ///
     /// # Errors
     /// When the OpenAPI document can't be written, which a test excludes.
@@ -53,6 +57,7 @@ impl Api {
         registry: Registry,
         limits: &Limits,
         queue: Option<Arc<Queue>>,
+        spool: Spool,
     ) -> Result<Self, serde_json::Error> {
         Ok(Self {
             eim,
@@ -64,6 +69,7 @@ impl Api {
             queries: Queries::of(&serde_json::to_value(document())?),
             queue,
             streams: Streams::new(0),
+            spool,
         })
     }
 

@@ -106,6 +106,7 @@ pub fn routes(config: &mut ServiceConfig) {
                     post(),
                     imports::operations::operations,
                 )))
+                .service(web::resource("/imports/portable").route(allow(Admin, post(), imports::portable::portable)))
                 .service(web::resource("/exports/euiccs").route(allow(Viewer, get(), exports::euiccs::euiccs)))
                 .service(web::resource("/exports/associations").route(allow(
                     Viewer,
@@ -220,6 +221,13 @@ pub fn routes(config: &mut ServiceConfig) {
                     handovers::confirm::confirm,
                 )))
                 .service(web::resource("/handovers/{id}/cancel").route(allow(Admin, post(), handovers::cancel::cancel)))
+                .service(web::resource("/handovers/{id}/pause").route(allow(Admin, post(), handovers::act::pause)))
+                .service(web::resource("/handovers/{id}/resume").route(allow(Admin, post(), handovers::act::resume)))
+                .service(web::resource("/handovers/{id}/retryFailed").route(allow(
+                    Admin,
+                    post(),
+                    handovers::act::retry_failed,
+                )))
                 .service(web::resource("/euiccs/{eid}/handover-proof").route(allow(
                     Operator,
                     get(),

@@ -550,13 +550,60 @@ fn what_the_device_maker_brings_is_checked_and_a_refusal_of_the_euicc_is_named()
             let reply = renew(world, &eid, body.clone()).await;
             assert_eq!(reply.pointers(422), [pointer], "{body}");
         }
-        let refused = renew(world, &eid, json!({ "addInitialEimResponse": "BF5703810102" })).await;
-        assert!(refused.text().contains("associatedEimAlreadyExists (2)"), "{}", refused.text());
         assert_eq!(own(world, &eid).await, before);
         let path = "/api/v1/euiccs/89049032000000000000000000009999/associations";
         assert_eq!(world.post(path, json!({ "associationToken": 7 })).await.status, 404);
         assert_eq!(world.send(Role::Viewer, "GET", path, &[], "").await.status, 404);
     });
+}
+
+/// What the eUICC refused is kept with device, time and the name of the code, and nothing else changes.
+#[test]
+fn a_refused_add_initial_eim_is_recorded_and_changes_nothing() {
+    each_store(async |world: &mut World| {
+        let device = world.device(1).await;
+        let eid = device.eid();
+        let before = (own(world, &eid).await, world.operations(&eid).await);
+        // BF57 { 81 01 02 }: associatedEimAlreadyExists; BF57 { 81 01 63 }: 99.
+        let refused = json!({ "addInitialEimResponse": "BF5703810102" });
+        let reply = renew(world, &eid, refused.clone()).await;
+        assert_eq!(reply.pointers(422), ["/addInitialEimResponse"]);
+        assert!(reply.text().contains("associatedEimAlreadyExists (2)"), "{}", reply.text());
+        let path = format!("/api/v1/euiccs/{eid}/associations");
+        let octets = hex::decode("BF5703810163").unwrap();
+        let media_type = [("content-type", "application/octet-stream")];
+        let reply = world.send(Role::Operator, "POST", &path, &media_type, octets).await;
+        assert_eq!(reply.pointers(422), ["/addInitialEimResponse"]);
+        let told = world.events_of(&eid, "addInitialEimRefused").await;
+        let shown: Vec<(&Value, &Value)> = told.iter().map(|event| (&event["code"], &event["error"])).collect();
+        let unknown = json!("a code that is not in the specification");
+        assert_eq!(shown, [(&json!(2), &json!("associatedEimAlreadyExists")), (&json!(99), &unknown)]);
+        assert!(told.iter().all(|event| event["at"].is_string()), "{told:?}");
+        // The same request again is one refusal, and the same answer.
+        for _ in 0..2 {
+            let headers = [("idempotency-key", "once")];
+            let reply = world.send(Role::Operator, "POST", &path, &headers, refused.to_string()).await;
+            assert_eq!(reply.pointers(422), ["/addInitialEimResponse"]);
+        }
+        assert_eq!(world.events_of(&eid, "addInitialEimRefused").await.len(), 3);
+        assert_eq!((own(world, &eid).await, world.operations(&eid).await), before);
+        // Nothing is noted of a device that nobody knows, nor of what is no response.
+        let path = "/api/v1/euiccs/89049032000000000000000000009999/associations";
+        assert_eq!(world.post(path, refused).await.status, 404);
+    });
+}
+
+/// The text of the QR code in a PNG image.
+fn qr_text(image: &[u8]) -> String {
+    let mut reader = png::Decoder::new(std::io::Cursor::new(image)).read_info().unwrap();
+    let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+    let info = reader.next_frame(&mut pixels).unwrap();
+    assert_eq!((info.color_type, info.bit_depth), (png::ColorType::Grayscale, png::BitDepth::Eight));
+    let (width, height) = (info.width as usize, info.height as usize);
+    let mut image = rqrr::PreparedImage::prepare_from_greyscale(width, height, |x, y| pixels[y * width + x]);
+    let grids = image.detect_grids();
+    assert_eq!(grids.len(), 1, "one QR code");
+    grids[0].decode().unwrap().1
 }
 
 #[test]
@@ -579,7 +626,11 @@ fn the_configuration_is_had_in_every_notation() {
         assert_eq!(get("?format=base64").await.text().trim(), eim["addInitialEimRequest"]);
         let png = get("?format=png").await;
         assert_eq!(png.header("content-type"), Some("image/png"));
-        assert!(png.body.starts_with(b"\x89PNG\r\n\x1a\n"));
+        assert_eq!(qr_text(&png.body), hex::encode_upper(&der.body), "read by another's reader");
+        for query in ["?format=png&token=allocate", "?format=png&object=eimConfigurationData"] {
+            let octets = get(&query.replace("png", "der")).await.body;
+            assert_eq!(qr_text(&get(query).await.body), hex::encode_upper(octets), "{query}");
+        }
         let c = get("?format=c&object=eimConfigurationData").await.text();
         let octets: Vec<u8> =
             c.split("0x").skip(1).map(|rest| u8::from_str_radix(&rest[..2], 16).expect("an octet")).collect();

@@ -4,7 +4,8 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use eim_conformance::{Binding, Mode, Reply, Role, Upload, World, each_store, run_with};
-use eim_core::pki::Curve;
+use eim_core::domain::statement::key_id;
+use eim_core::pki::{Curve, SigningKey};
 use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::fmt::Write;
@@ -101,8 +102,48 @@ fn twenty_thousand_lines_pass_and_a_bad_one_among_them_stops_nobody() {
         assert_eq!(summary, json!({"lines": LINES, "created": created, "exists": 0, "failed": 1}));
         let text = export(world, "/api/v1/exports/euiccs?tag=many").await.text();
         assert_eq!(text.lines().count(), LINES as usize, "a header, and every line but the bad one");
-        assert!(text.contains(&format!("\r\n{},meter {},many,0,,,,verified,,\r\n", eid(LINES - 1), LINES - 1)));
+        let (eim_id, key) = identity(world).await;
+        let last = format!("\r\n{},meter {},many,0,,,,verified,{eim_id},{key}\r\n", eid(LINES - 1), LINES - 1);
+        assert!(text.contains(&last), "{}", text.lines().last().unwrap());
     });
+}
+
+/// As an EUM sends them, with the certificates of each eUICC: every line is judged, and the bad one leaves nothing behind.
+#[test]
+fn two_thousand_eums_lines_with_certificates_and_a_bad_one_among_them() {
+    const LINES: u32 = 2_000;
+    each_store(async |world: &mut World| {
+        let eum = STANDARD.encode(world.pki.eum_certificate());
+        let bad = LINES / 2;
+        let mut csv = "eid,counterValue,associationToken,euiccCertificate,eumCertificate\r\n".to_owned();
+        for index in 0..LINES {
+            // The certificate of another eUICC.
+            let of = if index == bad { bad + LINES } else { index };
+            let certificate = STANDARD.encode(&world.pki.euicc(of).unwrap().certificate);
+            writeln!(csv, "{},{index},,{certificate},{eum}\r", world.pki.eid(index)).unwrap();
+        }
+        for outcome in ["created", "exists"] {
+            let (reports, summary) = import(world, "/api/v1/imports/manufacturing", CSV, &csv).await;
+            assert_eq!((&summary["lines"], &summary["failed"]), (&json!(LINES), &json!(1)));
+            assert_eq!(summary[outcome], LINES - 1);
+            assert!(reports.iter().map(|report| report["line"].as_u64().unwrap()).eq(2..u64::from(LINES) + 2));
+            assert_eq!(pointers(&reports[bad as usize]), ["/euiccCertificate"]);
+        }
+        let path = format!("/api/v1/euiccs/{}", world.pki.eid(bad));
+        assert_eq!(world.send(Role::Viewer, "GET", &path, &[], "").await.status, 404);
+        let last = world.euicc(&world.pki.eid(LINES - 1).to_string()).await;
+        assert_eq!(
+            (&last["certificatesTrusted"], &last["association"]["counterValue"]),
+            (&json!(true), &json!(LINES - 1))
+        );
+        let text = export(world, "/api/v1/exports/euiccs?format=ndjson").await.text();
+        assert_eq!(text.lines().count(), LINES as usize - 1);
+    });
+}
+
+/// eimId and the id of the key that new associations get.
+async fn identity(world: &World) -> (String, String) {
+    (world.eim_id().await, key_id(&world.eim_key().await.to_spki()))
 }
 
 fn sorted(text: &str) -> Vec<&str> {
@@ -114,11 +155,19 @@ fn sorted(text: &str) -> Vec<&str> {
 /// Each server takes what the one before it gave; the last has what the first had.
 fn handed_on(path: &str, media_type: (&str, &str)) {
     let carried: RefCell<Option<String>> = RefCell::new(None);
+    // The same eIM each time: its devices trust no other key.
+    let folder = tempfile::tempdir().unwrap();
+    let key = folder.path().join("signing-key.pem");
+    let fresh = SigningKey::generate_p256(&ring::rand::SystemRandom::new()).unwrap();
+    std::fs::write(&key, fresh.to_pkcs8_pem().unwrap().as_bytes()).unwrap();
     let postgres = Mode { broker: false, ..Mode::PRODUCTION };
     run_with(
         &[Mode::EMBEDDED, postgres, Mode::EMBEDDED],
         &[Binding::Asn1],
-        |_| {},
+        |config| {
+            config.eim.id = Some("2.25.77".to_owned());
+            config.eim.signing_key = Some(key.clone());
+        },
         async |world: &mut World| {
             let before = carried.borrow().clone();
             match &before {
@@ -179,6 +228,31 @@ fn what_one_server_exports_as_csv_another_takes() {
 #[test]
 fn what_one_server_exports_as_ndjson_another_takes() {
     handed_on("/api/v1/exports/euiccs?format=ndjson", NDJSON);
+}
+
+/// The key that devices trust is named also where it is the usual one, so that no other server takes its own for it.
+#[test]
+fn an_export_names_the_key_that_devices_trust_and_another_eim_refuses_it() {
+    each_store(async |world: &mut World| {
+        let other = world.another().await;
+        assert_eq!(world.post("/api/v1/euiccs", json!({ "eid": eid(1) })).await.status, 201);
+        let (eim_id, key) = identity(world).await;
+        for (format, media_type) in [("csv", CSV), ("ndjson", NDJSON)] {
+            let text = export(world, &format!("/api/v1/exports/euiccs?format={format}")).await.text();
+            assert!(text.contains(&eim_id) && text.contains(&key), "{text}");
+            let (reports, summary) = import(&other, EUICCS, media_type, &text).await;
+            assert_eq!(summary["failed"], 1, "{reports:?}");
+            let expected = if format == "csv" {
+                ["/eimId", "/signingKey"]
+            } else {
+                ["/association/eimId", "/association/signingKey"]
+            };
+            assert_eq!(pointers(&reports[0]), expected, "{reports:?}");
+            // On the same server it is what is there.
+            assert_eq!(import(world, EUICCS, media_type, &text).await.1["exists"], 1);
+        }
+        assert_eq!(other.get("/api/v1/euiccs").await["items"], json!([]));
+    });
 }
 
 #[test]

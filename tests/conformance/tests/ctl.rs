@@ -259,6 +259,9 @@ fn files_are_imported_and_exported() {
         std::fs::write(path("list.txt"), &line).unwrap();
         let ran = ctl(world, &["devices", "import", &path("list.txt")]).await;
         assert_eq!((ran.code, ran.err.contains("1 existed")), (0, true), "{}", ran.err);
+        std::fs::write(path("marked.txt"), format!("\u{feff}{line}")).unwrap();
+        let ran = ctl(world, &["devices", "import", &path("marked.txt")]).await;
+        assert_eq!((ran.code, ran.err.contains("1 existed")), (0, true), "{}", ran.err);
         assert_eq!(ctl(world, &["devices", "import", &path("nothing.csv")]).await.code, 2);
         assert_eq!(ctl_with(world, Role::Viewer, &["devices", "import", &path("devices.csv")], "").await.code, 1);
     });

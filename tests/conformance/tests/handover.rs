@@ -298,8 +298,13 @@ fn a_hand_over_that_can_not_be_is_refused_with_the_member_that_is_wrong() {
             ),
             (json!({ "configuration": good, "eids": ["1"] }), "/eids/0"),
             (json!({ "configuration": good, "eids": ["89049032000000000000000000009999"] }), "/eids"),
-            (json!({ "configuration": good, "filter": { "tag": "nobody" } }), "/filter/tag"),
+            (json!({ "configuration": good, "filter": { "tags": ["nobody"] } }), "/filter"),
+            (json!({ "configuration": good, "filter": { "eids": ["89049032000000000000000000009999"] } }), "/filter"),
+            (json!({ "configuration": good, "filter": {} }), "/filter"),
             (json!({ "configuration": good, "filter": { "colour": "red" } }), "/filter/colour"),
+            (json!({ "configuration": good, "filter": { "all": true }, "eids": eids }), ""),
+            (json!({ "configuration": good, "eids": eids, "ratePerMinute": 0 }), "/ratePerMinute"),
+            (json!({ "configuration": good, "eids": eids, "ratePerMinute": "many" }), "/ratePerMinute"),
             (json!({ "configuration": good, "eids": eids, "deleteOwn": "now" }), "/deleteOwn"),
             (json!({ "configuration": good, "eids": eids, "force": true }), "/force"),
             (json!({ "configuration": good }), ""),
@@ -309,7 +314,11 @@ fn a_hand_over_that_can_not_be_is_refused_with_the_member_that_is_wrong() {
         }
         assert_eq!(world.get("/api/v1/handovers").await["items"], json!([]));
         world.patch(&device.eid(), json!({ "tags": ["leaving"] })).await;
-        let body = json!({ "configuration": good, "filter": { "tag": "leaving" } });
+        // A device that this eIM does not command is not meant.
+        let unmanaged = world.device(2).await;
+        world.patch(&unmanaged.eid(), json!({ "tags": ["leaving"] })).await;
+        world.sql(&format!("UPDATE euiccs SET state = 'unmanaged' WHERE eid = '{}'", unmanaged.eid())).await;
+        let body = json!({ "configuration": good, "filter": { "tags": ["leaving"], "notTag": ["staying"] } });
         let made = admin(world, "POST", "/handovers", body).await;
         assert_eq!((made.status, &made.json()["devices"]), (201, &json!(1)), "{}", made.text());
     });
@@ -338,5 +347,220 @@ fn an_eim_that_is_gone_again_is_not_left_alone_with_the_device() {
         assert_eq!(shown["items"][0]["reason"], "otherEimGone", "{shown}");
         visit(world, &mut devices).await;
         assert_eq!(devices[0].euicc.associations().len(), 1, "this eIM is there");
+    });
+}
+
+async fn act(world: &World, id: &str, verb: &str) -> Reply {
+    admin(world, "POST", &format!("/handovers/{id}/{verb}"), Value::Null).await
+}
+
+async fn count(world: &World, id: &str, state: &str) -> usize {
+    states(world, id).await.iter().filter(|it| *it == state).count()
+}
+
+async fn listed(world: &World, id: &str) -> Vec<Value> {
+    world.get(&format!("/api/v1/handovers/{id}/devices")).await["items"].as_array().unwrap().clone()
+}
+
+#[test]
+fn devices_are_begun_at_the_pace_that_was_said_and_none_while_it_is_paused() {
+    each_store(async |world: &mut World| {
+        let other = world.another().await;
+        let mut devices = fleet(world, 5).await;
+        let configuration = configuration(&other).await;
+        let body = json!({ "configuration": configuration, "filter": { "all": true }, "deleteOwn": "afterProof", "ratePerMinute": 2 });
+        let made = admin(world, "POST", "/handovers", body).await.json();
+        assert_eq!((&made["ratePerMinute"], &made["devices"]), (&json!(2), &json!(5)), "{made}");
+        let id = made["id"].as_str().unwrap();
+        drive(world).await;
+        world.advance(TimeDelta::seconds(50)).await;
+        assert_eq!(count(world, id, "adding").await, 2);
+        assert_eq!(act(world, id, "pause").await.json()["state"], "paused");
+        assert_eq!(act(world, id, "pause").await.status, 409);
+        world.advance(TimeDelta::hours(1)).await;
+        assert_eq!(count(world, id, "adding").await, 2, "nothing is begun");
+        // What was begun is followed, and what is proven meanwhile waits.
+        visit(world, &mut devices).await;
+        drive(world).await;
+        assert_eq!((count(world, id, "added").await, count(world, id, "queued").await), (2, 3));
+        let added: Vec<Value> = listed(world, id).await.into_iter().filter(|it| it["state"] == "added").collect();
+        let confirm = json!({ "eids": [added[0]["eid"]] });
+        assert_eq!(admin(world, "POST", &format!("/handovers/{id}/confirm"), confirm).await.status, 200);
+        drive(world).await;
+        assert_eq!(count(world, id, "proven").await, 1, "deleteEim is not begun, either");
+        // It is still the one hand-over of these devices.
+        let again = json!({ "configuration": configuration, "filter": { "all": true } });
+        assert_eq!(
+            admin(world, "POST", "/handovers", again).await.problem(409)["type"],
+            "urn:eim:problem:handover-open"
+        );
+        world.crash_and_restart().await;
+        drive(world).await;
+        assert_eq!(count(world, id, "proven").await, 1);
+        assert_eq!(act(world, id, "resume").await.json()["state"], "running");
+        assert_eq!(act(world, id, "resume").await.status, 409);
+        drive(world).await;
+        let (deleting, adding) = (count(world, id, "deleting").await, count(world, id, "adding").await);
+        assert_eq!((deleting, adding), (1, 1), "those that are nearly there go first, and both count");
+        world.advance(TimeDelta::seconds(61)).await;
+        assert_eq!(count(world, id, "adding").await, 3);
+        // Paused to the end: it ends when it is resumed.
+        assert_eq!(act(world, id, "pause").await.status, 200);
+        assert_eq!(act(world, id, "cancel").await.json()["state"], "cancelled", "also while it is paused");
+        assert_eq!(act(world, id, "resume").await.status, 409);
+        for told in ["eim.handoverPaused", "eim.handoverResumed"] {
+            let found = world.get("/api/v1/events?limit=1000").await;
+            assert!(found["items"].as_array().unwrap().iter().any(|event| event["type"] == told), "{told}");
+        }
+    });
+}
+
+#[test]
+fn a_pace_of_one_hand_over_holds_up_no_other() {
+    each_store(async |world: &mut World| {
+        let (other, third) = (world.another().await, world.another().await);
+        let devices = fleet(world, 4).await;
+        let eids: Vec<String> = devices.iter().map(Device::eid).collect();
+        let body = json!({ "configuration": configuration(&other).await, "eids": eids[..3], "ratePerMinute": 1 });
+        let slow = admin(world, "POST", "/handovers", body).await.json()["id"].as_str().unwrap().to_owned();
+        let second = begin(world, &third, &devices[3..], "never").await;
+        drive(world).await;
+        assert_eq!(count(world, &slow, "adding").await, 1);
+        all_are(world, &second, "adding").await;
+    });
+}
+
+#[test]
+fn what_failed_before_the_point_of_no_return_is_tried_again() {
+    each_store(async |world: &mut World| {
+        let other = world.another().await;
+        let theirs = other.eim_id().await;
+        let mut devices = fleet(world, 3).await;
+        // The first has the other eIM already, behind our back.
+        let mut there = devices[0].euicc.associations()[0].clone();
+        there.eim_id = theirs.clone();
+        devices[0].euicc.associate(there);
+        let id = begin(world, &other, &devices, "afterProof").await;
+        assert_eq!(act(world, &id, "retryFailed").await.problem(409)["type"], "urn:eim:problem:nothing-to-retry");
+        drive(world).await;
+        visit(world, &mut devices).await;
+        drive(world).await;
+        assert_eq!(states(world, &id).await, ["failed", "added", "added"]);
+        let first = listed(world, &id).await[0].clone();
+        assert_eq!((&first["reason"], &first["mayBeRetried"]), (&json!("associatedEimAlreadyExists"), &json!(true)));
+        assert_eq!(first["pastPointOfNoReturn"], false);
+        let delete = json!({ "eco": [{ "deleteEim": { "eimId": theirs } }] });
+        world.queue(&devices[0].eid(), delete.clone()).await;
+        // The other eIM goes from the second one behind its proof.
+        world.queue(&devices[1].eid(), delete).await;
+        visit(world, &mut devices).await;
+        let eids = json!({ "eids": [devices[1].eid(), devices[2].eid()] });
+        assert_eq!(admin(world, "POST", &format!("/handovers/{id}/confirm"), eids).await.status, 200);
+        drive(world).await;
+        assert_eq!(states(world, &id).await, ["failed", "failed", "deleting"]);
+        assert_eq!(listed(world, &id).await[1]["reason"], "otherEimGone");
+        // The deletion of the third is withdrawn before it was delivered.
+        let operation = listed(world, &id).await[2]["operation"].as_str().unwrap().to_owned();
+        assert_eq!(world.post(&format!("/api/v1/operations/{operation}/cancel"), Value::Null).await.status, 200);
+        drive(world).await;
+        assert_eq!(states(world, &id).await, ["failed", "failed", "failed"]);
+        let shown = world.get(&format!("/api/v1/handovers/{id}")).await;
+        assert_eq!(shown["state"], "ended", "{shown}");
+
+        let shown = act(world, &id, "retryFailed").await;
+        assert_eq!(shown.status, 200, "{}", shown.text());
+        let shown = shown.json();
+        assert_eq!(shown["state"], "running", "it had ended: {shown}");
+        assert_eq!(shown["totals"], json!({ "queued": 2, "proven": 1 }), "{shown}");
+        assert_eq!(listed(world, &id).await[1].get("proof"), None, "another proof is needed");
+        drive(world).await;
+        assert_eq!(states(world, &id).await, ["adding", "adding", "deleting"]);
+        // The deletion goes out, and its end is never told: behind the point of no return nothing is tried again.
+        devices[2].fetch().await;
+        let operation = listed(world, &id).await[2]["operation"].as_str().unwrap().to_owned();
+        assert_eq!(world.post(&format!("/api/v1/operations/{operation}/abandon"), Value::Null).await.status, 200);
+        visit(world, &mut devices[..2]).await;
+        drive(world).await;
+        assert_eq!(states(world, &id).await, ["added", "added", "failed"]);
+        let last = listed(world, &id).await[2].clone();
+        assert_eq!((&last["pastPointOfNoReturn"], &last["mayBeRetried"]), (&json!(true), &json!(false)), "{last}");
+        assert_eq!(act(world, &id, "retryFailed").await.status, 409);
+
+        // The two come to their end with the tokens of the second try.
+        let offer = admin(world, "GET", &format!("/handovers/{id}/offer"), Value::Null).await;
+        assert_eq!(offer.text().lines().count(), 2, "{}", offer.text());
+        let reply = other
+            .send(
+                Role::Operator,
+                "POST",
+                "/api/v1/imports/euiccs",
+                &[("content-type", "application/x-ndjson")],
+                offer.body,
+            )
+            .await;
+        assert!(reply.text().contains("\"created\":2"), "{}", reply.text());
+        let mut proofs = Vec::new();
+        for device in &mut devices[..2] {
+            other.queue(&device.eid(), json!({ "psmo": [{ "listProfileInfo": {} }] })).await;
+            other.reconnect(device);
+            device.session().await;
+            proofs.push(proof(&other, device, &id).await);
+        }
+        assert_eq!(prove(world, &id, proofs).await.status, 200);
+        drive(world).await;
+        visit(world, &mut devices[..2]).await;
+        drive(world).await;
+        assert_eq!(states(world, &id).await, ["handedOver", "handedOver", "failed"]);
+    });
+}
+
+/// The eIM that takes over gives the device another key before it has proven anything.
+#[test]
+fn a_key_that_was_rotated_before_the_proof_is_named_and_the_proof_is_taken() {
+    each_store(async |world: &mut World| {
+        let mut other = world.another().await;
+        let mut devices = fleet(world, 1).await;
+        let id = begin(world, &other, &devices, "afterProof").await;
+        drive(world).await;
+        visit(world, &mut devices).await;
+        drive(world).await;
+        take_over(world, &other, &id, &mut devices).await;
+        let eid = devices[0].eid();
+        let told = world.get(&format!("/api/v1/handovers/{id}")).await["signingKey"].as_str().unwrap().to_owned();
+        let new = eim_core::pki::SigningKey::generate_p256(&ring::rand::SystemRandom::new()).unwrap();
+        let (path, old) =
+            (other.file("next.pem", &new.to_pkcs8_pem().unwrap()), other.data_dir().join("signing-key.pem"));
+        other
+            .restart_with(|config| {
+                config.eim.signing_key = Some(path);
+                config.eim.further_signing_keys = vec![eim_server::config::KeySource::File(old)];
+            })
+            .await;
+        let rotation = admin(&other, "POST", "/key-rotations", json!({ "filter": { "all": true } })).await;
+        assert_eq!(rotation.status, 201, "{}", rotation.text());
+        other.advance(TimeDelta::seconds(1)).await;
+        other.advance(TimeDelta::seconds(1)).await;
+        visit(&other, &mut devices).await;
+        assert_ne!(other.euicc(&eid).await["association"]["signingKey"], told.as_str(), "it was rotated");
+
+        let late = proof(&other, &devices[0], &id).await;
+        let reply = prove(world, &id, vec![late]).await;
+        assert_eq!(reply.pointers(422), ["/proofs/0"]);
+        assert!(reply.text().contains("signingKey"), "the cure is named: {}", reply.text());
+        all_are(world, &id, "added").await;
+        let path = format!("/euiccs/{eid}/handover-proof?handover={id}&signingKey");
+        for key in ["no", &"ab".repeat(32)] {
+            assert_eq!(
+                admin(&other, "GET", &format!("{path}={key}"), Value::Null).await.pointers(422),
+                ["/signingKey"]
+            );
+        }
+        let good = admin(&other, "GET", &format!("{path}={told}"), Value::Null).await;
+        assert_eq!(good.status, 200, "{}", good.text());
+        assert_eq!(prove(world, &id, vec![good.json()]).await.status, 200);
+        drive(world).await;
+        visit(world, &mut devices).await;
+        drive(world).await;
+        all_are(world, &id, "handedOver").await;
     });
 }

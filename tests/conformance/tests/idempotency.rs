@@ -10,11 +10,12 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 /// What is not repeated here.
-const NOT_HERE: [(&str, &str); 11] = [
+const NOT_HERE: [(&str, &str); 12] = [
     ("/campaigns/preview", "changes nothing"),
     ("/imports/euiccs", "takes no key: a line that was registered before is `exists`; see `bulk`"),
     ("/imports/manufacturing", "takes no key: a line that was registered before is `exists`; see `associations`"),
     ("/imports/operations", "answers line by line; see `bulk`"),
+    ("/imports/portable", "takes no key: a device that was here before is `exists`; see `portable`"),
     ("/campaigns/{id}/clone", "see `campaigns`"),
     ("/key-rotations", "needs a second key; see `keys`"),
     ("/key-rotations/{id}/pause", "see `keys`"),
@@ -268,19 +269,33 @@ async fn handovers(world: &World, repeated: &mut Repeated<'_>) {
     let key = json!({ "eimPublicKey": STANDARD.encode(key) });
     let configuration = json!({ "eimId": "1.2.3", "counterValue": 0, "eimPublicKeyData": key });
     let mut device = world.listed_device(5).await;
-    let body = |own: &str| json!({ "configuration": configuration, "eids": [device.eid()], "deleteOwn": own });
+    let eid = device.eid();
+    let body = |own: &str| json!({ "configuration": configuration, "eids": [eid], "deleteOwn": own });
     let (list, never, after) = ("/handovers", body("never"), body("afterProof"));
     let id = repeated.made(list, list, list, after, never).await;
     world.advance(TimeDelta::zero()).await;
     device.session().await;
     world.advance(TimeDelta::zero()).await;
     let eids = json!({ "eids": [device.eid()] });
+    for (verb, state) in [("pause", "paused"), ("resume", "running")] {
+        let (route, path) = (format!("/handovers/{{id}}/{verb}"), format!("/handovers/{id}/{verb}"));
+        assert_eq!(repeated.once(admin, &route, &path, Value::Null, Value::Null).await["state"], state);
+    }
     let path = format!("/handovers/{id}/confirm");
     repeated.once(admin, "/handovers/{id}/confirm", &path, eids, json!({ "eids": [] })).await;
     assert_eq!(world.events_of(&device.eid(), "handoverProven").await.len(), 1);
     let path = format!("/handovers/{id}/cancel");
     let shown = repeated.once(admin, "/handovers/{id}/cancel", &path, Value::Null, Value::Null).await;
     assert_eq!(shown["state"], "cancelled", "{shown}");
+    // The device has that eIM already, so adding it again fails.
+    let id = world.send(Role::Admin, "POST", "/api/v1/handovers", &[], body("never").to_string()).await.json();
+    let id = id["id"].as_str().unwrap().to_owned();
+    world.advance(TimeDelta::zero()).await;
+    device.session().await;
+    world.advance(TimeDelta::zero()).await;
+    let path = format!("/handovers/{id}/retryFailed");
+    let shown = repeated.once(admin, "/handovers/{id}/retryFailed", &path, Value::Null, Value::Null).await;
+    assert_eq!(shown["totals"], json!({ "queued": 1 }), "{shown}");
 }
 
 async fn pools(world: &World, repeated: &mut Repeated<'_>) {

@@ -82,6 +82,8 @@ fn case(route: &str, things: &Things) -> Case {
         "POST /key-rotations" => Makes(json!({ "filter": { "all": true } })),
         // A report on each line: it changes nothing of the other tenant.
         "POST /imports/manufacturing" | "POST /imports/euiccs" => Refused(200, json!({ "eid": things.eid })),
+        // No portable export at all.
+        "POST /imports/portable" => Refused(422, json!({ "eid": things.eid })),
         "POST /imports/operations" => Refused(200, json!({ "eid": things.eid, "euiccData": {} })),
         "GET /webhooks/{id}"
         | "DELETE /webhooks/{id}"
@@ -143,6 +145,9 @@ fn case(route: &str, things: &Things) -> Case {
         | "GET /handovers/{id}/devices"
         | "GET /handovers/{id}/offer"
         | "POST /handovers/{id}/cancel"
+        | "POST /handovers/{id}/pause"
+        | "POST /handovers/{id}/resume"
+        | "POST /handovers/{id}/retryFailed"
         | "GET /euiccs/{eid}/handover-proof" => Missing(Value::Null),
         "POST /handovers/{id}/proofs" => Missing(json!({ "proofs": [{}] })),
         "POST /handovers/{id}/confirm" => Missing(json!({ "eids": [things.eid] })),

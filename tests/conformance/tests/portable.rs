@@ -1,11 +1,17 @@
-//! The portable export and its import on another server.
+//! The portable export and its import: on the same server, on another one, and on one that has some of the devices.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "a test")]
 
-use eim_conformance::{Role, World, each_store};
+use eim_conformance::{Device, Reply, Role, World, each_store};
 use eim_core::domain::statement::key_id;
-use eim_core::manage::portable::{ExportStatement, PortableCheck, PortableImport, PortableSummary};
+use eim_core::manage::portable::PortableCheck;
 use serde_json::{Value, json};
+use std::path::PathBuf;
+
+const IMPORT: &str = "/api/v1/imports/portable";
+const NDJSON: (&str, &str) = ("content-type", "application/x-ndjson");
+/// An eIM that nobody here added.
+const FOREIGN: &str = "1.3.6.1.4.1.99999.1";
 
 async fn exported(world: &World) -> String {
     let reply = world.send(Role::Admin, "GET", "/api/v1/exports/portable", &[], "").await;
@@ -13,23 +19,66 @@ async fn exported(world: &World) -> String {
     reply.text()
 }
 
-fn look(file: &str, trusted: &[String]) -> Result<ExportStatement, Vec<String>> {
-    let mut check = PortableCheck::new(trusted.to_vec());
-    file.lines().for_each(|line| check.line(line));
-    check.finish()
+/// The id of the key that a server signs with, as its operator tells it.
+async fn key_of(world: &World) -> String {
+    key_id(&world.eim_key().await.to_spki())
 }
 
-async fn import(world: &World, file: &str, says: ExportStatement) -> PortableSummary {
-    let eim = &world.server().eim;
-    let mut import = PortableImport::new(says);
-    for line in file.lines() {
-        import.line(line, eim).await.unwrap();
+async fn send(world: &World, file: impl Into<Vec<u8>>, signed_by: Option<&str>) -> Reply {
+    let path = signed_by.map_or(IMPORT.to_owned(), |key| format!("{IMPORT}?signedBy={key}"));
+    world.send(Role::Admin, "POST", &path, &[NDJSON], file).await
+}
+
+/// The reports on the devices, and how many were created, existed and failed.
+fn report(reply: &Reply) -> (Vec<Value>, [u64; 3]) {
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let mut lines: Vec<Value> = reply.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let summary = lines.pop().expect("a summary")["summary"].clone();
+    assert_eq!(summary.get("stopped"), None, "{summary}");
+    (lines, ["created", "exists", "failed"].map(|name| summary[name].as_u64().unwrap()))
+}
+
+/// Everything that the API shows of the devices of a server, but for when they were last seen.
+async fn sight(world: &World) -> Vec<Value> {
+    let mut seen = vec![world.get("/api/v1/euiccs?limit=1000").await["items"].clone()];
+    for eid in
+        seen[0].as_array().unwrap().iter().map(|euicc| euicc["eid"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    {
+        for what in ["profiles", "associations", "events?limit=1000"] {
+            seen.push(world.get(&format!("/api/v1/euiccs/{eid}/{what}")).await);
+        }
     }
-    import.finish(eim).await.unwrap()
+    seen
+}
+
+async fn associations(world: &World, eid: &str) -> Vec<Value> {
+    world.get(&format!("/api/v1/euiccs/{eid}/associations")).await["items"].as_array().unwrap().clone()
+}
+
+/// Lets the eUICC tell of an eIM that this one never added.
+async fn with_foreign_eim(world: &World, device: &mut Device) {
+    let mut foreign = device.euicc.associations()[0].clone();
+    foreign.eim_id = FOREIGN.to_owned();
+    device.euicc.associate(foreign);
+    world.queue(&device.eid(), json!({ "eco": [{ "listEim": {} }] })).await;
+    device.session().await;
+    assert_eq!(associations(world, &device.eid()).await[1]["state"], "foreign");
+}
+
+/// Gives a server name and signing key of another one: the same eIM, moved elsewhere.
+async fn become_the_same(other: &mut World, world: &World) {
+    let eim_id = world.eim_id().await;
+    let key: PathBuf = world.data_dir().join("signing-key.pem");
+    other
+        .restart_with(|config| {
+            config.eim.id = Some(eim_id);
+            config.eim.signing_key = Some(key);
+        })
+        .await;
 }
 
 #[test]
-fn devices_profiles_and_history_come_to_another_server_once() {
+fn devices_associations_profiles_and_history_come_to_another_eim_once() {
     each_store(async |world: &mut World| {
         let other = world.another().await;
         let mut devices = Vec::new();
@@ -37,12 +86,15 @@ fn devices_profiles_and_history_come_to_another_server_once() {
             devices.push(world.listed_device(index).await);
         }
         world.patch(&devices[0].eid(), json!({ "label": "first", "tags": ["meters"] })).await;
+        with_foreign_eim(world, &mut devices[1]).await;
         let file = exported(world).await;
-        let key = key_id(&world.eim_key().await.to_spki());
-        let says = look(&file, std::slice::from_ref(&key)).unwrap();
-        assert_eq!((says.devices, says.eim_id.clone()), (3, world.eim_id().await));
-        let done = import(&other, &file, says.clone()).await;
-        assert_eq!((done.imported, done.exists, done.failed), (3, 0, 0));
+        assert!(!file.contains("eimk_"));
+        let key = key_of(world).await;
+        assert!(send(&other, file.clone(), None).await.text().contains("not trusted here"));
+        let (reports, counts) = report(&send(&other, file.clone(), Some(&key)).await);
+        assert_eq!(counts, [3, 0, 0], "{reports:?}");
+        assert!(reports.iter().all(|report| report["outcome"] == "created" && report["line"].is_u64()), "{reports:?}");
+        let (from, ours) = (world.eim_id().await, other.eim_id().await);
         for device in &devices {
             let eid = device.eid();
             assert_eq!(other.profiles(&eid).await, world.profiles(&eid).await);
@@ -54,12 +106,176 @@ fn devices_profiles_and_history_come_to_another_server_once() {
             assert_eq!(shown["euiccCertificate"], world.euicc(&eid).await["euiccCertificate"]);
             let told = other.events_of(&eid, "historyImported").await;
             assert_eq!(told.len(), world.events(&eid).await.len());
+            let known = associations(&other, &eid).await;
+            assert_eq!((&known[0]["eimId"], &known[0]["own"]), (&json!(ours), &json!(true)));
+            let exporting = known.iter().find(|eim| eim["eimId"] == from).expect("the eIM that made the export");
+            assert_eq!(
+                (&exporting["state"], &exporting["verified"], &exporting["learnedBy"]),
+                (&json!("foreign"), &json!(false), &json!("imported")),
+                "{exporting}"
+            );
         }
+        let known = associations(&other, &devices[1].eid()).await;
+        let foreign = known.iter().find(|eim| eim["eimId"] == FOREIGN).expect("the eIM that nobody added");
+        assert_eq!((&foreign["state"], &foreign["verified"]), (&json!("foreign"), &json!(false)), "{foreign}");
+        assert_eq!(associations(&other, &devices[2].eid()).await.len(), 2);
         assert_eq!(other.euicc(&devices[0].eid()).await["tags"], json!(["meters"]));
-        let again = import(&other, &file, says).await;
-        assert_eq!((again.imported, again.exists), (0, 3), "nothing is done twice");
-        assert!(!file.contains("eimk_"));
+
+        let before = sight(&other).await;
+        let (_, counts) = report(&send(&other, file, Some(&key)).await);
+        assert_eq!(counts, [0, 3, 0], "nothing is done twice");
+        assert_eq!(sight(&other).await, before);
     });
+}
+
+#[test]
+fn what_a_server_exported_changes_nothing_on_itself() {
+    each_store(async |world: &mut World| {
+        let mut devices = [world.listed_device(1).await, world.device(2).await];
+        with_foreign_eim(world, &mut devices[0]).await;
+        let file = exported(world).await;
+        let before = sight(world).await;
+        let (reports, counts) = report(&send(world, file, None).await);
+        assert_eq!(counts, [0, 2, 0], "its own key is trusted: {reports:?}");
+        assert_eq!(sight(world).await, before);
+        let id = world.queue(&devices[0].eid(), json!({ "psmo": [{ "getRAT": {} }] })).await;
+        devices[0].session().await;
+        assert_eq!(world.operation(&id).await["state"], "succeeded");
+    });
+}
+
+/// The same eIM on another machine: it goes on where it was, with counters that were never used, and counts as associated when the
+/// eUICC has said so.
+#[test]
+fn the_same_eim_goes_on_elsewhere_where_it_was() {
+    each_store(async |world: &mut World| {
+        let mut other = world.another().await;
+        become_the_same(&mut other, world).await;
+        let mut devices = Vec::new();
+        for index in 1..=3 {
+            devices.push(world.listed_device(index).await);
+        }
+        with_foreign_eim(world, &mut devices[0]).await;
+        let eids: Vec<String> = devices.iter().map(Device::eid).collect();
+        world.sql(&format!("UPDATE euiccs SET state = 'counterLost' WHERE eid = '{}'", eids[1])).await;
+        world.sql(&format!("UPDATE euiccs SET state = 'unmanaged' WHERE eid = '{}'", eids[2])).await;
+        let file = exported(world).await;
+        let (reports, counts) = report(&send(&other, file, None).await);
+        assert_eq!(counts, [3, 0, 0], "the same key is its own: {reports:?}");
+        for eid in &eids {
+            let (there, here) = (world.euicc(eid).await, other.euicc(eid).await);
+            for member in ["counterValue", "associationToken", "signingKey"] {
+                assert_eq!(here["association"][member], there["association"][member], "{member}");
+            }
+        }
+        for (eid, state) in [(&eids[1], "counterLost"), (&eids[2], "unmanaged")] {
+            assert_eq!(other.euicc(eid).await["state"], state, "what stops packages stops them here, too");
+        }
+        let own = associations(&other, &eids[0]).await;
+        assert_eq!((&own[0]["state"], &own[0]["learnedBy"]), (&json!("expected"), &json!("imported")));
+        assert_eq!((&own[1]["eimId"], &own[1]["verified"]), (&json!(FOREIGN), &json!(false)));
+
+        let last = world.euicc(&eids[0]).await["association"]["counterValue"].as_i64().unwrap();
+        let id = other.queue(&eids[0], json!({ "psmo": [{ "listProfileInfo": {} }] })).await;
+        other.reconnect(&mut devices[0]);
+        devices[0].session().await;
+        let operation = other.operation(&id).await;
+        assert_eq!((&operation["state"], &operation["verified"]), (&json!("succeeded"), &json!(true)), "{operation}");
+        assert!(operation["counterValue"].as_i64().unwrap() > last, "{operation}");
+        let own = associations(&other, &eids[0]).await;
+        assert_eq!((&own[0]["state"], &own[0]["verified"]), (&json!("associated"), &json!(true)));
+        // Asked for its eIMs at its first poll, so that hearsay is known now, and nobody's word has silenced the alarm.
+        assert_eq!((&own[1]["eimId"], &own[1]["verified"]), (&json!(FOREIGN), &json!(true)), "{own:?}");
+        assert_eq!(other.events_of(&eids[0], "foreignEim").await.len(), 1);
+    });
+}
+
+#[test]
+fn devices_that_are_there_stay_as_they_are_and_the_others_come() {
+    each_store(async |world: &mut World| {
+        let other = world.another().await;
+        let devices = [world.listed_device(1).await, world.listed_device(2).await, world.listed_device(3).await];
+        // One that the other server has commanded, and one that was only registered there.
+        let mut known = other.device_of(world.pki.euicc(2).unwrap()).await;
+        other.register(&known, true).await;
+        other.list(&mut known).await;
+        let bare = json!({ "eid": devices[2].eid(), "label": "theirs" });
+        assert_eq!(other.post("/api/v1/euiccs", bare).await.status, 201);
+        let before = sight(&other).await;
+        let (reports, counts) = report(&send(&other, exported(world).await, Some(&key_of(world).await)).await);
+        assert_eq!(counts, [1, 2, 0], "{reports:?}");
+        let outcomes: Vec<(&Value, &Value)> =
+            reports.iter().map(|report| (&report["eid"], &report["outcome"])).collect();
+        let eids = devices.each_ref().map(|device| json!(device.eid()));
+        let (created, exists) = (json!("created"), json!("exists"));
+        assert_eq!(outcomes, [(&eids[0], &created), (&eids[1], &exists), (&eids[2], &exists)]);
+        let after = sight(&other).await;
+        let (listed, of_each) = (before[0].as_array().unwrap(), &before[1..]);
+        assert_eq!(&after[0].as_array().unwrap()[..2], &listed[..], "those that were there");
+        assert_eq!(&after[1..=of_each.len()], of_each);
+        assert_eq!(other.profiles(&devices[0].eid()).await, world.profiles(&devices[0].eid()).await);
+        assert_eq!(other.profiles(&devices[2].eid()).await, [], "a device that never polled was not filled, either");
+    });
+}
+
+/// A device that can't be taken fails alone, with its reason and nothing of it left behind.
+#[test]
+fn a_device_that_can_not_be_taken_fails_alone_and_leaves_nothing() {
+    each_store(async |world: &mut World| {
+        let mut other = world.another().await;
+        become_the_same(&mut other, world).await;
+        let devices = [world.listed_device(1).await, world.listed_device(2).await];
+        let gone = "ab".repeat(32);
+        // It trusts a key that is not loaded there.
+        world.sql(&format!("UPDATE euiccs SET signing_key = '{gone}' WHERE eid = '{}'", devices[0].eid())).await;
+        let (reports, counts) = report(&send(&other, exported(world).await, None).await);
+        assert_eq!(counts, [1, 0, 1], "{reports:?}");
+        assert_eq!(reports[0]["errors"][0]["pointer"], "/association/signingKey", "{reports:?}");
+        assert_eq!((&reports[0]["line"], &reports[0]["eid"]), (&json!(2), &json!(devices[0].eid())));
+        let path = format!("/api/v1/euiccs/{}", devices[0].eid());
+        assert_eq!(other.send(Role::Viewer, "GET", &path, &[], "").await.status, 404);
+        // Of another tenant there: it is not shown whose.
+        let theirs = other.tenant("theirs").await;
+        let eid = devices[0].eid();
+        assert_eq!(other.send_as(&theirs, "POST", "/api/v1/euiccs", json!({ "eid": eid })).await.status, 201);
+        world
+            .sql(&format!(
+                "UPDATE euiccs SET signing_key = (SELECT signing_key FROM euiccs WHERE eid = '{}')",
+                devices[1].eid()
+            ))
+            .await;
+        let (reports, counts) = report(&send(&other, exported(world).await, None).await);
+        assert_eq!((counts, &reports[0]["errors"][0]["pointer"]), ([0, 1, 1], &json!("/eid")), "{reports:?}");
+    });
+}
+
+/// What an eUICC calls other eIMs is its own affair: a name that no database takes is left out with a warning, and the file is good.
+#[test]
+fn an_eim_with_an_odd_name_does_not_make_the_export_useless() {
+    each_store(async |world: &mut World| {
+        let device = world.device(1).await;
+        let eid = device.eid();
+        let named = |name: &str| {
+            format!(
+                "INSERT INTO other_eims (tenant_id, eid, eim_id, supported_protocol, learned_by, state, learned_at, changed_at) \
+                 SELECT tenant_id, eid, {name}, '[]', 'listEim', 'foreign', 1, 1 FROM euiccs WHERE eid = '{eid}'"
+            )
+        };
+        world.sql(&named(&format!("'{}'", "x".repeat(129)))).await;
+        world.sql(&named(&format!("'{FOREIGN}'"))).await;
+        let other = world.another().await;
+        let (reports, counts) = report(&send(&other, exported(world).await, Some(&key_of(world).await)).await);
+        assert_eq!(counts, [1, 0, 0], "{reports:?}");
+        assert!(other.euicc(&eid).await["warnings"].to_string().contains("can't be kept"));
+        let known = associations(&other, &eid).await;
+        assert!(known.iter().any(|eim| eim["eimId"] == FOREIGN) && known.len() == 3, "{known:?}");
+    });
+}
+
+fn look(file: &[u8], trusted: &[String]) -> Result<(), Vec<String>> {
+    let mut check = PortableCheck::new(trusted.to_vec());
+    check.push(file);
+    check.finish().map(drop).map_err(|faults| faults.into_iter().map(|fault| fault.message).collect())
 }
 
 #[test]
@@ -67,38 +283,86 @@ fn one_flipped_bit_is_refused_and_named_and_nothing_is_changed() {
     each_store(async |world: &mut World| {
         let device = world.listed_device(1).await;
         let file = exported(world).await;
-        let key = [key_id(&world.eim_key().await.to_spki())];
-        assert!(look(&file, &key).is_ok());
+        let key = [key_of(world).await];
+        assert_eq!(look(file.as_bytes(), &key), Ok(()));
         let lines: Vec<&str> = file.lines().collect();
         assert!(lines.len() > 8, "{}", lines.len());
+        let mut place = 0;
+        for (index, line) in lines.iter().enumerate() {
+            let named = format!("line {}", index + 1);
+            let next = format!("line {}", index + 2);
+            let outer = index == 0 || index + 1 == lines.len();
+            // Every bit of the first and of the last line, line feeds included; of the others one of each octet.
+            for octet in 0..=line.len() {
+                for bit in if outer { 0..8 } else { octet % 8..octet % 8 + 1 } {
+                    let mut changed = file.clone().into_bytes();
+                    changed[place + octet] ^= 1 << bit;
+                    let shown = String::from_utf8_lossy(&changed[place..=place + octet]).into_owned();
+                    let faults = look(&changed, &key).expect_err(&shown);
+                    let is_named = faults.iter().any(|fault| fault.starts_with(&named) || fault.starts_with(&next));
+                    assert!(is_named, "{named}, octet {octet}, bit {bit}: {faults:?}");
+                }
+            }
+            place += line.len() + 1;
+        }
         let with = |index: usize, line: &str| {
             let mut changed = lines.clone();
             changed[index] = line;
-            look(&changed.join("\n"), &key)
+            look(changed.join("\n").as_bytes(), &key)
         };
-        for (index, line) in lines.iter().enumerate() {
-            // At several places of each line.
-            for place in [line.len() / 4, line.len() / 2, line.len() - 3] {
-                let mut octets = line.as_bytes().to_vec();
-                octets[place] ^= 1;
-                let Ok(flipped) = String::from_utf8(octets) else { continue };
-                let faults = with(index, &flipped).expect_err(&flipped);
-                let inner = (1..lines.len() - 1).contains(&index);
-                let named = format!("line {}", index + 1);
-                assert!(!inner || faults.iter().any(|fault| fault.contains(&named)), "{named}: {faults:?}");
-            }
-        }
         let faults = with(2, &lines[2].replace("counterValue\":", "counterValue\":1")).unwrap_err();
         assert!(faults[0].contains("line 3") && faults[0].contains(&device.eid()), "{faults:?}");
-        assert!(look(&lines[..lines.len() - 1].join("\n"), &key).unwrap_err()[0].contains("not whole"));
+        // Another spelling of the same, digit by digit, is none of the export.
+        let last = lines.len() - 1;
+        let (before, digits) = lines[last].split_once("\"signature\":\"").unwrap();
+        let capitals = format!("{before}\"signature\":\"{}", digits.to_uppercase());
+        assert!(with(last, &capitals).unwrap_err()[0].starts_with(&format!("line {}", last + 1)));
+        assert!(look(lines[..last].join("\n").as_bytes(), &key).unwrap_err()[0].contains("not whole"));
+        assert!(look(file.replace('\n', "\r\n").as_bytes(), &key).is_err());
         let mut fewer = lines.clone();
         fewer.remove(4);
-        assert!(look(&fewer.join("\n"), &key).is_err(), "a line that was taken out");
+        assert!(look(fewer.join("\n").as_bytes(), &key).is_err(), "a line that was taken out");
         let mut swapped = lines.clone();
         swapped.swap(4, 5);
-        assert!(look(&swapped.join("\n"), &key).is_err(), "lines that changed places");
-        assert!(look(&file, &[]).unwrap_err()[0].contains("not trusted"));
+        assert!(look(swapped.join("\n").as_bytes(), &key).is_err(), "lines that changed places");
+        assert!(look(file.as_bytes(), &[]).unwrap_err()[0].contains("not trusted"));
+
+        // Through the door: the place is named, and nothing is there.
         let other = world.another().await;
+        let mut changed = file.clone().into_bytes();
+        let at = file.rfind("\"signature\":\"").unwrap() + 13;
+        let at = at + file[at..].find(|digit: char| digit.is_ascii_lowercase()).unwrap();
+        changed[at] ^= 0x20;
+        let reply = send(&other, changed, Some(&key[0])).await;
+        assert_eq!(reply.pointers(422), [format!("/lines/{}", last + 1)], "{}", reply.text());
+        let mut changed = file.clone().into_bytes();
+        let third: usize = lines[..3].iter().map(|line| line.len() + 1).sum();
+        changed[third - 4] ^= 1;
+        let reply = send(&other, changed, Some(&key[0])).await;
+        assert!(reply.pointers(422).contains(&"/lines/3".to_owned()), "{}", reply.text());
+        assert!(reply.text().contains(&device.eid()), "{}", reply.text());
         assert_eq!(other.get("/api/v1/euiccs").await["items"], Value::Array(vec![]), "nothing was changed");
+    });
+}
+
+#[test]
+fn an_import_as_a_whole_is_judged_at_the_door() {
+    each_store(async |world: &mut World| {
+        world.restart_with(|config| config.limits.import_bytes = 4_000).await;
+        let send = async |role, path: &str, media_type: &str, body: String| {
+            world.send(role, "POST", path, &[("content-type", media_type)], body).await
+        };
+        let good = exported(world).await;
+        assert_eq!(send(Role::Operator, IMPORT, NDJSON.1, good.clone()).await.status, 403);
+        assert_eq!(send(Role::Nobody, IMPORT, NDJSON.1, good.clone()).await.status, 401);
+        assert_eq!(send(Role::Admin, IMPORT, "text/csv", good.clone()).await.status, 415);
+        for query in ["signedBy=1", "signedBy=zz", "signed=1"] {
+            assert_eq!(send(Role::Admin, &format!("{IMPORT}?{query}"), NDJSON.1, good.clone()).await.status, 400);
+        }
+        assert_eq!(send(Role::Admin, IMPORT, NDJSON.1, "x".repeat(4_001)).await.status, 413);
+        for body in ["", "\n", "{}\n", "\u{feff}"] {
+            assert_eq!(send(Role::Admin, IMPORT, NDJSON.1, body.to_owned()).await.status, 422, "{body:?}");
+        }
+        assert_eq!(report(&send(Role::Admin, IMPORT, NDJSON.1, good).await).1, [0, 0, 0], "an empty one is one");
     });
 }

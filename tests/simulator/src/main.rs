@@ -2,6 +2,8 @@
 #![allow(clippy::print_stdout, reason = "this is the program's output")]
 
 use anyhow::{Context, bail};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use clap::{Args, Parser, Subcommand};
 use eim_core::pki::{Certificate, Curve, SigningKey};
 use eim_simulator::euicc::Euicc;
@@ -39,6 +41,8 @@ enum Command {
     Campaigns(Box<CampaignsArgs>),
     /// Writes the devices of a fleet as an import takes them (NDJSON), associated with this eIM.
     Registrations(RegistrationsArgs),
+    /// Writes the manufacturing file of a fleet (CSV), with the certificates of each eUICC.
+    Manufacturing(ManufacturingArgs),
     /// A bare actix-web handler over rustls with answers of the same size: the baseline of `load --mode poll`.
     BareServer(BareArgs),
     /// Writes the CI certificate of a simulated fleet into a folder, for the eIM to trust.
@@ -245,6 +249,22 @@ struct RegistrationsArgs {
 }
 
 #[derive(Debug, Args)]
+struct ManufacturingArgs {
+    /// The fleet.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Devices.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    devices: u32,
+    /// This device, by its index, gets the certificate of the next one.
+    #[arg(long)]
+    bad: Option<u32>,
+    /// The file.
+    #[arg(long)]
+    out: PathBuf,
+}
+
+#[derive(Debug, Args)]
 struct BareArgs {
     /// Where to listen.
     #[arg(long, default_value = "127.0.0.1:9443")]
@@ -268,6 +288,7 @@ fn main() -> anyhow::Result<()> {
         Command::Relay(args) => runtime(args.fleet.threads as usize)?.block_on(relay(*args)),
         Command::Campaigns(args) => runtime(args.fleet.threads as usize)?.block_on(campaigns(*args)),
         Command::Registrations(args) => registrations(&args),
+        Command::Manufacturing(args) => manufacturing(&args),
         Command::BareServer(args) => bare(&args),
         Command::WriteCi { seed, out } => {
             println!("{}", FleetPki::generate(seed)?.write_ci_dir(&out)?.display());
@@ -451,6 +472,19 @@ fn registrations(args: &RegistrationsArgs) -> anyhow::Result<()> {
             members.insert("tags".to_owned(), serde_json::json!([args.tag]));
         }
         writeln!(out, "{body}")?;
+    }
+    Ok(out.flush()?)
+}
+
+fn manufacturing(args: &ManufacturingArgs) -> anyhow::Result<()> {
+    let pki = FleetPki::generate(args.seed)?;
+    let eum = STANDARD.encode(pki.eum_certificate());
+    let mut out = BufWriter::new(std::fs::File::create(&args.out).with_context(|| args.out.display().to_string())?);
+    writeln!(out, "eid,counterValue,associationToken,euiccCertificate,eumCertificate\r")?;
+    for index in 0..args.devices {
+        let of = if args.bad == Some(index) { index + 1 } else { index };
+        let certificate = STANDARD.encode(&pki.euicc(of)?.certificate);
+        writeln!(out, "{},0,,{certificate},{eum}\r", pki.eid(index))?;
     }
     Ok(out.flush()?)
 }

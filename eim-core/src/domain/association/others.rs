@@ -98,6 +98,10 @@ fn put(
         *eim = OtherEim::new(eim_id, learned_by, AssociationState::Foreign, now);
     }
     let before = eim.clone();
+    if eim.learned_by == LearnedBy::Imported {
+        // What was hearsay is known now.
+        eim.learned_by = learned_by;
+    }
     change(eim);
     if *eim != before || eim.operation.is_none() {
         eim.operation = id;
@@ -155,7 +159,9 @@ fn reconcile(work: &mut Work, id: Option<OperationId>, listed: &[(String, Option
     others.truncate(LISTED_MAX);
     let mut new = Vec::new();
     for (eim_id, eim_id_type) in &others {
-        let known = work.state.other_eims.iter().any(|eim| eim.eim_id == *eim_id && eim.is_there());
+        // Hearsay does not silence the alarm.
+        let is_known = |eim: &OtherEim| eim.is_there() && eim.learned_by != LearnedBy::Imported;
+        let known = work.state.other_eims.iter().any(|eim| eim.eim_id == *eim_id && is_known(eim));
         put(work, id, eim_id, LearnedBy::ListEim, |eim| eim.eim_id_type = eim_id_type.or(eim.eim_id_type));
         // Warned of by a version that kept nothing else.
         let warned = work.state.euicc.warnings.contains(&format!("{OTHER_EIM}{eim_id}"));

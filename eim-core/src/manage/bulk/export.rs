@@ -83,8 +83,8 @@ struct AssociationRow {
     eim: EimOnEuiccView,
 }
 
-/// Begins an export of devices, in the notation that an import takes: what they were registered with, and the counter
-/// and token as they are now.
+/// Begins an export of devices, in the notation that an import takes: what they were registered with, and the counter,
+/// token, eimId and signing key as they are now. Another eIM does not take it as its own: it has another name and other keys.
 ///
 /// # Errors
 /// When a filter can't be taken. `cursor` and `limit` of the filter are not used.
@@ -176,8 +176,9 @@ fn put_line(out: &mut String, row: &impl Serialize) {
 }
 
 fn put_euicc(out: &mut String, euicc: &Euicc, format: BulkFormat, eim: &Eim) {
-    // A key that a fresh registration would get anyway is not named.
-    let usual = eim.keys().current(eim.eim_id_of(euicc)).map(|key| key.id);
+    // Named also where they are the usual ones: those are others elsewhere, and the device trusts these.
+    let eim_id = eim.eim_id_of(euicc);
+    let key = euicc.signing_key.or_else(|| eim.keys().current(eim_id).map(|key| key.id));
     let base64 = |der: &Option<Vec<u8>>| der.as_ref().map(|der| STANDARD.encode(der));
     let row = NewEuicc {
         eid: euicc.eid.to_string(),
@@ -186,8 +187,8 @@ fn put_euicc(out: &mut String, euicc: &Euicc, format: BulkFormat, eim: &Eim) {
         association: Some(NewAssociation {
             counter_value: Some(euicc.counter.value()),
             association_token: euicc.association_token.map(AssociationToken::value),
-            eim_id: euicc.eim_id.as_ref().map(ToString::to_string),
-            signing_key: euicc.signing_key.filter(|key| Some(*key) != usual).map(|key| key.to_string()),
+            eim_id: Some(eim_id.to_string()),
+            signing_key: key.map(|key| key.to_string()),
             ..NewAssociation::default()
         }),
         eum_certificate: base64(&euicc.eum_certificate),

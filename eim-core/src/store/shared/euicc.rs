@@ -1,10 +1,10 @@
 //! The inventory: registering, listing, sightings and timelines of eUICCs.
 
 use super::Connection;
-use super::decision::{claim_key, free_key, put_tags};
+use super::decision::{claim_key, free_key, put_tags, save_decision};
 use super::desired::mark_changed;
 use super::event::insert_event;
-use crate::domain::{Euicc, Event, ReceivedStatus};
+use crate::domain::{Changes, Euicc, Event, ReceivedStatus};
 use crate::ids::{Eid, TenantId};
 use crate::store::rows::EuiccRow;
 use crate::store::schema::{euicc_tags, euiccs, received};
@@ -45,6 +45,23 @@ pub(in crate::store) fn insert_euicc(
     insert_event(conn, event, &euicc.eid, tenant, now)?;
     mark_changed(conn, &euicc.eid, tenant, now)?;
     Ok(Enqueued::Done)
+}
+
+/// Adds an eUICC with all that is told of it, or nothing.
+pub(in crate::store) fn import_euicc(
+    conn: &mut Connection,
+    euicc: &Euicc,
+    event: &Event,
+    changes: &Changes,
+    tenant: TenantId,
+    now: i64,
+) -> Result<Enqueued, StoreError> {
+    let made = insert_euicc(conn, euicc, event, None, tenant, now)?;
+    if made == Enqueued::Done {
+        // It was made in this transaction, so nobody else has changed it.
+        save_decision(conn, &euicc.eid, euicc.version, changes, tenant, now)?;
+    }
+    Ok(made)
 }
 
 pub(in crate::store) fn euicc_page(

@@ -9,12 +9,15 @@ use super::event::{insert_event, insert_tenant_event};
 use crate::domain::handover::{HandoverDeviceState as Stand, HandoverState};
 use crate::domain::{Event, OperationState, ReceivedKind, ReceivedStatus};
 use crate::ids::{Eid, OperationId, TenantId};
-use crate::store::handover::{CalledOff, DueHandover, HandoverDevice, HandoverMade, HandoverStep, StoredHandover};
+use crate::store::handover::{
+    CalledOff, DueHandover, HandoverDevice, HandoverMade, HandoverRetried, HandoverStep, StoredHandover,
+};
 use crate::store::schema::{euiccs, handover_devices as devices, handovers, operations, received};
 use crate::store::switch::SavedOnce;
 use crate::store::{IdempotencyKey, StoreError};
 use diesel::prelude::*;
 use serde_json::json;
+use std::collections::HashSet;
 
 /// States in which an operation has ended.
 const ENDED: [&str; 5] = [
@@ -27,6 +30,10 @@ const ENDED: [&str; 5] = [
 /// Where a device stands that is on its way.
 const OPEN: [&str; 4] =
     [Stand::Queued.as_str(), Stand::Adding.as_str(), Stand::Added.as_str(), Stand::Deleting.as_str()];
+/// How many devices are looked up or inserted with one statement.
+const CHUNK: usize = 500;
+/// States of a hand-over that is not over.
+const NOT_OVER: [HandoverState; 2] = [HandoverState::Running, HandoverState::Paused];
 /// The largest result that is given away as a proof, octets; lists may be larger, and there are others.
 const PROOF_MAX_BYTES: usize = 16 * 1024;
 /// How many results are looked at for one.
@@ -36,7 +43,7 @@ fn subject(id: OperationId) -> String {
     format!("handovers/{id}")
 }
 
-type HandoverColumns = (i64, String, String, String, bool, String, i64, i64, Option<i64>);
+type HandoverColumns = (i64, String, String, String, bool, String, i64, i64, Option<i64>, i64);
 
 macro_rules! handover_columns {
     () => {
@@ -50,6 +57,7 @@ macro_rules! handover_columns {
             handovers::devices,
             handovers::created_at,
             handovers::ended_at,
+            handovers::rate_per_minute,
         )
     };
 }
@@ -67,7 +75,7 @@ macro_rules! devices_of {
 }
 
 fn stored(
-    (seq, id, eim_id, configuration, delete_own, state, devices, created_at, ended_at): HandoverColumns,
+    (seq, id, eim_id, configuration, delete_own, state, devices, created_at, ended_at, rate): HandoverColumns,
 ) -> Result<StoredHandover, StoreError> {
     Ok(StoredHandover {
         seq,
@@ -79,44 +87,75 @@ fn stored(
         devices,
         created_at,
         ended_at,
+        rate_per_minute: rate,
     })
 }
 
-type DeviceColumns =
-    (i64, String, String, Option<String>, Option<String>, Option<i64>, Option<String>, Option<String>, i64);
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = devices)]
+struct DeviceRow {
+    seq: i64,
+    eid: String,
+    state: String,
+    operation_id: Option<String>,
+    token: Option<i64>,
+    proof: Option<String>,
+    reason: Option<String>,
+    changed_at: i64,
+    begun_at: Option<i64>,
+    added_at: Option<i64>,
+    retry_to: Option<String>,
+}
+
+/// A device with where its operation stands.
+type DeviceColumns = (DeviceRow, Option<String>);
 
 macro_rules! device_columns {
     () => {
-        (
-            devices::seq,
-            devices::eid,
-            devices::state,
-            devices::operation_id,
-            operations::state.nullable(),
-            devices::token,
-            devices::proof,
-            devices::reason,
-            devices::changed_at,
-        )
+        (DeviceRow::as_select(), operations::state.nullable())
     };
 }
 
-fn device(
-    (seq, eid, state, operation, operation_state, token, proof, reason, changed_at): DeviceColumns,
-) -> Result<HandoverDevice, StoreError> {
+fn device((row, operation_state): DeviceColumns) -> Result<HandoverDevice, StoreError> {
     let corrupt = |column: &'static str| StoreError::Corrupt { column };
-    let operation = operation.map(|id| id.parse().map_err(|_| corrupt("handover_devices.operation_id"))).transpose()?;
+    let operation = row.operation_id.map(|id| id.parse().map_err(|_| corrupt("handover_devices.operation_id")));
+    let stand = |word: &str, column| Stand::from_word(word).ok_or_else(|| corrupt(column));
     Ok(HandoverDevice {
-        seq,
-        eid: eid.parse().map_err(|_| corrupt("handover_devices.eid"))?,
-        state: Stand::from_word(&state).ok_or_else(|| corrupt("handover_devices.state"))?,
-        operation,
+        seq: row.seq,
+        eid: row.eid.parse().map_err(|_| corrupt("handover_devices.eid"))?,
+        state: stand(&row.state, "handover_devices.state")?,
+        operation: operation.transpose()?,
         operation_state: operation_state.as_deref().and_then(OperationState::from_word),
-        token,
-        proof,
-        reason,
-        changed_at,
+        token: row.token,
+        proof: row.proof,
+        reason: row.reason,
+        changed_at: row.changed_at,
+        begun_at: row.begun_at,
+        added_at: row.added_at,
+        retry_to: row.retry_to.map(|word| stand(&word, "handover_devices.retry_to")).transpose()?,
     })
+}
+
+/// One of these devices that is on its way in another hand-over: one way at a time, or two eIMs would each be told that the device
+/// is theirs.
+fn elsewhere(
+    conn: &mut Connection,
+    eids: &[String],
+    id: OperationId,
+    tenant: TenantId,
+) -> Result<Option<String>, StoreError> {
+    let not_over = handovers::table
+        .filter(handovers::state.eq_any(NOT_OVER.map(HandoverState::as_str)))
+        .filter(handovers::id.ne(id.to_string()))
+        .select(handovers::id);
+    Ok(devices::table
+        .filter(devices::tenant_id.eq(tenant.value()).and(devices::eid.eq_any(eids)))
+        .filter(devices::state.eq_any(OPEN).or(devices::state.eq(Stand::Proven.as_str())))
+        .filter(devices::handover_id.eq_any(not_over))
+        .select(devices::eid)
+        .order(devices::eid)
+        .first(conn)
+        .optional()?)
 }
 
 pub(in crate::store) fn insert_handover(
@@ -130,21 +169,17 @@ pub(in crate::store) fn insert_handover(
     if let Some(earlier) = claim_once(conn, once, &new.id.to_string(), tenant, now)? {
         return Ok(HandoverMade::Once(earlier));
     }
-    for eid in eids {
-        let eid = eid.to_string();
-        let mine = euiccs::table.filter(euiccs::tenant_id.eq(tenant.value()).and(euiccs::eid.eq(&eid)));
-        let known: bool = diesel::select(diesel::dsl::exists(mine)).get_result(conn)?;
-        // One way at a time, or two eIMs would each be told that the device is theirs.
-        let elsewhere = devices::table
-            .filter(devices::tenant_id.eq(tenant.value()).and(devices::eid.eq(&eid)))
-            .filter(devices::state.eq_any(OPEN).or(devices::state.eq(Stand::Proven.as_str())))
-            .filter(devices::handover_id.eq_any(
-                handovers::table.filter(handovers::state.eq(HandoverState::Running.as_str())).select(handovers::id),
-            ));
-        let busy: bool = diesel::select(diesel::dsl::exists(elsewhere)).get_result(conn)?;
-        if !known || busy {
+    let eids: Vec<String> = eids.iter().map(ToString::to_string).collect();
+    for chunk in eids.chunks(CHUNK) {
+        let mine = euiccs::table.filter(euiccs::tenant_id.eq(tenant.value()).and(euiccs::eid.eq_any(chunk)));
+        let known: HashSet<String> = mine.select(euiccs::eid).load(conn)?.into_iter().collect();
+        let refused = match chunk.iter().find(|eid| !known.contains(*eid)) {
+            Some(unknown) => Some(HandoverMade::Unknown(unknown.clone())),
+            None => elsewhere(conn, chunk, new.id, tenant)?.map(HandoverMade::Busy),
+        };
+        if let Some(refused) = refused {
             free_once(conn, once, tenant)?;
-            return Ok(if known { HandoverMade::Busy(eid) } else { HandoverMade::Unknown(eid) });
+            return Ok(refused);
         }
     }
     diesel::insert_into(handovers::table)
@@ -157,18 +192,22 @@ pub(in crate::store) fn insert_handover(
             handovers::state.eq(new.state.as_str()),
             handovers::devices.eq(new.devices),
             handovers::created_at.eq(now),
+            handovers::rate_per_minute.eq(new.rate_per_minute),
         ))
         .execute(conn)?;
-    for eid in eids {
-        diesel::insert_into(devices::table)
-            .values((
-                devices::handover_id.eq(new.id.to_string()),
+    let id = new.id.to_string();
+    for chunk in eids.chunks(CHUNK) {
+        let row = |eid| {
+            (
+                devices::handover_id.eq(&id),
                 devices::tenant_id.eq(tenant.value()),
-                devices::eid.eq(eid.to_string()),
+                devices::eid.eq(eid),
                 devices::state.eq(Stand::Queued.as_str()),
                 devices::changed_at.eq(now),
-            ))
-            .execute(conn)?;
+            )
+        };
+        let rows: Vec<_> = chunk.iter().map(row).collect();
+        diesel::insert_into(devices::table).values(&rows).execute(conn)?;
     }
     let details = json!({ "eimId": new.eim_id, "devices": new.devices, "deleteOwn": new.delete_own });
     insert_tenant_event(conn, &Event::new("handoverCreated", details), &subject(new.id), tenant, now)?;
@@ -249,22 +288,39 @@ pub(in crate::store) fn handover_counts(
         .load(conn)?)
 }
 
-pub(in crate::store) fn due_handovers(conn: &mut Connection, limit: i64) -> Result<Vec<DueHandover>, StoreError> {
-    // A step to begin.
-    let mut found: Vec<(i64, HandoverColumns, DeviceColumns)> = devices::table
-        .inner_join(handovers::table.on(handovers::id.eq(devices::handover_id)))
-        .left_join(operations::table.on(operations::id.nullable().eq(devices::operation_id)))
+pub(in crate::store) fn due_handovers(
+    conn: &mut Connection,
+    since: i64,
+    limit: i64,
+) -> Result<Vec<DueHandover>, StoreError> {
+    let mut found: Vec<(i64, HandoverColumns, DeviceColumns)> = Vec::new();
+    let running: Vec<(i64, HandoverColumns)> = handovers::table
         .filter(handovers::state.eq(HandoverState::Running.as_str()))
-        .filter(
-            devices::state
-                .eq(Stand::Queued.as_str())
-                .or(devices::state.eq(Stand::Proven.as_str()).and(handovers::delete_own.eq(true))),
-        )
-        .order(devices::seq)
-        .limit(limit)
-        .select((devices::tenant_id, handover_columns!(), device_columns!()))
+        .order(handovers::seq)
+        .select((handovers::tenant_id, handover_columns!()))
         .load(conn)?;
-    // An operation that has ended, also of a hand-over that was called off.
+    for (tenant, handover) in running {
+        let (id, delete_own, rate) = (handover.1.clone(), handover.4, handover.9);
+        let of_it = || devices::table.filter(devices::handover_id.eq(&id).and(devices::tenant_id.eq(tenant)));
+        let begun: i64 = of_it().filter(devices::begun_at.gt(since)).count().get_result(conn)?;
+        let mut allowed = (rate - begun).clamp(0, limit);
+        // Those that are nearly there go first.
+        let stands: &[Stand] = if delete_own { &[Stand::Proven, Stand::Queued] } else { &[Stand::Queued] };
+        for stand in stands {
+            if allowed == 0 {
+                break;
+            }
+            let rows: Vec<DeviceRow> = of_it()
+                .filter(devices::state.eq(stand.as_str()))
+                .order(devices::seq)
+                .limit(allowed)
+                .select(DeviceRow::as_select())
+                .load(conn)?;
+            allowed -= i64::try_from(rows.len()).unwrap_or(allowed);
+            found.extend(rows.into_iter().map(|row| (tenant, handover.clone(), (row, None))));
+        }
+    }
+    // An operation that has ended, also of a hand-over that was paused or called off.
     found.extend(
         devices::table
             .inner_join(handovers::table.on(handovers::id.eq(devices::handover_id)))
@@ -284,10 +340,16 @@ pub(in crate::store) fn due_handovers(conn: &mut Connection, limit: i64) -> Resu
         .collect()
 }
 
-/// Holds a hand-over that runs until the transaction ends; `false` when it does not run.
-fn hold_running(conn: &mut Connection, id: OperationId, tenant: TenantId) -> Result<bool, StoreError> {
-    let running = this_handover!(id, tenant).filter(handovers::state.eq(HandoverState::Running.as_str()));
-    Ok(diesel::update(running).set(handovers::state.eq(HandoverState::Running.as_str())).execute(conn)? == 1)
+/// Holds a hand-over that stands so until the transaction ends; `false` when it does not.
+fn hold(
+    conn: &mut Connection,
+    id: OperationId,
+    states: &[HandoverState],
+    tenant: TenantId,
+) -> Result<bool, StoreError> {
+    let words = states.iter().map(|state| state.as_str());
+    let standing = this_handover!(id, tenant).filter(handovers::state.eq_any(words));
+    Ok(diesel::update(standing).set(handovers::state.eq(handovers::state)).execute(conn)? == 1)
 }
 
 pub(in crate::store) fn step_handover(
@@ -297,7 +359,7 @@ pub(in crate::store) fn step_handover(
     tenant: TenantId,
     now: i64,
 ) -> Result<bool, StoreError> {
-    if step.queue.is_some() && !hold_running(conn, due.handover.id, tenant)? {
+    if step.queue.is_some() && !hold(conn, due.handover.id, &[HandoverState::Running], tenant)? {
         return Ok(false);
     }
     let there = devices::table
@@ -311,6 +373,9 @@ pub(in crate::store) fn step_handover(
             devices::token.eq(step.token.or(due.device.token)),
             devices::reason.eq(step.reason.as_deref()),
             devices::changed_at.eq(now),
+            devices::begun_at.eq(step.queue.as_ref().map(|_| now).or(due.device.begun_at)),
+            devices::added_at.eq(Some(now).filter(|_| step.to == Stand::Added).or(due.device.added_at)),
+            devices::retry_to.eq(step.retry_to.map(Stand::as_str)),
         ))
         .execute(conn)?;
     if moved == 0 {
@@ -329,7 +394,7 @@ pub(in crate::store) fn end_handover(
     tenant: TenantId,
     now: i64,
 ) -> Result<bool, StoreError> {
-    if !hold_running(conn, id, tenant)? {
+    if !hold(conn, id, &[HandoverState::Running], tenant)? {
         return Ok(false);
     }
     let Some(found) = handover(conn, id, tenant)? else { return Ok(false) };
@@ -361,7 +426,7 @@ pub(in crate::store) fn prove_handover(
         return Ok(earlier);
     }
     let stand = || devices::state.eq(Stand::Added.as_str());
-    let mut fits = hold_running(conn, id, tenant)?;
+    let mut fits = hold(conn, id, &NOT_OVER, tenant)?;
     for (eid, _) in proven {
         let waiting = devices_of!(id, tenant).filter(devices::eid.eq(eid.to_string())).filter(stand());
         fits = fits && diesel::select(diesel::dsl::exists(waiting)).get_result::<bool>(conn)?;
@@ -403,7 +468,7 @@ pub(in crate::store) fn call_off_handover(
         // What broke off behind the first request is done by the second one.
         return Ok(CalledOff { saved, operations: operations_of(conn)? });
     }
-    if !hold_running(conn, id, tenant)? {
+    if !hold(conn, id, &NOT_OVER, tenant)? {
         free_once(conn, once, tenant)?;
         return Ok(CalledOff { saved: SavedOnce::Conflict, operations: vec![] });
     }
@@ -417,6 +482,77 @@ pub(in crate::store) fn call_off_handover(
     let event = Event::new("handoverCancelled", json!({}));
     insert_tenant_event(conn, &event, &subject(id), tenant, now)?;
     Ok(CalledOff { saved: SavedOnce::Done, operations: operations_of(conn)? })
+}
+
+pub(in crate::store) fn move_handover(
+    conn: &mut Connection,
+    id: OperationId,
+    to: HandoverState,
+    event: &Event,
+    once: Option<&IdempotencyKey>,
+    tenant: TenantId,
+    now: i64,
+) -> Result<SavedOnce, StoreError> {
+    if let Some(earlier) = claim_once(conn, once, &id.to_string(), tenant, now)? {
+        return Ok(earlier);
+    }
+    let from = if to == HandoverState::Paused { HandoverState::Running } else { HandoverState::Paused };
+    let standing = this_handover!(id, tenant).filter(handovers::state.eq(from.as_str()));
+    if diesel::update(standing).set(handovers::state.eq(to.as_str())).execute(conn)? == 0 {
+        free_once(conn, once, tenant)?;
+        return Ok(SavedOnce::Conflict);
+    }
+    insert_tenant_event(conn, event, &subject(id), tenant, now)?;
+    Ok(SavedOnce::Done)
+}
+
+pub(in crate::store) fn retry_handover(
+    conn: &mut Connection,
+    id: OperationId,
+    once: Option<&IdempotencyKey>,
+    tenant: TenantId,
+    now: i64,
+) -> Result<HandoverRetried, StoreError> {
+    if let Some(earlier) = claim_once(conn, once, &id.to_string(), tenant, now)? {
+        return Ok(HandoverRetried::Once(earlier));
+    }
+    let not_called_off = [HandoverState::Running, HandoverState::Paused, HandoverState::Ended];
+    if !hold(conn, id, &not_called_off, tenant)? {
+        free_once(conn, once, tenant)?;
+        return Ok(HandoverRetried::Once(SavedOnce::Conflict));
+    }
+    let failed = || devices_of!(id, tenant).filter(devices::state.eq(Stand::Failed.as_str()));
+    let eids: Vec<String> = failed().filter(devices::retry_to.is_not_null()).select(devices::eid).load(conn)?;
+    let mut refused = eids.is_empty().then_some(HandoverRetried::Nothing);
+    for chunk in eids.chunks(CHUNK) {
+        refused = refused.or(elsewhere(conn, chunk, id, tenant)?.map(HandoverRetried::Busy));
+    }
+    if let Some(refused) = refused {
+        free_once(conn, once, tenant)?;
+        return Ok(refused);
+    }
+    let none = None::<String>;
+    let again = |to: Stand| {
+        (
+            devices::state.eq(to.as_str()),
+            devices::operation_id.eq(&none),
+            devices::reason.eq(&none),
+            devices::retry_to.eq(&none),
+            devices::changed_at.eq(now),
+        )
+    };
+    let leads_to = |to: Stand| devices::retry_to.eq(to.as_str());
+    diesel::update(failed().filter(leads_to(Stand::Proven))).set(again(Stand::Proven)).execute(conn)?;
+    // From the beginning: another token will be given, and another proof is needed.
+    diesel::update(failed().filter(leads_to(Stand::Queued)))
+        .set((again(Stand::Queued), devices::token.eq(None::<i64>), devices::proof.eq(&none)))
+        .execute(conn)?;
+    diesel::update(this_handover!(id, tenant).filter(handovers::state.eq(HandoverState::Ended.as_str())))
+        .set((handovers::state.eq(HandoverState::Running.as_str()), handovers::ended_at.eq(None::<i64>)))
+        .execute(conn)?;
+    let event = Event::new("handoverRetried", json!({ "devices": eids.len() }));
+    insert_tenant_event(conn, &event, &subject(id), tenant, now)?;
+    Ok(HandoverRetried::Once(SavedOnce::Done))
 }
 
 pub(in crate::store) fn last_believed_result(

@@ -12,18 +12,14 @@ pub struct NewHandover {
     pub configuration: EimConfiguration,
     /// The devices.
     pub eids: Option<Vec<String>>,
-    /// The devices that a filter names.
-    pub filter: Option<HandoverFilter>,
+    /// The devices that a filter matches, as of a campaign: `{"all": true}` for every one. Those without this eIM are left out; one
+    /// that matches none is refused.
+    #[schema(value_type = Option<Object>, example = json!({ "tags": ["leaving"] }))]
+    pub filter: Option<serde_json::Value>,
     /// `never` (default), or `afterProof`: deletes this eIM from a device once the other one has proven that it commands it.
     pub delete_own: Option<String>,
-}
-
-/// Devices by what they have in common.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct HandoverFilter {
-    /// With this tag.
-    pub tag: String,
+    /// How many devices are begun within a minute at most, 1 to 100000; 600 when nobody says.
+    pub rate_per_minute: Option<i64>,
 }
 
 /// Proofs of the side that takes over.

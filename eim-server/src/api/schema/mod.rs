@@ -21,7 +21,7 @@ pub use campaign::{CampaignMessage, CampaignPlan, CampaignTarget, CampaignWave, 
 pub use desired_state::{DesiredInstalled, DesiredProfiles, DesiredStateRetry, NewDesiredState, OwnDesiredState};
 pub use eco::{Eco, EimConfiguration, EimConfigurationData, EimPublicKeyData, NamedEim, TrustedPublicKeyDataTls};
 pub use euicc::{AssociationPatch, EuiccPatch, NewAssociationOf};
-pub use handover::{HandoverConfirmation, HandoverFilter, HandoverProofs, NewHandover, Statement};
+pub use handover::{HandoverConfirmation, HandoverProofs, NewHandover, Statement};
 pub use key_rotation::{CounterRecovery, NewKeyRotation};
 pub use operation::{EuiccDataRequest, NewOperation, ProfileDownload, Smds};
 pub use psmo::{

@@ -19,6 +19,8 @@ const PART: usize = 64 * 1024;
 const PARTS: usize = 4;
 /// How many lines lie between two signs of life.
 const SIGN_OF_LIFE: u64 = 1000;
+/// What some editors put before a text, in UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// In which notation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -53,6 +55,7 @@ pub(super) struct ExportTo {
 
 pub(super) async fn import(
     path: &[&str],
+    query: &[(&str, &str)],
     arguments: ImportFile,
     key: Option<&str>,
     context: &mut Context<'_>,
@@ -67,7 +70,7 @@ pub(super) async fn import(
         Format::Ndjson => "application/x-ndjson",
     };
     let body = send(Box::new(file));
-    let mut response = context.api.upload(path, media_type, body, key).await?;
+    let mut response = context.api.upload(path, query, media_type, body, key).await?;
     let mut report = Report { every_line: arguments.every_line, lines: 0, failed: 0, titled: false, summary: None };
     let mut pending = Vec::new();
     while let Some(part) = next_part(&mut response).await? {
@@ -80,7 +83,7 @@ pub(super) async fn import(
     report.end(context)
 }
 
-/// By the file's name, else by its first character: no heading of a CSV file begins with a brace.
+/// By the file's name, else by its first character behind a byte order mark: no heading of a CSV file begins with a brace.
 fn notation(path: &Path, file: &mut impl BufRead) -> Result<Format, Failure> {
     match path.extension().and_then(|extension| extension.to_str()) {
         Some("ndjson" | "jsonl") => return Ok(Format::Ndjson),
@@ -88,7 +91,7 @@ fn notation(path: &Path, file: &mut impl BufRead) -> Result<Format, Failure> {
         _ => {}
     }
     let begin = file.fill_buf().map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))?;
-    let first = begin.iter().find(|octet| !octet.is_ascii_whitespace());
+    let first = begin.strip_prefix(BYTE_ORDER_MARK).unwrap_or(begin).iter().find(|octet| !octet.is_ascii_whitespace());
     Ok(if first == Some(&b'{') { Format::Ndjson } else { Format::Csv })
 }
 

@@ -105,11 +105,12 @@ impl Api {
     pub(super) async fn upload(
         &self,
         path: &[&str],
+        query: &[(&str, &str)],
         media_type: &'static str,
         body: Upload,
         idempotency_key: Option<&str>,
     ) -> Result<Response, Failure> {
-        let mut request = self.request(Method::POST, path, &[])?;
+        let mut request = self.request(Method::POST, path, query)?;
         if let Some(key) = idempotency_key {
             request = request.header("Idempotency-Key", key);
         }

@@ -88,6 +88,20 @@ pub(super) enum Command {
         #[command(flatten)]
         file: ImportFile,
     },
+    /// Takes a portable export in, after a look at all of it, with a report on each device.
+    ImportPortable {
+        /// The id of the key of the eIM that made it, known from elsewhere. Keys of this eIM are trusted without it.
+        #[arg(long, value_name = "KEY-ID")]
+        signed_by: Option<String>,
+        #[command(flatten)]
+        file: ImportFile,
+    },
+    /// Writes devices, every association, profiles and history, with digests and a signature, for another server.
+    ExportPortable {
+        /// Writes to this file, which is there when the export is whole; standard output without it.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
     /// Writes devices as an import takes them.
     Export {
         /// Only those with this tag.
@@ -232,8 +246,13 @@ pub(super) async fn run(command: Command, context: &mut Context<'_>) -> Result<(
         }
         Command::Import { manufacturing, file } => {
             let of = if manufacturing { "manufacturing" } else { "euiccs" };
-            bulk::import(&["imports", of], file, None, context).await
+            bulk::import(&["imports", of], &[], file, None, context).await
         }
+        Command::ImportPortable { signed_by, file } => {
+            let query = query(&[("signedBy", signed_by.as_deref())]);
+            bulk::import(&["imports", "portable"], &query, file, None, context).await
+        }
+        Command::ExportPortable { out } => bulk::download(&["exports", "portable"], &[], out, context).await,
         Command::Associations { eid } => {
             let known = context.api.get(&["euiccs", &eid, "associations"], &[]).await?;
             show_associations(&known, context)

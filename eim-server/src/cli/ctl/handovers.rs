@@ -16,10 +16,11 @@ const HANDOVERS: [Column; 6] = [
     ("DELETES OWN", "/deleteOwn"),
     ("CREATED", "/createdAt"),
 ];
-const DEVICES: [Column; 5] = [
+const DEVICES: [Column; 6] = [
     ("EID", "/eid"),
     ("STATE", "/state"),
     ("NO RETURN", "/pastPointOfNoReturn"),
+    ("MAY RETRY", "/mayBeRetried"),
     ("PROOF", "/proof"),
     ("REASON", "/reason"),
 ];
@@ -84,6 +85,21 @@ pub(super) enum Command {
         /// Its id.
         id: String,
     },
+    /// Begins nothing more until it is resumed.
+    Pause {
+        /// Its id.
+        id: String,
+    },
+    /// Goes on with a hand-over that was paused.
+    Resume {
+        /// Its id.
+        id: String,
+    },
+    /// Tries the devices again that failed before the point of no return.
+    RetryFailed {
+        /// Its id.
+        id: String,
+    },
     /// For the eIM that takes over: its signed word that it commands a device.
     Proof {
         /// The device.
@@ -91,6 +107,9 @@ pub(super) enum Command {
         /// The hand-over, as the other eIM names it.
         #[arg(long, value_name = "ID")]
         handover: String,
+        /// The id of the key that signs, where the device's was rotated since the other eIM was told.
+        #[arg(long, value_name = "KEY-ID")]
+        signing_key: Option<String>,
     },
 }
 
@@ -117,8 +136,11 @@ pub(super) async fn run(command: Command, context: &mut Context<'_>) -> Result<(
             resource::send(Method::POST, &["handovers", &id, "confirm"], Some(&body), None, context).await.map(drop)
         }
         Command::Cancel { id } => resource::verb(&["handovers", &id, "cancel"], context).await,
-        Command::Proof { eid, handover } => {
-            let named = [("handover", handover.as_str())];
+        Command::Pause { id } => resource::verb(&["handovers", &id, "pause"], context).await,
+        Command::Resume { id } => resource::verb(&["handovers", &id, "resume"], context).await,
+        Command::RetryFailed { id } => resource::verb(&["handovers", &id, "retryFailed"], context).await,
+        Command::Proof { eid, handover, signing_key } => {
+            let named = query(&[("handover", Some(handover.as_str())), ("signingKey", signing_key.as_deref())]);
             let proof = context.api.get(&["euiccs", &eid, "handover-proof"], &named).await?;
             resource::print(&proof, context)
         }

@@ -114,7 +114,7 @@ pub(super) async fn run(command: Command, context: &mut Context<'_>) -> Result<(
         Command::Cancel { id } => resource::verb(&["operations", &id, "cancel"], context).await,
         Command::Abandon { id } => resource::verb(&["operations", &id, "abandon"], context).await,
         Command::Import { import, idempotency_key } => {
-            bulk::import(&["imports", "operations"], import, idempotency_key.as_deref(), context).await
+            bulk::import(&["imports", "operations"], &[], import, idempotency_key.as_deref(), context).await
         }
         Command::Export { eid, state, export } => {
             let query = query(&[("eid", eid.as_deref()), ("state", state.as_deref())]);

@@ -12,7 +12,8 @@ use serde_json::json;
 
 /// Every eIM on an eUICC, as far as it is known: this one first.
 ///
-/// What stands here of other eIMs comes from verified results alone (addEim, updateEim, deleteEim, listEim). This eIM counts as
+/// What stands here of other eIMs comes from verified results alone (addEim, updateEim, deleteEim, listEim), or, not `verified`, from
+/// a portable export. This eIM counts as
 /// `associated` when the eUICC has answered a package of it.
 #[utoipa::path(
     get, path = "/api/v1/euiccs/{eid}/associations", tag = "Associations", operation_id = "listAssociations",
@@ -47,7 +48,7 @@ pub async fn list(eid: Path<String>, caller: Caller) -> Result<HttpResponse, Pro
         (status = 200, description = "The eIMs on the eUICC.", body = AssociationsView),
         (status = 404, description = "It is not registered.", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "The association with this token is in force, no token was reported, or the Idempotency-Key was used for another request.", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "A value can't be taken, or the eUICC had refused the request; the code is named.", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "A value can't be taken, or the eUICC had refused the request; the code is named, and `addInitialEimRefused` on the timeline keeps it.", body = Problem, content_type = "application/problem+json"),
     ),
     security(("apiKey" = ["operator"])),
 )]

@@ -1,5 +1,6 @@
 //! /api/v1/handovers
 
+pub mod act;
 pub mod cancel;
 pub mod confirm;
 pub mod create;

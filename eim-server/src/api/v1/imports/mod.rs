@@ -3,4 +3,5 @@
 pub mod euiccs;
 pub mod manufacturing;
 pub mod operations;
+pub mod portable;
 mod stream;

@@ -29,15 +29,12 @@ pub(super) async fn import(
     eim: Eim,
 ) -> Result<HttpResponse, Problem> {
     let format = format(request)?;
-    let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    if announced.is_some_and(|octets: u64| octets > api.import_bytes) {
-        return Err(Problem::import_too_large(api.import_bytes));
-    }
+    let body = Body::new(request, payload, api)?;
     let mut import = Import {
         reader: ImportReader::new(of, format),
         importer,
         eim,
-        body: Body { payload, left: api.import_bytes, limit: api.import_bytes, timeout: api.body_timeout },
+        body,
         summary: ImportSummary::default(),
         last_line: 0,
         body_ended: false,
@@ -51,9 +48,7 @@ pub(super) async fn import(
                 import.body_ended = true;
                 import.reader.end();
             }
-            Err(BodyError::TooLarge) => return Err(Problem::import_too_large(api.import_bytes)),
-            Err(BodyError::TooSlow) => return Err(Problem::too_slow()),
-            Err(BodyError::Broken) => return Err(Problem::malformed("the request body broke off")),
+            Err(error) => return Err(import.body.problem(&error)),
         }
     }
     let parts = stream::unfold(import, async |mut import| {
@@ -64,7 +59,7 @@ pub(super) async fn import(
 }
 
 /// What the media type says of the notation.
-fn format(request: &HttpRequest) -> Result<BulkFormat, Problem> {
+pub(super) fn format(request: &HttpRequest) -> Result<BulkFormat, Problem> {
     let value = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let (essence, parameters) = value.split_once(';').unwrap_or((value, ""));
     let charset = parameters.split(';').find_map(|parameter| {
@@ -145,13 +140,13 @@ impl Import {
     }
 }
 
-fn put(part: &mut Vec<u8>, row: &impl Serialize) {
+pub(super) fn put(part: &mut Vec<u8>, row: &impl Serialize) {
     // Texts and numbers only, into memory: this can't fail.
     let _ = serde_json::to_writer(&mut *part, row);
     part.push(b'\n');
 }
 
-struct Body {
+pub(super) struct Body {
     payload: Payload,
     left: u64,
     limit: u64,
@@ -159,14 +154,33 @@ struct Body {
     timeout: Duration,
 }
 
-enum BodyError {
+pub(super) enum BodyError {
     TooLarge,
     TooSlow,
     Broken,
 }
 
 impl Body {
-    async fn next(&mut self) -> Result<Option<Bytes>, BodyError> {
+    /// The body of a request that may be as large as an import.
+    pub(super) fn new(request: &HttpRequest, payload: Payload, api: &Api) -> Result<Self, Problem> {
+        let announced =
+            request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+        if announced.is_some_and(|octets: u64| octets > api.import_bytes) {
+            return Err(Problem::import_too_large(api.import_bytes));
+        }
+        Ok(Self { payload, left: api.import_bytes, limit: api.import_bytes, timeout: api.body_timeout })
+    }
+
+    /// The problem of a request that ends with it.
+    pub(super) fn problem(&self, error: &BodyError) -> Problem {
+        match error {
+            BodyError::TooLarge => Problem::import_too_large(self.limit),
+            BodyError::TooSlow => Problem::too_slow(),
+            BodyError::Broken => Problem::malformed("the request body broke off"),
+        }
+    }
+
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, BodyError> {
         match timeout(self.timeout, self.payload.next()).await {
             Err(_) => Err(BodyError::TooSlow),
             Ok(None) => Ok(None),
