@@ -184,7 +184,8 @@ async fn guard_says(
         Some(Request::Psmo(list)) => list,
         Some(Request::Eco(list)) => {
             let Some((euicc, _)) = eim.store().euicc(eid).await? else { return Ok(vec![]) };
-            return Ok(guard::configuration_checks(&list, eim.eim_id_of(&euicc).as_str(), overridden));
+            let own = eim.eim_id_of(&euicc);
+            return Ok(guard::configuration_checks(&list, own.as_str(), eim.address_of(own), overridden));
         }
         _ => return Ok(vec![]),
     };

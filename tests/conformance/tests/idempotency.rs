@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 /// What is not repeated here.
-const NOT_HERE: [(&str, &str); 11] = [
+const NOT_HERE: [(&str, &str); 12] = [
     ("/campaigns/preview", "changes nothing"),
     ("/imports/euiccs", "takes no key: a line that was registered before is `exists`; see `bulk`"),
     ("/imports/manufacturing", "takes no key: a line that was registered before is `exists`; see `associations`"),
@@ -20,6 +20,7 @@ const NOT_HERE: [(&str, &str); 11] = [
     ("/key-rotations/{id}/pause", "see `keys`"),
     ("/key-rotations/{id}/resume", "see `keys`"),
     ("/key-rotations/{id}/cancel", "see `keys`"),
+    ("/key-rotations/{id}/close", "see `keys`"),
     ("/euiccs/{eid}/counter-recovery", "needs a lost counter; see `keys`"),
     ("/handovers/{id}/proofs", "needs another eIM; see `handover`"),
 ];

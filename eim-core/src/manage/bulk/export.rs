@@ -186,7 +186,8 @@ fn put_euicc(out: &mut String, euicc: &Euicc, format: BulkFormat, eim: &Eim) {
         association: Some(NewAssociation {
             counter_value: Some(euicc.counter.value()),
             association_token: euicc.association_token.map(AssociationToken::value),
-            eim_id: euicc.eim_id.as_ref().map(ToString::to_string),
+            // Neither is the name that it would get.
+            eim_id: euicc.eim_id.as_ref().filter(|id| **id != eim.identity().eim_id).map(ToString::to_string),
             signing_key: euicc.signing_key.filter(|key| Some(*key) != usual).map(|key| key.to_string()),
             ..NewAssociation::default()
         }),
