@@ -1,5 +1,6 @@
 //! The composed application: what every function needs at hand.
 
+use crate::domain::fleet::guard::OwnAddress;
 use crate::domain::{Changes, Euicc, Snapshot, TokenPolicy, Work};
 use crate::ids::{Eid, EimId, KeyId, TenantId};
 use crate::metrics::Metrics;
@@ -118,6 +119,8 @@ pub struct Eim {
 
 struct Inner {
     parts: EimParts,
+    /// How devices reach each of the identities.
+    addresses: Vec<Arc<OwnAddress>>,
     started_at: i64,
     /// When devices were last seen, until that is written to the store.
     sightings: Mutex<HashMap<Eid, i64>>,
@@ -153,8 +156,18 @@ impl Eim {
     pub fn new(parts: EimParts) -> Self {
         let store = parts.store.clone();
         let started_at = parts.clock.now_ms();
+        let ci_key_ids: Vec<Vec<u8>> = parts.trust.key_ids().map(|id| id.octets().to_vec()).collect();
+        let address = |identity: &EimIdentity| {
+            Arc::new(OwnAddress {
+                eim_fqdn: identity.eim_fqdn.clone(),
+                tls_certificate: identity.tls_trust.clone(),
+                ci_key_ids: ci_key_ids.clone(),
+            })
+        };
+        let addresses = parts.identities.iter().map(address).collect();
         let inner = Inner {
             parts,
+            addresses,
             started_at,
             sightings: Mutex::default(),
             jobs: Notify::new(),
@@ -189,6 +202,14 @@ impl Eim {
         self.identities().iter().find(|identity| identity.eim_id.as_str() == eim_id)
     }
 
+    /// How devices reach this eIM by this name, and by the usual one where there is no such name.
+    #[must_use]
+    #[allow(clippy::indexing_slicing, reason = "there is one for each identity, and at least one of these")]
+    pub(crate) fn address_of(&self, eim_id: &EimId) -> &Arc<OwnAddress> {
+        let place = self.identities().iter().position(|identity| identity.eim_id == *eim_id);
+        &self.inner.addresses[place.unwrap_or(0)]
+    }
+
     /// The eimId by which an eUICC knows this eIM.
     #[must_use]
     pub fn eim_id_of<'a>(&'a self, euicc: &'a Euicc) -> &'a EimId {
@@ -200,7 +221,10 @@ impl Eim {
         let eim_id = self.eim_id_of(&snapshot.euicc).clone();
         let names = self.identities().iter().map(|identity| identity.eim_id.as_str().to_owned()).collect();
         let work = Work::new(snapshot, now, self.entropy().octets());
-        work.of_eim(&eim_id).with_names(names).with_keys(self.keys().ids())
+        work.of_eim(&eim_id)
+            .reached_at(Arc::clone(self.address_of(&eim_id)))
+            .with_names(names)
+            .with_keys(self.keys().ids())
     }
 
     /// The store, of one tenant.

@@ -43,7 +43,8 @@ pub struct Answer<'a> {
 }
 
 impl Answer<'_> {
-    /// The operation that it answers: same counter and same transaction; the counter alone where no transaction is named.
+    /// The operation that it answers: same counter and same transaction; the counter alone where no transaction is named, if it
+    /// fits one package only that was not answered. Counters begin anew with another key or association, so it may fit several.
     #[must_use]
     pub fn operation(&self, work: &Work) -> Option<OperationId> {
         let matches = |operation: &&super::Operation| {
@@ -54,7 +55,18 @@ impl Answer<'_> {
                     (named, _) => named.is_none(),
                 }
         };
-        work.state.operations.iter().rev().find(matches).map(|operation| operation.id)
+        let found: Vec<&super::Operation> = work.state.operations.iter().rev().filter(matches).collect();
+        if self.transaction.is_some() {
+            return found.first().map(|operation| operation.id);
+        }
+        // An eUICC answers a package once.
+        let unanswered =
+            |operation: &&&super::Operation| operation.verified.is_none() && operation.late_result.is_none();
+        match found.iter().filter(unanswered).collect::<Vec<_>>().as_slice() {
+            [] => found.first().map(|operation| operation.id),
+            [only] => Some(only.id),
+            _ => None,
+        }
     }
 
     fn keep(&self, work: &mut Work, status: ReceivedStatus, reason: Option<&str>, operation: Option<OperationId>) {
@@ -123,12 +135,13 @@ pub fn package_error(
     if let Some(id) = matched.filter(|_| verified) {
         association::proven(work, id);
     }
+    let current = matched.is_some_and(|id| keys::is_current_id(work, id));
     let Some(operation) = matched.and_then(|id| work.operation(id)) else {
         work.event("orphanError", json!({ "code": code, "name": error.name, "counterValue": answer.counter }));
         return;
     };
     let (id, purpose, attempts) = (operation.id, operation.purpose, operation.attempts);
-    if operation.state != OperationState::Delivered {
+    if !current || operation.state != OperationState::Delivered {
         work.event("lateError", json!({ "operation": id, "code": code, "name": error.name }));
         return;
     }

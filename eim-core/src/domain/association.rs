@@ -9,11 +9,12 @@ mod others;
 mod own;
 
 pub(in crate::domain) use others::configured;
+pub(in crate::domain) use own::updated;
 pub use own::{Renewal, list_eims, renew, set_by_hand};
 pub(in crate::domain) use own::{UNSIGNED, ask_eims, is_probe, proven, refused, state_changed};
 
 use super::euicc::{EuiccState, words};
-use crate::asn1::{EimConfigurationData, EimPublicKeyData};
+use crate::asn1::{EimConfigurationData, EimPublicKeyData, EimSupportedProtocol, TrustedPublicKeyDataTls};
 use crate::ids::OperationId;
 use crate::pki;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
@@ -147,6 +148,43 @@ pub struct OwnAssociation {
     /// What is done about a token that the eUICC tells; absent: what the server's configuration says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token_policy: Option<TokenPolicy>,
+    /// What updateEim of this eIM changed of our own configuration on the eUICC, as verified results tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub updated: Option<OwnUpdates>,
+}
+
+/// Members of our own configuration that the eUICC holds because an updateEim set them; each absent one is as it was given to it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct OwnUpdates {
+    /// eimIdType: oid(1), fqdn(2), proprietary(3).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eim_id_type: Option<i64>,
+    /// eimFqdn.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eim_fqdn: Option<String>,
+    /// eimSupportedProtocol by names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub supported_protocol: Option<Vec<String>>,
+    /// SHA-256 of the SubjectPublicKeyInfo in trustedPublicKeyDataTls, upper-case hexadecimal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_key_sha256: Option<String>,
+    /// euiccCiPKId, upper-case hexadecimal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub euicc_ci_pk_id: Option<String>,
+}
+
+impl OwnUpdates {
+    /// Takes over what a configuration says; what it leaves out stays (SGP.32 v1.2 3.5.1.3).
+    fn configure(&mut self, data: &EimConfigurationData) {
+        self.eim_id_type = data.eim_id_type.or(self.eim_id_type);
+        self.eim_fqdn = data.eim_fqdn.clone().or(self.eim_fqdn.take());
+        self.supported_protocol =
+            data.eim_supported_protocol.as_ref().map(protocol_names).or(self.supported_protocol.take());
+        let tls = data.trusted_public_key_data_tls.as_ref().and_then(tls_key_sha256);
+        self.tls_key_sha256 = tls.map(hex::encode_upper).or(self.tls_key_sha256.take());
+        self.euicc_ci_pk_id = data.euicc_ci_pk_id.as_deref().map(hex::encode_upper).or(self.euicc_ci_pk_id.take());
+    }
 }
 
 impl OwnAssociation {
@@ -232,14 +270,19 @@ impl OtherEim {
         self.eim_id_type = data.eim_id_type.or(self.eim_id_type);
         self.eim_fqdn = data.eim_fqdn.clone().or(self.eim_fqdn.take());
         if let Some(protocols) = &data.eim_supported_protocol {
-            self.supported_protocol =
-                serde_json::to_value(protocols).and_then(serde_json::from_value).unwrap_or_default();
+            self.supported_protocol = protocol_names(protocols);
         }
         self.counter_value = data.counter_value.or(self.counter_value);
         // A negative one asks for a token and is none.
         self.association_token = data.association_token.filter(|token| *token >= 0).or(self.association_token);
         self.key_sha256 = data.eim_public_key_data.as_ref().and_then(key_sha256).or(self.key_sha256);
     }
+}
+
+/// eimSupportedProtocol by the names of the ASN.1.
+#[must_use]
+pub fn protocol_names(protocols: &EimSupportedProtocol) -> Vec<String> {
+    serde_json::to_value(protocols).and_then(serde_json::from_value).unwrap_or_default()
 }
 
 /// SHA-256 of the SubjectPublicKeyInfo in eimPublicKeyData: what tells two keys apart.
@@ -251,5 +294,19 @@ pub fn key_sha256(data: &EimPublicKeyData) -> Option<[u8; 32]> {
             pki::Certificate::parse(certificate.der()).ok()?.public_key().clone()
         }
     };
-    ring::digest::digest(&ring::digest::SHA256, &key.to_spki()).as_ref().try_into().ok()
+    sha256(&key.to_spki())
+}
+
+/// The same of trustedPublicKeyDataTls. TLS may use keys of other kinds than eUICCs verify with.
+fn tls_key_sha256(data: &TrustedPublicKeyDataTls) -> Option<[u8; 32]> {
+    match data {
+        TrustedPublicKeyDataTls::TrustedEimPkTls(key) => sha256(key.der()),
+        TrustedPublicKeyDataTls::TrustedCertificateTls(certificate) => {
+            sha256(&pki::Certificate::parse(certificate.der()).ok()?.public_key().to_spki())
+        }
+    }
+}
+
+fn sha256(octets: &[u8]) -> Option<[u8; 32]> {
+    ring::digest::digest(&ring::digest::SHA256, octets).as_ref().try_into().ok()
 }

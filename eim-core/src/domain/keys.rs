@@ -5,12 +5,13 @@
 //! a harmless listEim, by turns with the new and with the old key. Only what the eUICC has signed decides. A counter never stands for
 //! two packages under one key, so the last counter is kept for each key that was ever used. See ADR 17 and 18.
 
-use super::EuiccState;
 use super::NewOperation;
+use super::association;
 use super::euicc::words;
 use super::operation::{Kind, Operation, OperationError, OperationResult, OperationState, Origin, Purpose};
 use super::poll::list_profiles;
 use super::work::Work;
+use super::{Euicc, EuiccState};
 use crate::asn1::code::euicc_package_error_code::{
     COUNTER_VALUE_OUT_OF_RANGE, ECALL_ACTIVE, INVALID_EID, REPLAY_ERROR,
 };
@@ -41,6 +42,10 @@ pub struct KeyFacts {
     pub next: Option<KeyId>,
     /// How many questions were asked to find out.
     pub probes: u32,
+    /// How often the association was made anew, or got another key of ours. Counters fit again after that, so a package is of the
+    /// epoch in which it was signed.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub epoch: i64,
     /// The last counter that was signed with each other key, or set for it.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub counters: BTreeMap<KeyId, i64>,
@@ -49,7 +54,17 @@ pub struct KeyFacts {
     pub search: Option<CounterSearch>,
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_zero(epoch: &i64) -> bool {
+    *epoch == 0
+}
+
 impl KeyFacts {
+    /// Takes note that what was signed until now is of an association, or for a key, that is no longer in force.
+    pub fn begin_epoch(&mut self) {
+        self.epoch = self.epoch.saturating_add(1);
+    }
+
     /// The counter with which another key begins: that after which nothing was signed with it.
     #[must_use]
     pub fn counter_for(&self, key: KeyId) -> CounterValue {
@@ -93,6 +108,27 @@ pub fn change_of(operation: &Operation) -> Option<KeyChange> {
     let to = member.get("to")?.as_str()?.parse().ok()?;
     let counter = CounterValue::try_from(member.get("counterValue")?.as_i64()?).ok()?;
     Some(KeyChange { to, counter })
+}
+
+/// Whether the package of an operation was signed under the association and for the key that are in force now. The result of
+/// any other one is the truth of another time: its counter may fit again by chance.
+#[must_use]
+pub fn is_current(euicc: &Euicc, operation: &Operation) -> bool {
+    let in_time = match operation.epoch {
+        Some(epoch) => epoch == euicc.key_facts.epoch,
+        // Of a version that did not note it.
+        None => {
+            let since = euicc.own_association.renewed_at.unwrap_or(0);
+            euicc.key_facts.epoch == 0 && operation.delivered_at.is_some_and(|delivered| delivered >= since)
+        }
+    };
+    in_time && operation.association_token == euicc.association_token
+}
+
+/// Whether the package of an operation is in flight or was, and is of the association and key in force now.
+#[must_use]
+pub fn is_current_id(work: &Work, id: OperationId) -> bool {
+    work.state.operation(id).is_some_and(|operation| is_current(&work.state.euicc, operation))
 }
 
 /// Whether an operation asks which key the eUICC trusts.
@@ -237,6 +273,7 @@ pub fn renewed(work: &mut Work, id: Option<OperationId>, change: KeyChange, veri
     euicc.signing_key = Some(change.to);
     euicc.counter = counter;
     euicc.key_facts.search = None;
+    euicc.key_facts.begin_epoch();
     if matches!(euicc.state, EuiccState::CounterExhausted | EuiccState::CounterLost) {
         euicc.state = EuiccState::Active;
     }
@@ -268,6 +305,47 @@ fn settled(work: &mut Work) {
     }
 }
 
+/// Whether this question can be signed: its key is loaded and has a counter left, and the state of the eUICC allows it.
+fn can_be_asked(work: &Work, purpose: Purpose) -> bool {
+    let euicc = &work.state.euicc;
+    let (key, counter) = match purpose {
+        Purpose::ProbeNextKey => {
+            let next = euicc.key_facts.next;
+            (next, next.and_then(|next| euicc.key_facts.counter_for(next).next()))
+        }
+        _ => (euicc.signing_key.filter(|_| euicc.state != EuiccState::CounterLost), euicc.counter.next()),
+    };
+    counter.is_some() && key.is_some_and(|key| work.has_key(key))
+}
+
+const fn other_question(purpose: Purpose) -> Purpose {
+    match purpose {
+        Purpose::ProbeNextKey => Purpose::ProbeOldKey,
+        _ => Purpose::ProbeNextKey,
+    }
+}
+
+/// A question that is due and can't be signed, as the last counter is used up or a key is not loaded, gives way to the other one.
+pub fn turn_questions(work: &mut Work) {
+    let now = work.now();
+    let waits = |operation: &&Operation| {
+        is_probe(operation.purpose)
+            && operation.state == OperationState::Queued
+            && operation.not_before.is_none_or(|not_before| not_before <= now)
+    };
+    let Some(operation) = work.state.operations.iter().find(waits) else { return };
+    let (id, subject, Some(purpose)) = (operation.id, operation.subject, operation.purpose) else { return };
+    if can_be_asked(work, purpose) || !can_be_asked(work, other_question(purpose)) {
+        return;
+    }
+    let why = "It can't be signed: its key has no counter left or is not loaded.";
+    if let Some(operation) = work.operation(id) {
+        operation.fail(OperationError::named("cannotBeSigned", why), now);
+    }
+    work.announce(id);
+    probe(work, subject.unwrap_or(id));
+}
+
 /// Asks which key the eUICC trusts, by turns with the new and with the old one, unless that is asked already.
 pub fn probe(work: &mut Work, subject: OperationId) {
     let asked =
@@ -278,7 +356,9 @@ pub fn probe(work: &mut Work, subject: OperationId) {
     let facts = &mut work.euicc().key_facts;
     let before = facts.probes;
     facts.probes = before.saturating_add(1);
-    let purpose = if before.is_multiple_of(2) { Purpose::ProbeNextKey } else { Purpose::ProbeOldKey };
+    let turn = if before.is_multiple_of(2) { Purpose::ProbeNextKey } else { Purpose::ProbeOldKey };
+    let other = other_question(turn);
+    let purpose = if !can_be_asked(work, turn) && can_be_asked(work, other) { other } else { turn };
     let wait = match before / 2 {
         0 => 0,
         rounds => (PROBE_AFTER_MS << (rounds - 1).min(10)).min(PROBE_AFTER_MAX_MS),
@@ -298,15 +378,58 @@ pub fn probe(work: &mut Work, subject: OperationId) {
     });
 }
 
-/// Somebody has said which key the eUICC trusts: what would have found it out is not asked any more.
+/// Somebody has said which key the eUICC trusts: what would have found it out is not asked any more, and a change whose outcome is
+/// unknown is not waited for.
 pub fn told_by_hand(work: &mut Work) {
     settled(work);
+    let now = work.now();
+    let unknown = |operation: &&mut Operation| {
+        operation.state == OperationState::Unconfirmed && operation.results.is_empty() && change_of(operation).is_some()
+    };
+    let why = || OperationError::named("toldByHand", "An operator said which key the eUICC trusts.");
+    let mut ended = Vec::new();
+    for operation in work.state.operations.iter_mut().filter(unknown) {
+        operation.error = Some(why());
+        operation.end(OperationState::Cancelled, now);
+        ended.push(operation.id);
+    }
+    ended.into_iter().for_each(|id| work.announce(id));
+}
+
+/// What is in flight was signed for an association, or a key, that is said to be another one now. Our own questions change nothing,
+/// and what the eUICC refused unsigned it did not take: these are made again where they are still wanted.
+///
+/// # Errors
+/// The operation that may have been carried out; nothing was changed.
+pub fn withdraw_in_flight(work: &mut Work) -> Result<(), OperationId> {
+    let Some(operation) = work.state.in_flight() else { return Ok(()) };
+    let (id, purpose, subject) = (operation.id, operation.purpose, operation.subject);
+    let is_question = operation.origin == Origin::Eim && purpose.is_some();
+    let was_refused = operation.refusals.iter().any(|refusal| refusal.reason == association::UNSIGNED);
+    if !is_question && !was_refused {
+        return Err(id);
+    }
+    let now = work.now();
+    let asked_anew = is_probe(purpose) || purpose == Some(Purpose::SearchCounter);
+    let Some(operation) = work.operation(id) else { return Ok(()) };
+    if asked_anew {
+        let why = "It was signed for an association that is another one now.";
+        operation.fail(OperationError::named("associationChanged", why), now);
+        work.announce(id);
+        work.euicc().key_facts.search = None;
+        probe(work, subject.unwrap_or(id));
+    } else {
+        operation.make_again();
+        work.event("packageWithdrawn", json!({ "operation": id, "reason": "associationChanged" }));
+    }
+    Ok(())
 }
 
 /// Takes note of an association that was made anew, with this key where that is known. The counter becomes the last one that was
 /// signed with it.
 pub fn renewed_with(work: &mut Work, key: Option<KeyId>) {
     let now = work.now();
+    work.euicc().key_facts.begin_epoch();
     work.euicc().key_facts.search = None;
     let searches = |operation: &&mut Operation| {
         operation.purpose == Some(Purpose::SearchCounter) && operation.state == OperationState::Queued
@@ -329,11 +452,36 @@ pub fn renewed_with(work: &mut Work, key: Option<KeyId>) {
     euicc.signing_key = Some(key);
 }
 
-/// Whether a change of the key of this operation is in doubt.
+/// Whether a change of the key of this operation is in doubt. One that was signed before the key or the association last changed
+/// is not what is in doubt now, though it may be to the same key.
 #[must_use]
 pub fn in_doubt(work: &Work, id: OperationId) -> bool {
+    gives_next(work, id) && is_current_id(work, id)
+}
+
+/// Whether an operation gives the eUICC the key that is in doubt.
+fn gives_next(work: &Work, id: OperationId) -> bool {
     let change = work.state.operation(id).and_then(change_of);
     change.is_some_and(|change| work.state.euicc.key_facts.next == Some(change.to))
+}
+
+/// The eUICC says of a change of its key, in a word of another time, that it took it. What counts now is not told by that: it is
+/// asked.
+pub fn told_late(work: &mut Work, id: OperationId) {
+    let Some(change) = work.state.operation(id).and_then(change_of) else { return };
+    let euicc = &work.state.euicc;
+    if euicc.signing_key == Some(change.to) || euicc.key_facts.next.is_some() || !work.has_key(change.to) {
+        return;
+    }
+    if !euicc.state.takes_packages() || work.state.in_flight().is_some() {
+        return;
+    }
+    let facts = &mut work.euicc().key_facts;
+    let used = facts.counter_for(change.to).max(change.counter).value();
+    facts.next = Some(change.to);
+    facts.probes = 0;
+    facts.counters.insert(change.to, used);
+    probe(work, id);
 }
 
 /// An operation was given up after its package went out. Where it may have changed the key, that is found out. Gives whether it
@@ -345,7 +493,7 @@ pub fn given_up(work: &mut Work, id: OperationId) -> bool {
         probe(work, subject.unwrap_or(id));
         return true;
     }
-    let doubt = in_doubt(work, id);
+    let doubt = gives_next(work, id);
     if doubt {
         probe(work, id);
     }
@@ -358,7 +506,7 @@ pub fn outcome_unknown(work: &mut Work, id: OperationId) -> bool {
     let (purpose, subject) = (operation.purpose, operation.subject);
     let now = work.now();
     let lost = || OperationError::named("outcomeUnknown", "Its result was lost. It is asked for again.");
-    if in_doubt(work, id) {
+    if gives_next(work, id) {
         if let Some(operation) = work.operation(id) {
             operation.state = OperationState::Unconfirmed;
         }
@@ -486,7 +634,7 @@ pub fn after_refusal(work: &mut Work, id: OperationId) {
 /// question, it has us ask.
 pub fn unsigned(work: &mut Work, id: OperationId) {
     let now = work.now();
-    if in_doubt(work, id) {
+    if gives_next(work, id) {
         if let Some(operation) = work.operation(id) {
             operation.replayed = true;
             operation.results_asked = false;
@@ -541,6 +689,10 @@ words!(
         Cancelling = "cancelling",
         /// Withdrawn.
         Cancelled = "cancelled",
+        /// As cancelling, and nobody is waited for.
+        Closing = "closing",
+        /// Ended by an operator; who had not answered is not reachable.
+        Closed = "closed",
         /// No device is left.
         Completed = "completed",
     }
@@ -550,7 +702,7 @@ impl RotationState {
     /// Whether there is something left to do.
     #[must_use]
     pub const fn is_open(self) -> bool {
-        matches!(self, Self::Running | Self::Paused | Self::Cancelling)
+        matches!(self, Self::Running | Self::Paused | Self::Cancelling | Self::Closing)
     }
 }
 
@@ -565,10 +717,66 @@ words!(
         Rotated = "rotated",
         /// It keeps the old key; the reason says why.
         Failed = "failed",
+        /// It can't be given the key, or nobody knows whether it took it; the reason says why. It does not count as rotated.
+        NotReachable = "notReachable",
         /// Withdrawn.
         Cancelled = "cancelled",
     }
 );
+
+/// Why nobody can give a device another key, for good; `None` where it is to be waited for.
+#[must_use]
+pub fn unreachable(euicc: Option<&Euicc>) -> Option<&'static str> {
+    match euicc {
+        None => Some("It is not registered any more."),
+        Some(euicc) if euicc.state == EuiccState::Unmanaged => {
+            Some("This eIM is not associated with it any more (unmanaged).")
+        }
+        Some(euicc)
+            if euicc.state == EuiccState::CounterExhausted
+                && euicc.counter == CounterValue::MAX
+                && euicc.key_facts.next.is_none() =>
+        {
+            Some("Its counter is used up: another eIM must delete this one and add it with a new token.")
+        }
+        Some(_) => None,
+    }
+}
+
+/// What a device of a rotation to this key waits for, as far as it is known. `operation` is the one that gives it the key.
+#[must_use]
+pub fn lags_behind(
+    euicc: Option<&Euicc>,
+    operation: Option<&Operation>,
+    to: KeyId,
+    is_loaded: impl Fn(KeyId) -> bool,
+) -> String {
+    if let Some(reason) = unreachable(euicc) {
+        return reason.to_owned();
+    }
+    let Some(euicc) = euicc else { return String::new() };
+    let facts = &euicc.key_facts;
+    let reason = match euicc.state {
+        _ if facts.next == Some(to) => {
+            return format!(
+                "It was given the key and has not answered, so nobody knows whether it took it; {} questions were made to find out.",
+                facts.probes
+            );
+        }
+        _ if facts.next.is_some() => "Whether it took yet another key is found out first.",
+        EuiccState::AssociationLost => {
+            "Its association seems lost: nothing is signed until it answers or the association is renewed."
+        }
+        EuiccState::CounterLost => "Its counter is lost: POST /api/v1/euiccs/{eid}/counter-recovery.",
+        _ if euicc.signing_key.is_some_and(|key| !is_loaded(key)) => "The key that it trusts now is not loaded here.",
+        _ if operation.is_some_and(|operation| operation.state == OperationState::Queued) => {
+            "It has not polled since its turn came, or another package is under way."
+        }
+        _ if operation.is_some() => "What became of it is looked at in a moment.",
+        _ => "Its turn has not come.",
+    };
+    reason.to_owned()
+}
 
 /// The request of the operation that gives an eUICC another key of ours, as it is stored. `configuration` is that of an updateEim.
 #[must_use]

@@ -203,6 +203,9 @@ pub struct Operation {
     pub eim_transaction_id: Option<EimTransactionId>,
     /// The token that the package was signed with.
     pub association_token: Option<AssociationToken>,
+    /// The [epoch](super::keys::KeyFacts::epoch) of the eUICC when the package was signed; `None` before that, and for packages of
+    /// versions that did not note it.
+    pub epoch: Option<i64>,
     /// The octets that are delivered: the whole BF51 or BF52 object. Never made twice.
     pub package: Option<Vec<u8>>,
     /// Whether the results are verified.
@@ -230,6 +233,18 @@ impl Operation {
     #[must_use]
     pub fn in_flight(&self) -> bool {
         self.kind.is_euicc_package() && self.state == OperationState::Delivered
+    }
+
+    /// Puts a package that was delivered back into the queue: the next one is made anew, with the next counter.
+    pub fn make_again(&mut self) {
+        self.state = OperationState::Queued;
+        self.retries += 1;
+        self.attempts = 0;
+        self.again_after = None;
+        self.package = None;
+        self.verified = None;
+        self.results_asked = false;
+        self.replayed = false;
     }
 
     /// Ends the operation.

@@ -57,11 +57,12 @@ fn signed(
 ) -> Option<Draft> {
     let key = work.state.operation(id).and_then(|operation| keys::signs_with(work, operation))?;
     let counter = keys::take_counter(work, id)?;
-    let token = work.state.euicc.association_token;
+    let (token, epoch) = (work.state.euicc.association_token, work.state.euicc.key_facts.epoch);
     let eid_value = Octets::from_array(*work.state.euicc.eid.octets());
     let operation = work.operation(id)?;
     operation.counter = Some(counter);
     operation.association_token = token;
+    operation.epoch = Some(epoch);
     Some(Draft::Signed(
         Box::new(EuiccPackageSigned {
             eim_id: EimIdText::new(eim_id.as_str()).ok()?,

@@ -62,6 +62,7 @@ pub fn decide(work: &mut Work, poll: &Poll) -> Next {
     give_up_data_requests(work);
     prepare_download(work);
     keys::note_missing(work);
+    keys::turn_questions(work);
     choose(work)
 }
 

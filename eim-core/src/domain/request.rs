@@ -237,7 +237,13 @@ fn eco(name: &str, fields: &mut Fields<'_>) -> Option<Eco> {
             }
             Eco::AddEim(configuration)
         }
-        "updateEim" => Eco::UpdateEim(configuration::read(fields)?),
+        "updateEim" => {
+            let update = configuration::read(fields)?;
+            if configuration::is_empty(&update) && !fields.has_mistakes() {
+                fields.wrong_as_a_whole("a member beside eimId is expected: this one would change nothing");
+            }
+            Eco::UpdateEim(update)
+        }
         "deleteEim" => {
             let eim_id = fields.parsed("eimId", "an eimId of 1 to 128 octets", |text| EimIdText::new(text).ok());
             if eim_id.is_none() {

@@ -6,6 +6,7 @@ use super::changes::{
 };
 use super::euicc::Euicc;
 use super::fleet;
+use super::fleet::guard::OwnAddress;
 use super::operation::{ABANDONED, Kind, Operation, OperationState, Origin, Purpose};
 use crate::ids::{KeyId, OperationId};
 use chrono::{DateTime, SecondsFormat};
@@ -28,6 +29,7 @@ pub struct Work {
     random: [u8; 10],
     named: u16,
     own_eim_id: Option<String>,
+    own_address: Arc<OwnAddress>,
     keys: Option<Arc<HashSet<KeyId>>>,
     eim_ids: Vec<String>,
 }
@@ -49,6 +51,7 @@ impl Work {
             random,
             named: 0,
             own_eim_id: None,
+            own_address: Arc::default(),
             keys: None,
             eim_ids: vec![],
         }
@@ -59,6 +62,19 @@ impl Work {
     pub fn of_eim(mut self, eim_id: &crate::ids::EimId) -> Self {
         self.own_eim_id = Some(eim_id.as_str().to_owned());
         self
+    }
+
+    /// Says how devices reach us.
+    #[must_use]
+    pub fn reached_at(mut self, address: Arc<OwnAddress>) -> Self {
+        self.own_address = address;
+        self
+    }
+
+    /// How devices reach this eIM.
+    #[must_use]
+    pub fn own_address(&self) -> &OwnAddress {
+        &self.own_address
     }
 
     /// Says every name that this eIM has, beside the one that the eUICC knows.

@@ -5,20 +5,18 @@
 
 use super::count;
 use crate::Eim;
-use crate::domain::fleet::filter::DeviceFilter;
-use crate::domain::keys::{KeyChange, RotatingState, RotationState, rotation_request};
-use crate::domain::{Euicc, EuiccState, Event, Kind, NewOperation, OperationState, Origin};
+use crate::domain::keys::{KeyChange, RotatingState, RotationState, rotation_request, unreachable};
+use crate::domain::{Event, Kind, NewOperation, OperationState, Origin};
 use crate::ids::{Eid, OperationId};
-use crate::manage::key_rotation::{RotationSpec, key_configuration};
+use crate::manage::key_rotation::{RotationSpec, key_configuration, sweep, why_not_yet};
 use crate::ports::RingKey;
-use crate::store::keys::{RotatingDevice, StoredRotation};
-use crate::store::{ResultKeys, StoreError};
+use crate::store::keys::{RotatingDevice, RotatingFilter, StoredRotation};
+use crate::store::{ResultKeys, Saved, StoreError};
 use serde_json::json;
 
 /// How many rotations are looked at together.
 const ROTATIONS: i64 = 20;
-/// How many devices are looked through, followed up and begun at once.
-const SWEPT_AT_ONCE: i64 = 2_000;
+/// How many devices are followed up and begun at once.
 const FOLLOWED_AT_ONCE: i64 = 200;
 const BEGUN_AT_ONCE: i64 = 200;
 /// How often a device is begun that kept its key without refusing the new one.
@@ -29,6 +27,8 @@ const AGAIN_AFTER_MS: i64 = 600_000;
 const MINUTE_MS: i64 = 60_000;
 /// When a rotation is looked at again in which nothing happened.
 const IDLE_MS: i64 = 10_000;
+/// How many devices that were not reached the event of the end names.
+const NAMED_AT_END: i64 = 100;
 
 /// Looks at rotations of keys that are due, and gives how many there were.
 ///
@@ -67,13 +67,12 @@ async fn look(id: OperationId, eim: &Eim) -> Result<(), StoreError> {
         // Another server has the key; this one leaves the rotation to it.
         return Ok(());
     }
-    if rotation.state == RotationState::Running && !rotation.scanned {
+    if let Some(to) = to.filter(|_| rotation.state == RotationState::Running && !rotation.scanned) {
         joining = sweep(&mut rotation, &spec.filter, to, now, eim).await?;
         moved += 1;
     }
-    for device in eim.store().answered_rotating(id, FOLLOWED_AT_ONCE).await? {
-        moved += i64::from(follow(device, &rotation, now, eim).await?);
-    }
+    moved += follow_all(&rotation, now, eim).await?;
+    moved += leave_stranded(&rotation, now, eim).await?;
     match rotation.state {
         RotationState::Running => {
             if let Some(to) = to {
@@ -84,6 +83,12 @@ async fn look(id: OperationId, eim: &Eim) -> Result<(), StoreError> {
             eim.store().withdraw_rotating(id, now).await?;
             moved += withdraw(&rotation, now, eim).await?;
         }
+        RotationState::Closing => {
+            eim.store().withdraw_rotating(id, now).await?;
+            moved += withdraw(&rotation, now, eim).await?;
+            moved += follow_all(&rotation, now, eim).await?;
+            moved += leave_the_rest(&rotation, now, eim).await?;
+        }
         _ => {}
     }
     let event = end(&mut rotation, joining.is_empty(), now, eim).await?;
@@ -93,44 +98,75 @@ async fn look(id: OperationId, eim: &Eim) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// The next page of the inventory: the devices that are meant and trust another key of the same eIM.
-async fn sweep(
-    rotation: &mut StoredRotation,
-    filter: &DeviceFilter,
-    to: Option<&RingKey>,
+/// Follows up the devices whose operation is not open any more.
+async fn follow_all(rotation: &StoredRotation, now: i64, eim: &Eim) -> Result<i64, StoreError> {
+    let (mut moved, mut after) = (0, 0);
+    loop {
+        let page = eim.store().answered_rotating(rotation.id, after, FOLLOWED_AT_ONCE).await?;
+        let Some(last) = page.last() else { return Ok(moved) };
+        after = last.seq;
+        for device in page {
+            moved += i64::from(follow(device, rotation, now, eim).await?);
+        }
+    }
+}
+
+/// Gives up devices that were begun and that nobody can give a key any more, as that of which this eIM was deleted.
+async fn leave_stranded(rotation: &StoredRotation, now: i64, eim: &Eim) -> Result<i64, StoreError> {
+    let (mut moved, mut after) = (0, 0);
+    loop {
+        let page = eim.store().stranded_rotating(rotation.id, after, FOLLOWED_AT_ONCE).await?;
+        let Some(last) = page.last() else { return Ok(moved) };
+        after = last.seq;
+        for device in page {
+            let euicc = eim.store().euicc(device.eid).await?.map(|(euicc, _)| euicc);
+            if euicc.as_ref().is_some_and(|euicc| euicc.signing_key == Some(rotation.to)) {
+                continue;
+            }
+            let Some(reason) = unreachable(euicc.as_ref()) else { continue };
+            withdraw_one(&device, now, eim).await?;
+            moved += i64::from(leave(device, reason.to_owned(), rotation, now, eim).await?);
+        }
+    }
+}
+
+/// Gives up whatever is still waited for. What was delivered may still be answered: then the key of the device changes, by the
+/// eUICC's own word, and this rotation has ended without it.
+async fn leave_the_rest(rotation: &StoredRotation, now: i64, eim: &Eim) -> Result<i64, StoreError> {
+    let (mut moved, mut after) = (0, 0);
+    loop {
+        let page = eim.store().rotating_devices(running(rotation.id, after)).await?;
+        let Some(last) = page.last() else { return Ok(moved) };
+        after = last.seq;
+        for device in page {
+            let euicc = eim.store().euicc(device.eid).await?.map(|(euicc, _)| euicc);
+            if withdraw_one(&device, now, eim).await? {
+                // It is followed up at the next look.
+                moved += 1;
+                continue;
+            }
+            let reason = why_not_yet(&device, euicc.as_ref(), rotation.to, eim).await?;
+            moved += i64::from(leave(device, reason, rotation, now, eim).await?);
+        }
+    }
+}
+
+async fn leave(
+    mut device: RotatingDevice,
+    reason: String,
+    rotation: &StoredRotation,
     now: i64,
     eim: &Eim,
-) -> Result<Vec<Eid>, StoreError> {
-    let Some(to) = to else { return Ok(vec![]) };
-    // When a device was seen last may decide whether the filter matches it.
-    eim.flush_sightings().await?;
-    let from = rotation.swept_to;
-    let found = match filter.eids() {
-        Some(named) => {
-            let start = usize::try_from(from).unwrap_or(usize::MAX);
-            let page = usize::try_from(SWEPT_AT_ONCE).unwrap_or(usize::MAX);
-            let mut found = Vec::new();
-            for eid in named.iter().skip(start).take(page) {
-                found.extend(eim.store().euicc(*eid).await?.map(|(euicc, _)| euicc));
-            }
-            rotation.scanned = named.len() <= start.saturating_add(page);
-            rotation.swept_to = from + SWEPT_AT_ONCE;
-            found
-        }
-        None => {
-            let found = eim.store().scan_euiccs(filter.tag_hint().map(str::to_owned), from, SWEPT_AT_ONCE).await?;
-            rotation.scanned = i64::try_from(found.len()).unwrap_or(i64::MAX) < SWEPT_AT_ONCE;
-            rotation.swept_to = found.last().map_or(from, |(seq, _)| *seq);
-            found.into_iter().map(|(_, euicc)| euicc).collect()
-        }
-    };
-    let meant = |euicc: &&Euicc| {
-        filter.matches(euicc, now)
-            && eim.eim_id_of(euicc) == &to.eim_id
-            && euicc.signing_key != Some(to.id)
-            && euicc.state != EuiccState::Unmanaged
-    };
-    Ok(found.iter().filter(meant).map(|euicc| euicc.eid).collect())
+) -> Result<bool, StoreError> {
+    let was = device.state;
+    device.state = RotatingState::NotReachable;
+    device.reason = Some(reason);
+    device.ended_at = Some(now);
+    eim.store().move_rotating(rotation.id, was, device).await
+}
+
+fn running(rotation: OperationId, after: i64) -> RotatingFilter {
+    RotatingFilter { rotation, state: Some(RotatingState::Running), after, limit: FOLLOWED_AT_ONCE }
 }
 
 /// Follows up a device whose operation is not open any more; `false` while it has to be waited for.
@@ -141,7 +177,7 @@ async fn follow(
     eim: &Eim,
 ) -> Result<bool, StoreError> {
     let (state, reason) = match eim.store().euicc(device.eid).await? {
-        None => (RotatingState::Failed, Some("It is not registered any more.".to_owned())),
+        None => (RotatingState::NotReachable, unreachable(None).map(str::to_owned)),
         Some((euicc, _)) if euicc.signing_key == Some(rotation.to) => (RotatingState::Rotated, None),
         // Whether it took the key is being found out.
         Some((euicc, _)) if euicc.key_facts.next == Some(rotation.to) => return Ok(false),
@@ -150,7 +186,9 @@ async fn follow(
     device.state = state;
     device.reason = reason;
     match state {
-        RotatingState::Pending if rotation.state == RotationState::Cancelling => {
+        RotatingState::Pending
+            if rotation.state != RotationState::Running && rotation.state != RotationState::Paused =>
+        {
             device.state = RotatingState::Cancelled
         }
         RotatingState::Pending => device.not_before = now + AGAIN_AFTER_MS * device.attempts,
@@ -198,19 +236,15 @@ async fn begin(
     let mut moved = 0;
     for mut device in eim.store().pending_rotating(rotation.id, now, allowed).await? {
         let euicc = eim.store().euicc(device.eid).await?.map(|(euicc, _)| euicc);
-        let end = match &euicc {
-            None => Some((RotatingState::Failed, Some("It is not registered any more."))),
-            Some(euicc) if euicc.signing_key == Some(to.id) => Some((RotatingState::Rotated, None)),
-            Some(euicc) if euicc.state == EuiccState::Unmanaged => {
-                Some((RotatingState::Failed, Some("This eIM is not associated with it any more.")))
-            }
-            Some(_) => None,
-        };
-        if let Some((state, reason)) = end {
-            device.state = state;
-            device.reason = reason.map(str::to_owned);
+        if euicc.as_ref().is_some_and(|euicc| euicc.signing_key == Some(to.id)) {
+            device.state = RotatingState::Rotated;
+            device.reason = None;
             device.ended_at = Some(now);
             moved += i64::from(eim.store().move_rotating(rotation.id, RotatingState::Pending, device).await?);
+            continue;
+        }
+        if let Some(reason) = unreachable(euicc.as_ref()) {
+            moved += i64::from(leave(device, reason.to_owned(), rotation, now, eim).await?);
             continue;
         }
         let Some(euicc) = euicc else { continue };
@@ -238,32 +272,29 @@ async fn begin(
 
 /// Withdraws operations that were not delivered yet.
 async fn withdraw(rotation: &StoredRotation, now: i64, eim: &Eim) -> Result<i64, StoreError> {
-    let mut moved = 0;
-    let mut after = 0;
+    let (mut moved, mut after) = (0, 0);
     loop {
-        let filter = crate::store::keys::RotatingFilter {
-            rotation: rotation.id,
-            state: Some(RotatingState::Running),
-            after,
-            limit: FOLLOWED_AT_ONCE,
-        };
-        let page = eim.store().rotating_devices(filter).await?;
+        let page = eim.store().rotating_devices(running(rotation.id, after)).await?;
         let Some(last) = page.last() else { return Ok(moved) };
         after = last.seq;
         for device in page {
-            let Some(id) = device.operation else { continue };
-            let keys = ResultKeys { operations: vec![id], without_held: true, ..ResultKeys::default() };
-            let Some((snapshot, _)) = eim.store().result_snapshot(device.eid, keys, now).await? else { continue };
-            let version = snapshot.euicc.version;
-            let mut work = eim.work(snapshot, now);
-            let queued = work.operation(id).filter(|operation| operation.state == OperationState::Queued);
-            let Some(operation) = queued.filter(|operation| operation.counter.is_none()) else { continue };
-            operation.end(OperationState::Cancelled, now);
-            work.announce(id);
-            eim.save(device.eid, version, work.finish(), now).await?;
-            moved += 1;
+            moved += i64::from(withdraw_one(&device, now, eim).await?);
         }
     }
+}
+
+/// Withdraws the operation of a device, if nothing of it was delivered.
+async fn withdraw_one(device: &RotatingDevice, now: i64, eim: &Eim) -> Result<bool, StoreError> {
+    let Some(id) = device.operation else { return Ok(false) };
+    let keys = ResultKeys { operations: vec![id], without_held: true, ..ResultKeys::default() };
+    let Some((snapshot, _)) = eim.store().result_snapshot(device.eid, keys, now).await? else { return Ok(false) };
+    let version = snapshot.euicc.version;
+    let mut work = eim.work(snapshot, now);
+    let queued = work.operation(id).filter(|operation| operation.state == OperationState::Queued);
+    let Some(operation) = queued.filter(|operation| operation.counter.is_none()) else { return Ok(false) };
+    operation.end(OperationState::Cancelled, now);
+    work.announce(id);
+    Ok(eim.save(device.eid, version, work.finish(), now).await? == Saved::Done)
 }
 
 /// Ends a rotation of which nothing is left to do.
@@ -275,7 +306,7 @@ async fn end(
 ) -> Result<Option<Event>, StoreError> {
     let may_end = match rotation.state {
         RotationState::Running => rotation.scanned && nobody_joins,
-        RotationState::Cancelling => true,
+        RotationState::Cancelling | RotationState::Closing => true,
         _ => false,
     };
     if !may_end {
@@ -289,12 +320,20 @@ async fn end(
     rotation.ended_at = Some(now);
     let devices: serde_json::Map<_, _> =
         counts.iter().map(|(state, count)| (state.as_str().to_owned(), (*count).into())).collect();
-    let told = json!({ "keyRotation": rotation.id, "signingKey": rotation.to, "devices": devices });
-    Ok(Some(if rotation.state == RotationState::Running {
-        rotation.state = RotationState::Completed;
-        Event::new("keyRotationCompleted", told)
-    } else {
-        rotation.state = RotationState::Cancelled;
-        Event::new("keyRotationCancelled", told)
-    }))
+    let filter = RotatingFilter {
+        rotation: rotation.id,
+        state: Some(RotatingState::NotReachable),
+        after: 0,
+        limit: NAMED_AT_END,
+    };
+    let left: Vec<Eid> = eim.store().rotating_devices(filter).await?.iter().map(|device| device.eid).collect();
+    let told =
+        json!({ "keyRotation": rotation.id, "signingKey": rotation.to, "devices": devices, "notReachable": left });
+    let (state, event_type) = match rotation.state {
+        RotationState::Cancelling => (RotationState::Cancelled, "keyRotationCancelled"),
+        RotationState::Closing => (RotationState::Closed, "keyRotationClosed"),
+        _ => (RotationState::Completed, "keyRotationCompleted"),
+    };
+    rotation.state = state;
+    Ok(Some(Event::new(event_type, told)))
 }

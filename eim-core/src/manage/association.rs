@@ -42,6 +42,7 @@ pub(super) fn own(euicc: &Euicc, eim: &Eim) -> EimOnEuiccView {
     let identity = eim.identity_named(eim.eim_id_of(euicc).as_str()).unwrap_or_else(|| eim.identity());
     let key = euicc.signing_key.or_else(|| eim.keys().current(&identity.eim_id).map(|key| key.id));
     let state = known.state(euicc.state);
+    let updated = known.updated.clone().unwrap_or_default();
     EimOnEuiccView {
         eim_id: identity.eim_id.to_string(),
         own: true,
@@ -50,9 +51,11 @@ pub(super) fn own(euicc: &Euicc, eim: &Eim) -> EimOnEuiccView {
             AssociationState::Gone => known.end_verified,
             state => state == AssociationState::Associated,
         },
-        eim_id_type: Some(identity.eim_id_type.to_string()),
-        eim_fqdn: Some(identity.eim_fqdn.clone()),
-        supported_protocol: vec!["eimRetrieveHttps".to_owned()],
+        eim_id_type: Some(updated.eim_id_type.map_or_else(|| identity.eim_id_type.to_string(), eim_id_type)),
+        eim_fqdn: Some(updated.eim_fqdn.unwrap_or_else(|| identity.eim_fqdn.clone())),
+        supported_protocol: updated.supported_protocol.unwrap_or_else(|| vec!["eimRetrieveHttps".to_owned()]),
+        tls_key_sha256: updated.tls_key_sha256,
+        euicc_ci_pk_id: updated.euicc_ci_pk_id,
         association_token: euicc.association_token.map(AssociationToken::value),
         counter_value: Some(euicc.counter.value()),
         key_sha256: key.map(|key| key.to_string().to_uppercase()),
@@ -88,20 +91,26 @@ fn next_step(state: AssociationState, euicc: &Euicc) -> Option<&'static str> {
     }
 }
 
+fn eim_id_type(code: i64) -> String {
+    match code {
+        1 => "oid".to_owned(),
+        2 => "fqdn".to_owned(),
+        3 => "proprietary".to_owned(),
+        other => other.to_string(),
+    }
+}
+
 pub(super) fn other(eim: OtherEim) -> EimOnEuiccView {
     EimOnEuiccView {
         eim_id: eim.eim_id,
         own: false,
         state: eim.state.as_str().to_owned(),
         verified: eim.learned_by != LearnedBy::Imported,
-        eim_id_type: eim.eim_id_type.map(|code| match code {
-            1 => "oid".to_owned(),
-            2 => "fqdn".to_owned(),
-            3 => "proprietary".to_owned(),
-            other => other.to_string(),
-        }),
+        eim_id_type: eim.eim_id_type.map(eim_id_type),
         eim_fqdn: eim.eim_fqdn,
         supported_protocol: eim.supported_protocol,
+        tls_key_sha256: None,
+        euicc_ci_pk_id: None,
         association_token: eim.association_token,
         counter_value: eim.counter_value,
         key_sha256: eim.key_sha256.map(hex::encode_upper),

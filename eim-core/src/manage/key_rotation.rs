@@ -1,12 +1,18 @@
 //! Signing keys, and giving devices another one (SGP.32 v1.2 3.5.1.3).
 
+mod inventory;
+
+pub(crate) use inventory::sweep;
+
 use super::register::{idempotency, key_taken};
 use super::views::Page;
 use super::{FieldError, ManageError, Principal, page};
 use crate::Eim;
+use crate::domain::audit::AuditNote;
 use crate::domain::fleet::filter::DeviceFilter;
-use crate::domain::keys::{RotatingState, RotationState};
-use crate::domain::{Event, rfc3339};
+use crate::domain::keys::{RotatingState, RotationState, lags_behind};
+use crate::domain::statement;
+use crate::domain::{Euicc, Event, rfc3339};
 use crate::ids::{CounterValue, KeyId, OperationId};
 use crate::pki;
 use crate::ports::RingKey;
@@ -22,6 +28,8 @@ const ATTEMPTS: usize = 8;
 /// How many devices are begun within a minute when nobody says, and at most.
 const RATE: i64 = 600;
 const RATE_MAX: i64 = 100_000;
+/// How many devices that are not reachable are named with the rotation; the list of devices has all.
+const NOT_REACHABLE_SHOWN: i64 = 100;
 
 /// A signing key of this eIM.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -53,7 +61,7 @@ pub struct KeyRotationView {
     pub id: String,
     /// The key that devices are given.
     pub to: String,
-    /// `running`, `paused`, `cancelling`, `cancelled` or `completed`.
+    /// `running`, `paused`, `cancelling`, `cancelled`, `closing`, `closed` or `completed`.
     pub state: String,
     /// Which devices, as they were when it began.
     #[schema(value_type = Object)]
@@ -64,9 +72,12 @@ pub struct KeyRotationView {
     pub label: Option<String>,
     /// Whether all devices are found already.
     pub scanned: bool,
-    /// How many devices stand how: `pending`, `running`, `rotated`, `failed`, `cancelled`.
+    /// How many devices stand how: `pending`, `running`, `rotated`, `failed`, `notReachable`, `cancelled`.
     #[schema(value_type = Object)]
     pub devices: Value,
+    /// The first 100 devices that are `notReachable`, each with the reason: not given the key by this rotation, or it could not be found
+    /// out whether they took it.
+    pub not_reachable: Vec<NotReachableView>,
     /// Who asked for it: `keyId` and `name` of the API key.
     #[schema(value_type = Object)]
     pub created_by: Value,
@@ -76,6 +87,16 @@ pub struct KeyRotationView {
     pub ended_at: Option<String>,
 }
 
+/// A device that a rotation does not reach.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NotReachableView {
+    /// Its eUICC.
+    pub eid: String,
+    /// Why.
+    pub reason: String,
+}
+
 /// A device of a rotation.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -83,13 +104,14 @@ pub struct RotatingDeviceView {
     /// Its eUICC.
     pub eid: String,
     /// `pending`: not begun. `running`: asked for, the old key counts. `rotated`: the eUICC has said that it trusts the new key.
-    /// `failed`: it keeps the old one. `cancelled`: withdrawn.
+    /// `failed`: it keeps the old one. `notReachable`: it can't be given the key, or nobody knows whether it took it; it does not count as
+    /// rotated. `cancelled`: withdrawn.
     pub state: String,
     /// How often it was begun.
     pub attempts: i64,
     /// The operation that gives it the key.
     pub operation: Option<String>,
-    /// Why it stands so, where that is not plain.
+    /// Why it stands so; of one that is `pending` or `running`, what it waits for now.
     pub reason: Option<String>,
     /// When it was last begun.
     pub begun_at: Option<String>,
@@ -208,7 +230,9 @@ pub async fn create_key_rotation(
         Some(id) => eim.keys().get(id),
         None => eim.keys().current(&eim.identity().eim_id),
     };
-    let to = to.ok_or_else(|| ManageError::invalid("/to", "this signing key is not loaded here"))?.id;
+    let key_given = to.ok_or_else(|| ManageError::invalid("/to", "this signing key is not loaded here"))?;
+    let to = key_given.id;
+    inventory::refuse_nobody(&spec, key_given, eim).await?;
     prove(to, eim).await?;
     let now = eim.clock().now_ms();
     let rotation = StoredRotation {
@@ -227,8 +251,11 @@ pub async fn create_key_rotation(
     };
     let id = rotation.id;
     let event = told("keyRotationStarted", &rotation, principal);
-    match eim.store().insert_rotation(rotation, event, key).await? {
-        Some(SavedOnce::Done | SavedOnce::Conflict) => key_rotation(&id.to_string(), eim).await,
+    match eim.store().insert_rotation(rotation.clone(), event, key).await? {
+        Some(SavedOnce::Done | SavedOnce::Conflict) => {
+            inventory::sweep_with_request(rotation, &spec, key_given, eim).await?;
+            key_rotation(&id.to_string(), eim).await
+        }
         Some(SavedOnce::Before { resource }) => key_rotation(&resource, eim).await,
         Some(SavedOnce::KeyTaken) => Err(key_taken()),
         None => Err(ManageError::Conflict {
@@ -245,6 +272,8 @@ async fn prove(id: KeyId, eim: &Eim) -> Result<(), ManageError> {
     let public = eim.keys().get(id).and_then(|key| pki::PublicKey::from_spki(key.signer.public_key()).ok());
     let unusable = |why: String| ManageError::Conflict { slug: "signing-key-unusable", message: why };
     let signature = eim.sign(id, octets.clone()).await.map_err(|error| unusable(error.to_string()))?;
+    let details = json!({ "key": id, "digest": statement::digest(&octets), "purpose": "keyRotationCheck" });
+    eim.store().insert_audit(AuditNote::new("keyUsed", details), eim.clock().now_ms()).await?;
     match public.map(|public| public.verify(&octets, &signature)) {
         Some(Ok(_)) => Ok(()),
         _ => Err(unusable("What this key signs does not verify with its public half.".to_owned())),
@@ -289,7 +318,7 @@ pub async fn list_rotating_devices(
     limit: Option<u32>,
     eim: &Eim,
 ) -> Result<Page<RotatingDeviceView>, ManageError> {
-    let rotation = load(id, eim).await?.id;
+    let StoredRotation { id: rotation, to, .. } = load(id, eim).await?;
     let (after, limit) = page::bounds(cursor, limit)?;
     let state = match state {
         None => None,
@@ -303,14 +332,32 @@ pub async fn list_rotating_devices(
     let mut found = eim.store().rotating_devices(filter).await?;
     let next_cursor = page::cut(&mut found, limit, |device| device.seq);
     let mut items = Vec::with_capacity(found.len());
-    for device in found {
-        let seen = eim.store().euicc(device.eid).await?.and_then(|(euicc, _)| euicc.last_seen_at);
-        items.push(device_view(device, seen));
+    for mut device in found {
+        let euicc = eim.store().euicc(device.eid).await?.map(|(euicc, _)| euicc);
+        if matches!(device.state, RotatingState::Pending | RotatingState::Running) {
+            device.reason = Some(why_not_yet(&device, euicc.as_ref(), to, eim).await?);
+        }
+        items.push(device_view(device, euicc.and_then(|euicc| euicc.last_seen_at)));
     }
     Ok(Page { items, next_cursor })
 }
 
-/// Pauses, resumes or cancels a rotation. What was delivered to a device can't be called back and is waited for.
+/// What a device of a rotation waits for.
+pub(crate) async fn why_not_yet(
+    device: &RotatingDevice,
+    euicc: Option<&Euicc>,
+    to: KeyId,
+    eim: &Eim,
+) -> Result<String, crate::store::StoreError> {
+    let operation = match device.operation.filter(|_| device.state == RotatingState::Running) {
+        Some(id) => eim.store().operation(id).await?,
+        None => None,
+    };
+    Ok(lags_behind(euicc, operation.as_ref(), to, |key| eim.keys().get(key).is_some()))
+}
+
+/// Pauses, resumes, cancels or closes a rotation. What was delivered to a device can't be called back: after `cancel` it is waited
+/// for, after `close` it is not, and the device counts as not reachable.
 ///
 /// # Errors
 /// `Conflict` when its state does not allow it; `NotFound`.
@@ -335,6 +382,9 @@ pub async fn act_on_key_rotation(
             ("resume", RotationState::Paused) => (RotationState::Running, "keyRotationResumed"),
             ("cancel", RotationState::Running | RotationState::Paused) => {
                 (RotationState::Cancelling, "keyRotationCancelling")
+            }
+            ("close", RotationState::Running | RotationState::Paused | RotationState::Cancelling) => {
+                (RotationState::Closing, "keyRotationClosing")
             }
             (_, state) => {
                 return Err(ManageError::Conflict {
@@ -379,6 +429,17 @@ async fn view(rotation: StoredRotation, eim: &Eim) -> Result<KeyRotationView, Ma
     let count = |state: RotatingState| counts.iter().find(|(of, _)| *of == state).map_or(0, |(_, count)| *count);
     let devices: serde_json::Map<_, _> =
         RotatingState::ALL.iter().map(|state| (state.as_str().to_owned(), count(*state).into())).collect();
+    let filter = RotatingFilter {
+        rotation: rotation.id,
+        state: Some(RotatingState::NotReachable),
+        after: 0,
+        limit: NOT_REACHABLE_SHOWN,
+    };
+    let not_reachable = eim.store().rotating_devices(filter).await?;
+    let shown = |device: RotatingDevice| NotReachableView {
+        eid: device.eid.to_string(),
+        reason: device.reason.unwrap_or_default(),
+    };
     let spec = RotationSpec::from_stored(&rotation.spec)
         .ok_or(ManageError::Store(crate::store::StoreError::Corrupt { column: "key_rotations.spec" }))?;
     Ok(KeyRotationView {
@@ -390,6 +451,7 @@ async fn view(rotation: StoredRotation, eim: &Eim) -> Result<KeyRotationView, Ma
         label: spec.label,
         scanned: rotation.scanned,
         devices: devices.into(),
+        not_reachable: not_reachable.into_iter().map(shown).collect(),
         created_by: rotation.created_by,
         created_at: rfc3339(rotation.created_at),
         ended_at: rotation.ended_at.map(rfc3339),

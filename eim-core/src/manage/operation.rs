@@ -203,7 +203,8 @@ async fn guard_says(
     let list = match request {
         Request::Psmo(list) => list,
         Request::Eco(list) => {
-            return Ok(guard::configuration_checks(&list, eim.eim_id_of(&euicc).as_str(), overridden));
+            let own = eim.eim_id_of(&euicc);
+            return Ok(guard::configuration_checks(&list, own.as_str(), eim.address_of(own), overridden));
         }
         _ => return Ok(vec![]),
     };

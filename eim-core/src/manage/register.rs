@@ -168,10 +168,11 @@ pub(super) fn read_with(new: NewEuicc, chain: Chain, now: i64, eim: &Eim) -> Res
     let counter = read_counter(association.counter_value.unwrap_or(0), &mut errors);
     let token = association.association_token.and_then(|token| read_token(token, &mut errors));
     let eim_id = read_eim_id(association.eim_id.as_deref(), &mut errors, eim);
-    let known_as = eim_id.as_ref().unwrap_or(&eim.identity().eim_id);
+    // Said in the row, since the usual one may be another when the server is started with another order of identities.
+    let known_as = eim_id.unwrap_or_else(|| eim.identity().eim_id.clone());
     let signing_key = match association.signing_key.as_deref() {
-        Some(text) => read_signing_key(text, known_as, &mut errors, eim),
-        None => eim.keys().current(known_as).map(|key| key.id),
+        Some(text) => read_signing_key(text, &known_as, &mut errors, eim),
+        None => eim.keys().current(&known_as).map(|key| key.id),
     };
     let (learned_by, told_by) = read_source(association.learned_by.as_deref(), association.told_by, &mut errors);
     let certificates = read_certificates(
@@ -211,7 +212,7 @@ pub(super) fn read_with(new: NewEuicc, chain: Chain, now: i64, eim: &Eim) -> Res
         warnings,
         created_at: now,
         rules_authorisation_table: None,
-        eim_id,
+        eim_id: Some(known_as),
         signing_key,
         key_facts: KeyFacts::default(),
         own_association: OwnAssociation::told(learned_by, told_by, now),

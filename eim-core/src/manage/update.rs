@@ -7,8 +7,8 @@ use super::register::{
 use super::views::EuiccView;
 use super::{FieldError, ManageError, euicc};
 use crate::Eim;
-use crate::domain::{Euicc, EuiccState, TokenPolicy, association, keys};
-use crate::ids::{AssociationToken, CounterValue};
+use crate::domain::{Euicc, EuiccState, TokenPolicy, Work, association, keys};
+use crate::ids::{AssociationToken, CounterValue, OperationId};
 use crate::store::Saved;
 use serde_json::{Map, Value, json};
 
@@ -16,10 +16,12 @@ const MEMBERS: [&str; 6] = ["label", "tags", "resultPolicy", "association", "eum
 const ATTEMPTS: usize = 8;
 
 /// Changes an eUICC by a JSON merge patch (RFC 7396): members that are given are set, null clears. Setting the counter
-/// also ends `counterLost`, `counterExhausted` and `unmanaged`.
+/// also ends `counterLost`, `counterExhausted` and `unmanaged`. What was signed for another key, token or association is not
+/// delivered on: questions and what the eUICC had refused unsigned are made again.
 ///
 /// # Errors
-/// What can't be taken; `NotFound`; `Conflict` when the device was busy with it all the time.
+/// What can't be taken; `NotFound`; `Conflict` when a package is in flight that may have been executed, or the device was busy with
+/// it all the time.
 pub async fn update_euicc(eid: &str, patch: Value, eim: &Eim) -> Result<EuiccView, ManageError> {
     let eid = eid_of(eid)?;
     let Value::Object(patch) = patch else { return Err(ManageError::invalid("", "an object is expected")) };
@@ -33,18 +35,17 @@ pub async fn update_euicc(eid: &str, patch: Value, eim: &Eim) -> Result<EuiccVie
         let version = snapshot.euicc.version;
         let mut work = eim.work(snapshot, now);
         let mut errors = Vec::new();
-        let in_doubt = work.state.euicc.key_facts.next.is_some();
-        let (token, key) = (work.state.euicc.association_token, work.state.euicc.signing_key);
+        let before = work.state.euicc.clone();
         apply(work.euicc(), &patch, &mut errors, eim);
-        if in_doubt && work.state.euicc.key_facts.next.is_none() {
-            keys::told_by_hand(&mut work);
-        }
         if !errors.is_empty() {
             return Err(ManageError::Invalid(errors));
         }
         let set = |name: &str| patch.get("association").is_some_and(|members| members.get(name).is_some());
-        if set("counterValue") || set("associationToken") || work.state.euicc.signing_key != key {
-            association::set_by_hand(&mut work, token);
+        if set("counterValue") || set("associationToken") || work.state.euicc.signing_key != before.signing_key {
+            association::set_by_hand(&mut work, before.association_token);
+        }
+        if is_another(&before, &work.state.euicc) {
+            renew(&mut work, &before)?;
         }
         work.event("changed", json!({ "members": patch.keys().collect::<Vec<_>>() }));
         let changes = work.finish();
@@ -56,6 +57,37 @@ pub async fn update_euicc(eid: &str, patch: Value, eim: &Eim) -> Result<EuiccVie
         slug: "euicc-busy",
         message: "the eUICC was changed by others meanwhile; try again".to_owned(),
     })
+}
+
+/// Whether the change says of the association that it is not the one that packages were signed for until now.
+fn is_another(before: &Euicc, now: &Euicc) -> bool {
+    let had_ended =
+        matches!(before.state, EuiccState::CounterExhausted | EuiccState::Unmanaged | EuiccState::AssociationLost);
+    before.association_token != now.association_token
+        || before.signing_key != now.signing_key
+        || before.key_facts.next != now.key_facts.next
+        || now.counter < before.counter
+        || (had_ended && now.state == EuiccState::Active)
+}
+
+/// Nothing that was signed before counts any more, and nothing of it goes out again.
+fn renew(work: &mut Work, before: &Euicc) -> Result<(), ManageError> {
+    keys::withdraw_in_flight(work).map_err(in_flight)?;
+    work.euicc().key_facts.begin_epoch();
+    if before.key_facts.next.is_some() && work.state.euicc.key_facts.next.is_none() {
+        keys::told_by_hand(work);
+    }
+    Ok(())
+}
+
+fn in_flight(id: OperationId) -> ManageError {
+    ManageError::Conflict {
+        slug: "package-in-flight",
+        message: format!(
+            "The package of the operation {id} was delivered under the association as it is known now, and the device may \
+             have carried it out. Wait for its result, or abandon it first: POST /api/v1/operations/{id}/abandon."
+        ),
+    }
 }
 
 fn apply(euicc: &mut Euicc, patch: &Map<String, Value>, errors: &mut Vec<FieldError>, eim: &Eim) {

@@ -106,10 +106,18 @@ pub struct EimOnEuiccView {
     pub verified: bool,
     /// `oid`, `fqdn` or `proprietary`; absent when nobody told.
     pub eim_id_type: Option<String>,
-    /// eimFqdn; of another eIM, as it was given to it here.
+    /// eimFqdn: this eIM, as configured here, or as the last verified updateEim of ourselves left it; of another eIM, as it was given
+    /// to it here.
     pub eim_fqdn: Option<String>,
     /// eimSupportedProtocol by the names of the ASN.1.
     pub supported_protocol: Vec<String>,
+    /// This eIM: SHA-256 of the SubjectPublicKeyInfo in trustedPublicKeyDataTls that an updateEim of ourselves set, upper-case
+    /// hexadecimal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_key_sha256: Option<String>,
+    /// This eIM: euiccCiPKId that an updateEim of ourselves set, upper-case hexadecimal.
+    #[serde(rename = "euiccCiPKId", skip_serializing_if = "Option::is_none")]
+    pub euicc_ci_pk_id: Option<String>,
     /// The token; of another eIM, the one that the eUICC gave for it.
     pub association_token: Option<i64>,
     /// This eIM: the counter of the last package made. Another one: the counter that it was given.

@@ -72,6 +72,15 @@ pub struct RotatingDevice {
     pub ended_at: Option<i64>,
 }
 
+/// A device that joins a rotation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Joining {
+    /// Its eUICC.
+    pub eid: Eid,
+    /// Why it can't be given the key; then it is named and not begun.
+    pub left_out: Option<String>,
+}
+
 /// Which devices of a rotation to list.
 #[derive(Debug, Clone)]
 pub struct RotatingFilter {
@@ -86,7 +95,8 @@ pub struct RotatingFilter {
 }
 
 impl Store {
-    /// Notes the keys that are loaded, the usual one first. eUICCs of which no key is known trust the key that was noted first of all.
+    /// Notes the keys that are loaded, the usual one first. eUICCs of which no key is known trust the key that was noted first of all, and
+    /// those that say no eimId know this eIM by the one of their key.
     /// Gives a key that was noted for another eIM; then nothing was written.
     ///
     /// # Errors
@@ -188,7 +198,7 @@ impl Store {
     pub async fn save_rotation(
         &self,
         changed: StoredRotation,
-        joining: Vec<Eid>,
+        joining: Vec<Joining>,
         event: Option<Event>,
         now: i64,
     ) -> Result<bool, StoreError> {
@@ -233,13 +243,32 @@ impl Store {
         on!(self.read("pending_rotating"), |conn| pending_rotating(conn, id, now, limit, tenant))
     }
 
-    /// Devices of a rotation that were begun and whose operation is not open any more.
+    /// Devices of a rotation that were begun and whose operation is not open any more, behind a position.
     ///
     /// # Errors
     /// When the transaction fails.
-    pub async fn answered_rotating(&self, id: OperationId, limit: i64) -> Result<Vec<RotatingDevice>, StoreError> {
+    pub async fn answered_rotating(
+        &self,
+        id: OperationId,
+        after: i64,
+        limit: i64,
+    ) -> Result<Vec<RotatingDevice>, StoreError> {
         let tenant = self.tenant;
-        on!(self.read("answered_rotating"), |conn| answered_rotating(conn, id, limit, tenant))
+        on!(self.read("answered_rotating"), |conn| answered_rotating(conn, id, after, limit, tenant))
+    }
+
+    /// Devices of a rotation that were begun and to which nothing can be sent by the state of their eUICC, behind a position.
+    ///
+    /// # Errors
+    /// When the transaction fails.
+    pub async fn stranded_rotating(
+        &self,
+        id: OperationId,
+        after: i64,
+        limit: i64,
+    ) -> Result<Vec<RotatingDevice>, StoreError> {
+        let tenant = self.tenant;
+        on!(self.read("stranded_rotating"), |conn| stranded_rotating(conn, id, after, limit, tenant))
     }
 
     /// How many devices of a rotation were begun since a time.

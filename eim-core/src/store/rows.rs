@@ -13,8 +13,8 @@ use crate::ids::{
     AssociationToken, CounterValue, Eid, EimTransactionId, Iccid, KeyId, OperationId, Plmn, SeqNumber, TenantId,
 };
 use diesel::prelude::*;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 /// Gives what a column holds, or says which column can't be read.
 fn column<T>(column: &'static str, value: Option<T>) -> Result<T, StoreError> {
@@ -286,10 +286,20 @@ pub(super) struct OperationRow {
     error: Option<String>,
     refusals: String,
     late_result: Option<String>,
-    enabled_before: String,
+    facts: String,
     results_asked: bool,
     replayed: bool,
     secret: Option<Vec<u8>>,
+}
+
+/// What is kept of an operation as one object.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct OperationFacts {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    enabled_before: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    epoch: Option<i64>,
 }
 
 /// A new operation: everything else starts empty.
@@ -313,7 +323,7 @@ pub(super) struct NewOperationRow {
     retries: i64,
     results: &'static str,
     refusals: &'static str,
-    enabled_before: &'static str,
+    facts: &'static str,
     results_asked: bool,
     replayed: bool,
     secret: Option<Vec<u8>>,
@@ -339,7 +349,7 @@ pub(super) struct OperationChange {
     error: Option<String>,
     refusals: String,
     late_result: Option<String>,
-    enabled_before: String,
+    facts: String,
     results_asked: bool,
     replayed: bool,
     secret: Option<Vec<u8>>,
@@ -347,6 +357,7 @@ pub(super) struct OperationChange {
 
 impl OperationRow {
     pub(super) fn operation(self) -> Result<Operation, StoreError> {
+        let facts: OperationFacts = json("operations.facts", &self.facts)?;
         Ok(Operation {
             seq: self.seq,
             id: column("operations.id", self.id.parse().ok())?,
@@ -381,10 +392,12 @@ impl OperationRow {
             error: self.error.map(|text| json("operations.error", &text)).transpose()?,
             refusals: json("operations.refusals", &self.refusals)?,
             late_result: self.late_result.map(|text| json("operations.late_result", &text)).transpose()?,
-            enabled_before: json::<Vec<String>>("operations.enabled_before", &self.enabled_before)?
+            enabled_before: facts
+                .enabled_before
                 .iter()
-                .map(|hex| column("operations.enabled_before", Iccid::from_raw_hex(hex).ok()))
+                .map(|hex| column("operations.facts", Iccid::from_raw_hex(hex).ok()))
                 .collect::<Result<_, _>>()?,
+            epoch: facts.epoch,
             results_asked: self.results_asked,
             replayed: self.replayed,
             secret: self.secret,
@@ -416,7 +429,7 @@ impl NewOperationRow {
             retries: 0,
             results: "[]",
             refusals: "[]",
-            enabled_before: "[]",
+            facts: "{}",
             results_asked: false,
             replayed: false,
             secret: operation.secret.clone(),
@@ -443,7 +456,10 @@ impl OperationChange {
             error: operation.error.as_ref().map(text_of),
             refusals: text_of(&operation.refusals),
             late_result: operation.late_result.as_ref().map(text_of),
-            enabled_before: text_of(&operation.enabled_before.iter().map(Iccid::raw_hex).collect::<Vec<_>>()),
+            facts: text_of(&OperationFacts {
+                enabled_before: operation.enabled_before.iter().map(Iccid::raw_hex).collect(),
+                epoch: operation.epoch,
+            }),
             results_asked: operation.results_asked,
             replayed: operation.replayed,
             secret: operation.secret.clone(),

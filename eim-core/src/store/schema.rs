@@ -73,7 +73,7 @@ diesel::table! {
         error -> Nullable<Text>,
         refusals -> Text,
         late_result -> Nullable<Text>,
-        enabled_before -> Text,
+        facts -> Text,
         results_asked -> Bool,
         replayed -> Bool,
         secret -> Nullable<Binary>,
@@ -629,6 +629,7 @@ diesel::table! {
 
 diesel::allow_tables_to_appear_in_same_query!(euiccs, euicc_tags);
 diesel::allow_tables_to_appear_in_same_query!(key_rotation_devices, operations);
+diesel::allow_tables_to_appear_in_same_query!(key_rotation_devices, euiccs);
 diesel::allow_tables_to_appear_in_same_query!(rules, rule_readers);
 diesel::allow_tables_to_appear_in_same_query!(audit_links, audit_records);
 diesel::allow_tables_to_appear_in_same_query!(audit_chains, tenants);

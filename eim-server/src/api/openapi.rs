@@ -66,6 +66,7 @@ pub(super) fn docs() -> SwaggerUi {
         key_rotations::act::pause,
         key_rotations::act::resume,
         key_rotations::act::cancel,
+        key_rotations::act::close,
         euiccs::associations::list,
         euiccs::associations::renew,
         eim::configuration::of_device,

@@ -78,6 +78,11 @@ pub fn routes(config: &mut ServiceConfig) {
                     post(),
                     key_rotations::act::cancel,
                 )))
+                .service(web::resource("/key-rotations/{id}/close").route(allow(
+                    Admin,
+                    post(),
+                    key_rotations::act::close,
+                )))
                 .service(web::resource("/euiccs/{eid}/operations").route(allow(
                     Operator,
                     post(),

@@ -32,6 +32,8 @@ pub enum Database {
 pub struct Setup {
     folder: TempDir,
     schema: Option<Schema>,
+    /// Variables of the configuration beside the usual ones.
+    settings: Vec<(String, String)>,
 }
 
 struct Schema {
@@ -56,7 +58,7 @@ impl Setup {
     pub async fn new(database: Database, fleet: &Fleet) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         fleet.write_ci_dir(&folder.path().join("ci")).unwrap();
-        let mut setup = Self { folder, schema: None };
+        let mut setup = Self { folder, schema: None, settings: vec![] };
         if database == Database::Postgres {
             let server = std::env::var("EIM_TEST_POSTGRES_URL")
                 .unwrap_or_else(|_| "postgres://postgres@127.0.0.1:5432/test".to_owned());
@@ -75,6 +77,16 @@ impl Setup {
         Some(setup)
     }
 
+    /// Gives the server another signing key from its next start on; the one from before stays loaded.
+    #[allow(dead_code, reason = "not every test needs it")]
+    pub fn change_key(&mut self, pem: &str) {
+        let (new, old) = (self.folder.path().join("next.pem"), self.folder.path().join("data/signing-key.pem"));
+        std::fs::write(&new, pem).unwrap();
+        for (name, path) in [("EIM__EIM__SIGNING_KEY", new), ("EIM__EIM__FURTHER_SIGNING_KEYS", old)] {
+            self.settings.push((name.to_owned(), path.display().to_string()));
+        }
+    }
+
     fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_eim-server"));
         command.arg("--data-dir").arg(self.folder.path().join("data")).stdin(Stdio::null()).env_remove("EIM_CONFIG");
@@ -83,6 +95,7 @@ impl Setup {
         {
             command.env(format!("EIM__{name}"), value);
         }
+        command.envs(self.settings.iter().map(|(name, value)| (name, value)));
         command.env("EIM__PKI__CI_DIR", self.folder.path().join("ci")).env("EIM__LOG__LEVEL", "info");
         match &self.schema {
             Some(schema) => command.env("EIM__STORE__URL", schema.url()).env("EIM__STORE__POOL_SIZE", "3"),

@@ -427,14 +427,19 @@ fn a_key_rotation_is_started_paused_cancelled_and_listed() {
         let nobody = ctl(world, &["key-rotations", "start", "--all"]).await;
         assert_eq!(nobody.code, 1, "only an admin: {}", nobody.err);
         assert_eq!(ctl_with(world, Role::Admin, &["key-rotations", "start"], "").await.code, 2, "which devices?");
-        let start = ["--json", "key-rotations", "start", "--tag", "nobody", "--rate", "5", "--label", "yearly"];
+        let nobody = ctl_with(world, Role::Admin, &["key-rotations", "start", "--tag", "nobody"], "").await;
+        assert_eq!(nobody.code, 1);
+        assert!(nobody.err.contains("no device matches it"), "{}", nobody.err);
+        let device = world.device(2).await;
+        world.patch(&device.eid(), json!({ "tags": ["meters"] })).await;
+        let start = ["--json", "key-rotations", "start", "--tag", "meters", "--rate", "5", "--label", "yearly"];
         let begun = ctl_with(world, Role::Admin, &start, "").await;
-        assert_eq!((begun.code, &begun.json()["filter"]), (0, &json!({ "tags": ["nobody"] })), "{}", begun.err);
+        assert_eq!((begun.code, &begun.json()["filter"]), (0, &json!({ "tags": ["meters"] })), "{}", begun.err);
         let id = begun.json()["id"].as_str().unwrap().to_owned();
         world.advance(chrono::TimeDelta::seconds(1)).await;
         let shown = ctl(world, &["--json", "key-rotations", "show", &id]).await.json();
         assert_eq!((&shown["state"], &shown["label"]), (&json!("completed"), &json!("yearly")));
-        for verb in ["pause", "resume", "cancel"] {
+        for verb in ["pause", "resume", "cancel", "close"] {
             let refused = ctl_with(world, Role::Admin, &["key-rotations", verb, &id], "").await;
             assert_eq!(refused.code, 1, "{verb}: it has ended");
         }

@@ -21,6 +21,7 @@ const NOT_HERE: [(&str, &str); 12] = [
     ("/key-rotations/{id}/pause", "see `keys`"),
     ("/key-rotations/{id}/resume", "see `keys`"),
     ("/key-rotations/{id}/cancel", "see `keys`"),
+    ("/key-rotations/{id}/close", "see `keys`"),
     ("/euiccs/{eid}/counter-recovery", "needs a lost counter; see `keys`"),
     ("/handovers/{id}/proofs", "needs another eIM; see `handover`"),
 ];

@@ -78,8 +78,9 @@ fn case(route: &str, things: &Things) -> Case {
         | "POST /key-rotations/{id}/pause"
         | "POST /key-rotations/{id}/resume"
         | "POST /key-rotations/{id}/cancel"
+        | "POST /key-rotations/{id}/close"
         | "POST /euiccs/{eid}/counter-recovery" => Missing(Value::Null),
-        "POST /key-rotations" => Makes(json!({ "filter": { "all": true } })),
+        "POST /key-rotations" => Refused(422, json!({ "filter": { "eids": [things.eid] } })),
         // A report on each line: it changes nothing of the other tenant.
         "POST /imports/manufacturing" | "POST /imports/euiccs" => Refused(200, json!({ "eid": things.eid })),
         // No portable export at all.

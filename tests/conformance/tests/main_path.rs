@@ -398,7 +398,7 @@ fn every_result_code_is_named_and_fails_the_operation_without_changing_the_profi
             ),
             (
                 "updateEim",
-                eco("updateEim", json!({"eimId": "x"})),
+                eco("updateEim", json!({"eimId": "x", "eimFqdn": "b.example"})),
                 &update,
                 vec![
                     (1, "eimNotFound"),

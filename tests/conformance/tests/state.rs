@@ -1,6 +1,8 @@
 //! Order, loss and recovery (SGP.32 v1.2 3.1.1.1, 3.3; ST-01 to ST-19).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "tests may panic")]
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use chrono::TimeDelta;
 use eim_conformance::{Answer, Device, Forge, Package, PollOptions, Role, SentPackage, World, each_store, matrix};
 use eim_simulator::euicc::Euicc;
@@ -989,7 +991,7 @@ fn an_update_of_our_own_association_cannot_lock_us_out() {
                 "{pointers:?}"
             );
         }
-        let id = world.queue(&eid, update(json!({ "eimFqdn": "other.example" }))).await;
+        let id = world.queue_anyway(&eid, update(json!({ "eimFqdn": "other.example" }))).await;
         let poll = device.poll().await;
         assert!(matches!(poll.answer, Some(Answer::Acknowledged(_))), "{:?}", poll.answer);
         assert_eq!(state(world, &id).await, "succeeded");
@@ -1000,6 +1002,80 @@ fn an_update_of_our_own_association_cannot_lock_us_out() {
         assert!(world.signed_by_us(&package, 0).await);
         device.session().await;
         assert_eq!(state(world, &id).await, "succeeded");
+    });
+}
+
+/// What the device needs to reach us is changed by an admin alone, or to what this eIM is configured with; and it is shown once the
+/// eUICC has said so.
+#[test]
+fn an_update_of_how_devices_reach_us_is_guarded_and_shown_when_it_is_verified() {
+    each_store(async |world: &mut World| {
+        let mut device = world.device(1).await;
+        let (eid, eim_id) = (device.eid(), world.eim_id().await);
+        let path = format!("/api/v1/euiccs/{eid}/operations");
+        let update = |members: Value| {
+            let mut body = members;
+            body["eimId"] = eim_id.clone().into();
+            json!({ "eco": [{ "updateEim": body }] })
+        };
+        let empty = [json!({}), json!({ "indirectProfileDownload": false }), json!({ "eimFqdn": null })];
+        for members in empty {
+            assert_eq!(world.post(&path, update(members)).await.pointers(422), ["/eco/0/updateEim"]);
+        }
+        let nothing = json!({ "eco": [{ "listEim": {} }, { "updateEim": { "eimId": "2.999.77" } }] });
+        assert_eq!(world.post(&path, nothing).await.pointers(422), ["/eco/1/updateEim"], "of another one as well");
+
+        let other = &world.test_pki.certificate(eim_core::pki::Curve::P256, "ci").unwrap();
+        let tls = json!({ "trustedPublicKeyDataTls": { "trustedCertificateTls": STANDARD.encode(other) } });
+        for members in [
+            json!({ "eimFqdn": "nobody.example" }),
+            tls.clone(),
+            json!({ "eimSupportedProtocol": ["eimRetrieveCoaps"] }),
+            json!({ "euiccCiPKId": "00112233" }),
+        ] {
+            let name = members.as_object().unwrap().keys().next().unwrap().clone();
+            let problem = world.post(&path, update(members)).await.problem(409);
+            assert!(problem.to_string().contains("keepsThisEim") && problem.to_string().contains(&name), "{problem}");
+        }
+        let mut anyway = update(json!({ "eimFqdn": "nobody.example" }));
+        anyway["override"] = json!(["keepsThisEim"]);
+        assert_eq!(world.post(&path, anyway.clone()).await.status, 403, "for admins");
+        assert!(world.operations(&eid).await.is_empty(), "nothing was queued");
+
+        // What this eIM is configured with needs nobody's leave.
+        let usual = STANDARD.encode(&world.server().esipa_trust_der);
+        let own = json!({ "eimFqdn": "localhost", "eimSupportedProtocol": ["eimRetrieveHttps"],
+                          "trustedPublicKeyDataTls": { "trustedCertificateTls": usual } });
+        let id = world.queue(&eid, update(own)).await;
+        device.session().await;
+        assert_eq!(state(world, &id).await, "succeeded");
+
+        let shown = async || world.get(&format!("/api/v1/euiccs/{eid}/associations")).await["items"][0].clone();
+        let before = shown().await;
+        assert_eq!(before["eimFqdn"], "localhost");
+        let mut both = update(tls);
+        both["eco"][0]["updateEim"]["eimFqdn"] = json!("moved.example");
+        let id = world.queue_anyway(&eid, both.clone()).await;
+        let package = SentPackage::read(&device.fetch().await);
+        let forged = Forge { token: 9, ..Forge::of(&device) }.answer(&package, 900, &[&integer(0x8a, 0)]);
+        device.deliver(&forged).await;
+        let unchanged = shown().await;
+        for name in ["eimFqdn", "tlsKeySha256"] {
+            assert_eq!(unchanged[name], before[name], "not before the eUICC has said so");
+        }
+        device.session().await;
+        assert_eq!(state(world, &id).await, "succeeded");
+        let after = shown().await;
+        assert_eq!(after["eimFqdn"], "moved.example", "{after}");
+        assert_ne!(after["tlsKeySha256"], before["tlsKeySha256"], "{after}");
+        assert_eq!(after["keySha256"], before["keySha256"]);
+        // One that the eUICC refuses changes nothing.
+        device.euicc.faults.undefined_errors = true;
+        both["eco"][0]["updateEim"]["eimFqdn"] = json!("further.example");
+        let id = world.queue_anyway(&eid, both).await;
+        device.session().await;
+        assert_eq!(state(world, &id).await, "failed");
+        assert_eq!(shown().await["eimFqdn"], "moved.example");
     });
 }
 

@@ -216,6 +216,9 @@ fn configuration_operation(
             if let Some(change) = id.and_then(|id| work.state.operation(id)).and_then(keys::change_of) {
                 keys::renewed(work, id, change, verified);
             }
+            if verified {
+                association::updated(work, update);
+            }
             work.event("associationUpdated", json!({ "operation": id, "verified": verified }));
         }
         _ => {}

@@ -22,7 +22,7 @@ pub(super) fn settle(work: &mut Work, id: OperationId, entries: &[Lenient<EuiccR
         rolled_back(work, id, request.as_ref(), results, verified);
         return;
     }
-    let open = match operation.state {
+    let waits = match operation.state {
         OperationState::Delivered => true,
         OperationState::Unconfirmed => operation.results.is_empty(),
         // An emergency call was reported for one copy of the package, and another copy was executed after all.
@@ -30,14 +30,20 @@ pub(super) fn settle(work: &mut Work, id: OperationId, entries: &[Lenient<EuiccR
         _ => false,
     };
     let counter = operation.counter;
+    // Under another association, or signed for another key, it says nothing of what is now, even if its counter fits again.
+    let current = keys::is_current_id(work, id);
+    let open = waits && current;
     // A key that the eUICC has taken is taken, however late that is heard.
-    if open || counter == Some(work.state.euicc.counter) || keys::in_doubt(work, id) {
+    if open || (current && counter == Some(work.state.euicc.counter)) || keys::in_doubt(work, id) {
         effects::apply(work, Some(id), request.as_ref(), entries, verified);
     }
     if !open {
         // Newer packages may have changed since what this one reports, so the card is asked.
         distrust_profiles(work);
         keep_late(work, id, &results, verified);
+        if verified && !current && results.iter().all(OperationResult::is_ok) {
+            keys::told_late(work, id);
+        }
         return;
     }
     let now = work.now();
@@ -114,6 +120,11 @@ fn rolled_back(
     verified: bool,
 ) {
     let now = work.now();
+    if !keys::is_current_id(work, id) {
+        distrust_profiles(work);
+        keep_late(work, id, &results, verified);
+        return;
+    }
     let done = results.iter().all(OperationResult::is_ok);
     let enabled_before = work.operation(id).map(|operation| operation.enabled_before.clone()).unwrap_or_default();
     let enabled_here: Vec<Iccid> = match request {
@@ -164,10 +175,11 @@ fn rolled_back(
 }
 
 /// A believed result of a package that is not known here: the card's truth all the same, unless packages made since may
-/// have changed it.
+/// have changed it, or counters began anew: then it can't be told when it was made.
 pub(super) fn orphan(work: &mut Work, entries: &[Lenient<EuiccResultData>], verified: bool, counter: i64) {
     let results: Vec<OperationResult> = entries.iter().map(interpret::result).collect();
-    if counter >= work.state.euicc.counter.value() {
+    let euicc = &work.state.euicc;
+    if euicc.key_facts.epoch == 0 && counter >= euicc.counter.value() {
         effects::apply(work, None, None, entries, verified);
     }
     work.event("orphanResult", json!({ "counterValue": counter, "verified": verified, "results": results }));

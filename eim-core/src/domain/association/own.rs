@@ -1,10 +1,11 @@
 //! Our own association: its proof, its suspected loss, and the way back.
 
-use super::{LearnedBy, OwnAssociation, TokenPolicy};
+use super::{LearnedBy, OwnAssociation, OwnUpdates, TokenPolicy};
+use crate::asn1::EimConfigurationData;
 use crate::domain::codes::state_change_cause;
 use crate::domain::euicc::EuiccState;
 use crate::domain::keys;
-use crate::domain::operation::{Kind, Operation, OperationState, Purpose};
+use crate::domain::operation::{Kind, Operation, Purpose};
 use crate::domain::poll::{self, list_profiles};
 use crate::domain::work::Work;
 use crate::ids::{AssociationToken, CounterValue, KeyId, OperationId};
@@ -27,12 +28,8 @@ const LOST: &str =
 pub(in crate::domain) fn proven(work: &mut Work, id: OperationId) {
     let now = work.now();
     let Some(operation) = work.state.operation(id) else { return };
-    let euicc = &work.state.euicc;
     // An answer from before the association was renewed says nothing about the new one.
-    let since = euicc.own_association.renewed_at.unwrap_or(0);
-    let of_this_one = operation.association_token == euicc.association_token
-        && operation.delivered_at.is_some_and(|delivered| delivered >= since);
-    if !of_this_one {
+    if !keys::is_current(&work.state.euicc, operation) {
         return;
     }
     let euicc = work.euicc();
@@ -212,14 +209,7 @@ fn make_again(work: &mut Work) -> Option<OperationId> {
         poll::outcome_unknown(work, id);
         return None;
     }
-    operation.state = OperationState::Queued;
-    operation.retries += 1;
-    operation.attempts = 0;
-    operation.again_after = None;
-    operation.package = None;
-    operation.verified = None;
-    operation.results_asked = false;
-    operation.replayed = false;
+    operation.make_again();
     Some(id)
 }
 
@@ -247,6 +237,14 @@ pub fn set_by_hand(work: &mut Work, before: Option<AssociationToken>) {
     euicc.own_association.lost_cause = None;
     euicc.own_association.refusals = 0;
     euicc.warnings.retain(|warning| warning != LOST);
+}
+
+/// Notes what a verified updateEim of ourselves left on the eUICC.
+pub(in crate::domain) fn updated(work: &mut Work, data: &EimConfigurationData) {
+    let own = &mut work.euicc().own_association;
+    let mut updates = own.updated.take().unwrap_or_default();
+    updates.configure(data);
+    own.updated = Some(updates).filter(|updates| *updates != OwnUpdates::default());
 }
 
 /// The request that asks for all eIMs.

@@ -327,7 +327,7 @@ pub fn checks(plan: &Plan, work: &Work, busy_with: Option<&str>) -> Vec<Check> {
                 match (read, work.own_eim_id()) {
                     (Some(Request::Psmo(list)), _) => checks.extend(guard::package_checks(&list, known, &[])),
                     (Some(Request::Eco(list)), Some(own)) => {
-                        checks.extend(guard::configuration_checks(&list, own, &[]))
+                        checks.extend(guard::configuration_checks(&list, own, work.own_address(), &[]))
                     }
                     _ => {}
                 }

@@ -79,6 +79,23 @@ pub(super) fn read(fields: &mut Fields<'_>) -> Option<EimConfigurationData> {
     })
 }
 
+/// Whether it says nothing beside the eimId.
+pub(super) fn is_empty(data: &EimConfigurationData) -> bool {
+    let nothing = EimConfigurationData {
+        eim_id: data.eim_id.clone(),
+        eim_fqdn: None,
+        eim_id_type: None,
+        counter_value: None,
+        association_token: None,
+        eim_public_key_data: None,
+        trusted_public_key_data_tls: None,
+        eim_supported_protocol: None,
+        euicc_ci_pk_id: None,
+        indirect_profile_download: None,
+    };
+    *data == nothing
+}
+
 const HOST_EXPECTED: &str = "a host name of 1 to 255 octets";
 const KEY_ID_MAX: usize = 64;
 

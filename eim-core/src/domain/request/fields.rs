@@ -42,6 +42,16 @@ impl<'a> Fields<'a> {
         self.errors.push(FieldError::new(format!("{}/{name}", self.pointer), message));
     }
 
+    /// Notes a mistake of the object as a whole.
+    pub(in crate::domain) fn wrong_as_a_whole(&mut self, message: &str) {
+        self.errors.push(FieldError::new(self.pointer.clone(), message));
+    }
+
+    /// Whether a mistake in the object was noted.
+    pub(in crate::domain) fn has_mistakes(&self) -> bool {
+        self.errors.iter().any(|error| error.pointer.starts_with(&self.pointer))
+    }
+
     /// Notes that the object's own name is no operation.
     pub(in crate::domain) fn unknown_operation(&mut self, known: &str) {
         self.errors.push(FieldError::new(self.pointer.clone(), format!("one of {known} is expected")));

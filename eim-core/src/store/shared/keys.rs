@@ -4,9 +4,9 @@ use super::Connection;
 use super::decision::{claim_once, enqueue, free_once};
 use super::event::insert_tenant_event;
 use crate::domain::keys::{RotatingState, RotationState};
-use crate::domain::{Event, NewOperation, OperationState};
-use crate::ids::{Eid, KeyId, OperationId, TenantId};
-use crate::store::keys::{KnownKey, RotatingDevice, RotatingFilter, StoredRotation};
+use crate::domain::{EuiccState, Event, NewOperation, OperationState};
+use crate::ids::{CounterValue, Eid, KeyId, OperationId, TenantId};
+use crate::store::keys::{Joining, KnownKey, RotatingDevice, RotatingFilter, StoredRotation};
 use crate::store::rows::text_of;
 use crate::store::schema::{
     euiccs, key_rotation_devices as devices, key_rotations as rotations, operations, signing_keys,
@@ -40,6 +40,12 @@ pub(in crate::store) fn record_keys(conn: &mut Connection, keys: &[KnownKey]) ->
         diesel::update(euiccs::table.filter(euiccs::signing_key.is_null()))
             .set(euiccs::signing_key.eq(first.id.to_string()))
             .execute(conn)?;
+    }
+    // Rows of earlier versions that meant the first identity by saying none: whose key they trust tells which one that was, whatever
+    // the order of identities is now.
+    for key in &known {
+        let unsaid = euiccs::table.filter(euiccs::eim_id.is_null().and(euiccs::signing_key.eq(key.id.to_string())));
+        diesel::update(unsaid).set(euiccs::eim_id.eq(key.eim_id.as_str())).execute(conn)?;
     }
     Ok(None)
 }
@@ -294,7 +300,7 @@ fn write_rotation(conn: &mut Connection, rotation: &StoredRotation, tenant: Tena
 pub(in crate::store) fn save_rotation(
     conn: &mut Connection,
     rotation: &StoredRotation,
-    joining: &[Eid],
+    joining: &[Joining],
     event: Option<&Event>,
     tenant: TenantId,
     now: i64,
@@ -306,14 +312,18 @@ pub(in crate::store) fn save_rotation(
     for chunk in joining.chunks(INSERTED_AT_ONCE) {
         let rows: Vec<_> = chunk
             .iter()
-            .map(|eid| {
+            .map(|device| {
+                let reason = device.left_out.as_deref();
+                let state = if reason.is_some() { RotatingState::NotReachable } else { RotatingState::Pending };
                 (
                     devices::rotation_id.eq(id.as_str()),
-                    devices::eid.eq(eid.to_string()),
+                    devices::eid.eq(device.eid.to_string()),
                     devices::tenant_id.eq(tenant.value()),
-                    devices::state.eq(RotatingState::Pending.as_str()),
+                    devices::state.eq(state.as_str()),
                     devices::attempts.eq(0_i64),
                     devices::not_before.eq(0_i64),
+                    devices::reason.eq(reason),
+                    devices::ended_at.eq(reason.map(|_| now)),
                 )
             })
             .collect();
@@ -365,6 +375,7 @@ pub(in crate::store) fn pending_rotating(
 pub(in crate::store) fn answered_rotating(
     conn: &mut Connection,
     id: OperationId,
+    after: i64,
     limit: i64,
     tenant: TenantId,
 ) -> Result<Vec<RotatingDevice>, StoreError> {
@@ -374,8 +385,32 @@ pub(in crate::store) fn answered_rotating(
         .filter(operations::id.nullable().eq(devices::operation_id))
         .filter(operations::state.eq_any(open));
     of_rotation!(id, tenant)
-        .filter(devices::state.eq(RotatingState::Running.as_str()))
+        .filter(devices::state.eq(RotatingState::Running.as_str()).and(devices::seq.gt(after)))
         .filter(not(exists(still_open)))
+        .order(devices::seq)
+        .limit(limit)
+        .select(RotatingRow::as_select())
+        .load(conn)?
+        .into_iter()
+        .map(RotatingRow::device)
+        .collect()
+}
+
+pub(in crate::store) fn stranded_rotating(
+    conn: &mut Connection,
+    id: OperationId,
+    after: i64,
+    limit: i64,
+    tenant: TenantId,
+) -> Result<Vec<RotatingDevice>, StoreError> {
+    let has_counters =
+        euiccs::state.ne(EuiccState::CounterExhausted.as_str()).or(euiccs::counter_value.lt(CounterValue::MAX.value()));
+    let reachable = euiccs::table
+        .filter(euiccs::tenant_id.eq(tenant.value()).and(euiccs::eid.eq(devices::eid)))
+        .filter(euiccs::state.ne(EuiccState::Unmanaged.as_str()).and(has_counters));
+    of_rotation!(id, tenant)
+        .filter(devices::state.eq(RotatingState::Running.as_str()).and(devices::seq.gt(after)))
+        .filter(not(exists(reachable)))
         .order(devices::seq)
         .limit(limit)
         .select(RotatingRow::as_select())

@@ -6,13 +6,14 @@ use super::{Context, Failure};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-const ROTATIONS: [Column; 7] = [
+const ROTATIONS: [Column; 8] = [
     ("ID", "/id"),
     ("STATE", "/state"),
     ("PENDING", "/devices/pending"),
     ("RUNNING", "/devices/running"),
     ("ROTATED", "/devices/rotated"),
     ("FAILED", "/devices/failed"),
+    ("NOT REACHABLE", "/devices/notReachable"),
     ("TO", "/to"),
 ];
 const DEVICES: [Column; 5] =
@@ -62,7 +63,7 @@ pub(super) enum Command {
     Devices {
         /// Its id.
         id: String,
-        /// Only those in this state; those that lag behind are `running` or `failed`.
+        /// Only those in this state; those that lag behind are `running`, `failed` or `notReachable`.
         #[arg(long)]
         state: Option<String>,
         #[command(flatten)]
@@ -78,8 +79,13 @@ pub(super) enum Command {
         /// Its id.
         id: String,
     },
-    /// Withdraws what was not delivered.
+    /// Withdraws what was not delivered, and waits for the rest.
     Cancel {
+        /// Its id.
+        id: String,
+    },
+    /// Ends it; who has not answered is named as not reachable.
+    Close {
         /// Its id.
         id: String,
     },
@@ -125,5 +131,6 @@ pub(super) async fn run(command: Command, context: &mut Context<'_>) -> Result<(
         Command::Pause { id } => resource::verb(&[NOUN, &id, "pause"], context).await,
         Command::Resume { id } => resource::verb(&[NOUN, &id, "resume"], context).await,
         Command::Cancel { id } => resource::verb(&[NOUN, &id, "cancel"], context).await,
+        Command::Close { id } => resource::verb(&[NOUN, &id, "close"], context).await,
     }
 }

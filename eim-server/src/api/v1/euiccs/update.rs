@@ -19,6 +19,7 @@ use eim_core::manage::views::EuiccView;
     responses(
         (status = 200, description = "The eUICC as it is now.", body = EuiccView),
         (status = 404, description = "It is not registered.", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "A package is in flight that was signed under the association as it was and may have been carried out: wait for its result or abandon the operation that the problem names.", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "A value can't be taken.", body = Problem, content_type = "application/problem+json"),
     ),
     security(("apiKey" = ["operator"])),

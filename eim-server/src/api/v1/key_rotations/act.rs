@@ -72,3 +72,23 @@ pub async fn resume(request: HttpRequest, id: Path<String>, caller: Caller) -> R
 pub async fn cancel(request: HttpRequest, id: Path<String>, caller: Caller) -> Result<HttpResponse, Problem> {
     act("cancel", request, id, caller).await
 }
+
+/// Ends a rotation without waiting any longer. What was not delivered is withdrawn; devices to which it was, and that have not answered,
+/// are named as `notReachable` with the reason. They do not count as rotated, and their key is found out about all the same. The next
+/// rotation can begin.
+#[utoipa::path(
+    post, path = "/api/v1/key-rotations/{id}/close", tag = "Signing keys", operation_id = "closeKeyRotation",
+    params(
+        ("id" = String, Path, description = "The rotation."),
+        ("Idempotency-Key" = Option<String>, Header, description = "A repeated request with the same key has no second effect and shows what is now."),
+    ),
+    responses(
+        (status = 200, description = "The rotation as it is now.", body = KeyRotationView),
+        (status = 404, description = "There is none.", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "Its state does not allow it, or the Idempotency-Key was used for another request.", body = Problem, content_type = "application/problem+json"),
+    ),
+    security(("apiKey" = ["admin"])),
+)]
+pub async fn close(request: HttpRequest, id: Path<String>, caller: Caller) -> Result<HttpResponse, Problem> {
+    act("close", request, id, caller).await
+}

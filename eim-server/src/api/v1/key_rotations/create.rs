@@ -11,7 +11,8 @@ use eim_core::manage::key_rotation::{self, KeyRotationView};
 /// Begins to give devices another signing key, one after the other, each signed with the key that it trusts now.
 ///
 /// The counter begins anew with the key. A device counts as rotated when its eUICC has said so in a signed answer; until then the old key
-/// counts. One rotation at a time.
+/// counts. One rotation at a time. Devices that nobody can give a key, as those that are `unmanaged`, are left out and named in
+/// `notReachable`.
 #[utoipa::path(
     post, path = "/api/v1/key-rotations", tag = "Signing keys", operation_id = "createKeyRotation",
     params(
@@ -21,7 +22,7 @@ use eim_core::manage::key_rotation::{self, KeyRotationView};
     responses(
         (status = 201, description = "Begun.", body = KeyRotationView, headers(("Location" = String, description = "The rotation."))),
         (status = 409, description = "A rotation is under way, the key does not sign, or the Idempotency-Key was used for another request.", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "A value can't be taken; nothing was begun.", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "A value can't be taken, or no device matches the filter; nothing was begun.", body = Problem, content_type = "application/problem+json"),
     ),
     security(("apiKey" = ["admin"])),
 )]

@@ -7,12 +7,12 @@ use actix_web::{HttpRequest, HttpResponse};
 use eim_core::manage::key_rotation::{self, RotatingDeviceView};
 use eim_core::manage::views::Page;
 
-/// The devices of a rotation, page by page. Those that are `running` or `failed` lag behind.
+/// The devices of a rotation, page by page. Those that are `running`, `failed` or `notReachable` lag behind, each with a reason.
 #[utoipa::path(
     get, path = "/api/v1/key-rotations/{id}/devices", tag = "Signing keys", operation_id = "listRotatingDevices",
     params(
         ("id" = String, Path, description = "The rotation."),
-        ("state" = Option<String>, Query, description = "Only those that are `pending`, `running`, `rotated`, `failed` or `cancelled`."),
+        ("state" = Option<String>, Query, description = "Only those that are `pending`, `running`, `rotated`, `failed`, `notReachable` or `cancelled`."),
         ("cursor" = Option<String>, Query, description = "`nextCursor` of the page before."),
         ("limit" = Option<u32>, Query, description = "How many items a page may have."),
     ),
