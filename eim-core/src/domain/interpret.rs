@@ -121,7 +121,7 @@ pub fn class_name(class: i64) -> String {
 }
 
 /// A text as every database can hold it: PostgreSQL has no zero octet in a text, and a card's list must not fail for one.
-fn storable(text: &impl ToString) -> String {
+pub(in crate::domain) fn storable(text: &impl ToString) -> String {
     text.to_string().replace('\0', "\u{fffd}")
 }
 

@@ -197,6 +197,32 @@ fn an_eim_that_appears_or_vanishes_behind_our_back_is_told() {
 }
 
 #[test]
+fn an_odd_name_of_another_eim_is_kept_and_holds_nothing_up() {
+    each_store(async |world: &mut World| {
+        let mut device = world.device(1).await;
+        let eid = device.eid();
+        appear(&mut device, "odd\0one");
+        for _ in 0..2 {
+            let id = world.queue(&eid, list()).await;
+            device.session().await;
+            assert_eq!(world.operation(&id).await["state"], "succeeded");
+        }
+        let shown = associations(world, &eid).await;
+        assert_eq!((shown.len(), &shown[1]["eimId"]), (2, &json!("odd\u{fffd}one")), "{shown:?}");
+        assert_eq!(world.events_of(&eid, "foreignEim").await.len(), 1, "told once");
+        let path = format!("/api/v1/euiccs/{eid}/operations");
+        let mut odd = add_other();
+        odd["eco"][0]["addEim"]["eimId"] = json!("a\0b");
+        assert_eq!(world.post(&path, odd).await.pointers(422), ["/eco/0/addEim/eimId"]);
+        // What is there can be deleted, whatever it is called.
+        let id = world.queue(&eid, json!({ "eco": [{ "deleteEim": { "eimId": "odd\0one" } }] })).await;
+        device.session().await;
+        assert_eq!(world.operation(&id).await["state"], "succeeded");
+        assert_eq!(associations(world, &eid).await[1]["state"], "gone");
+    });
+}
+
+#[test]
 fn what_is_not_signed_by_the_euicc_tells_nothing_of_its_eims() {
     each_store(async |world: &mut World| {
         let mut device = world.listed_device(1).await;

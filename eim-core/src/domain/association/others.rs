@@ -3,6 +3,7 @@
 use super::own::lost;
 use super::{AssociationState, LearnedBy, OtherEim};
 use crate::asn1::{AddEimResult, Eco, EimConfigurationData, EuiccResultData, ListEimResult};
+use crate::domain::interpret::storable;
 use crate::domain::work::Work;
 use crate::ids::OperationId;
 use serde_json::json;
@@ -15,7 +16,7 @@ pub(in crate::domain) fn configured(work: &mut Work, id: Option<OperationId>, ec
     match (eco, entry) {
         (Eco::AddEim(data), EuiccResultData::AddEimResult(result)) => added(work, id, data, result),
         (Eco::UpdateEim(data), EuiccResultData::UpdateEimResult(code)) => {
-            let eim_id = data.eim_id.as_str();
+            let eim_id = &storable(&data.eim_id);
             match code {
                 0 if !is_own(work, eim_id) => put(work, id, eim_id, LearnedBy::UpdateEim, |eim| eim.configure(data)),
                 1 => gone(work, id, eim_id),
@@ -23,7 +24,7 @@ pub(in crate::domain) fn configured(work: &mut Work, id: Option<OperationId>, ec
             }
         }
         (Eco::DeleteEim(delete), EuiccResultData::DeleteEimResult(code)) => match code {
-            0 | 1 => gone(work, id, delete.eim_id.as_str()),
+            0 | 1 => gone(work, id, &storable(&delete.eim_id)),
             // lastEimDeleted: none is left, whatever was known of others.
             2 => {
                 let all: Vec<String> = work.state.other_eims.iter().map(|eim| eim.eim_id.clone()).collect();
@@ -33,7 +34,7 @@ pub(in crate::domain) fn configured(work: &mut Work, id: Option<OperationId>, ec
         },
         (Eco::ListEim(_), EuiccResultData::ListEimResult(ListEimResult::EimIdList(listed))) => {
             let listed: Vec<(String, Option<i64>)> =
-                listed.iter().map(|eim| (eim.eim_id.to_string(), eim.eim_id_type)).collect();
+                listed.iter().map(|eim| (storable(&eim.eim_id), eim.eim_id_type)).collect();
             reconcile(work, id, &listed);
         }
         _ => {}
@@ -43,7 +44,8 @@ pub(in crate::domain) fn configured(work: &mut Work, id: Option<OperationId>, ec
 fn added(work: &mut Work, id: Option<OperationId>, data: &EimConfigurationData, result: &AddEimResult) {
     const OK: i64 = 0;
     const ALREADY_EXISTS: i64 = 2;
-    let eim_id = data.eim_id.as_str();
+    let eim_id = storable(&data.eim_id);
+    let eim_id = eim_id.as_str();
     if is_own(work, eim_id) {
         return;
     }

@@ -26,7 +26,9 @@ pub(super) fn read(fields: &mut Fields<'_>) -> Option<EimConfigurationData> {
             }
         };
     }
-    let eim_id = fields.parsed("eimId", "an eimId of 1 to 128 octets", |text| EimIdText::new(text).ok());
+    let eim_id = fields.parsed("eimId", "an eimId of 1 to 128 octets, none of them zero", |text| {
+        EimIdText::new(text).ok().filter(|_| !text.contains('\0'))
+    });
     if fields.member("eimId").is_none() {
         fields.wrong("eimId", "the eimId is expected");
     }

@@ -75,9 +75,9 @@ impl<'a> Fields<'a> {
     /// A text of a bounded length.
     pub(in crate::domain) fn text(&mut self, name: &str) -> Option<String> {
         match self.member(name)? {
-            Value::String(text) if (1..=TEXT_MAX).contains(&text.len()) => Some(text.clone()),
+            Value::String(text) if (1..=TEXT_MAX).contains(&text.len()) && !text.contains('\0') => Some(text.clone()),
             _ => {
-                self.wrong(name, "a text of 1 to 255 octets is expected");
+                self.wrong(name, "a text of 1 to 255 octets, none of them zero, is expected");
                 None
             }
         }
