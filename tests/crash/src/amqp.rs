@@ -1,5 +1,6 @@
-//! The way between servers and broker: connections that break or stand still, and messages that come once more.
+//! The broker of a run: the line to it, messages that come once more, and what is left there in the end.
 
+use crate::line::{Line, Verdict};
 use crate::plan::Rng;
 use anyhow::Context;
 use futures_util::StreamExt;
@@ -10,16 +11,9 @@ use lapin::options::{
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::uri::AMQPUri;
 use lapin::{Channel, Connection, ConnectionProperties};
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 
 /// Every kind of call that may be made twice, as a lost connection makes it.
 const REPEATABLE: [&str; 3] = ["initiateAuthentication", "getBoundProfilePackage", "handleNotification"];
@@ -30,98 +24,18 @@ const DELAYS_S: [u32; 5] = [1, 10, 60, 600, 3600];
 /// Says that a message is here for the second time.
 const MARK: &str = "x-eim-crash";
 
-/// A port before the broker.
-#[derive(Debug)]
-pub struct Line {
-    url: String,
-    /// Counts how often connections were cut.
-    cuts: watch::Sender<u64>,
-    /// Nothing passes before this time, in milliseconds since `begun`.
-    stalled_until: Arc<AtomicU64>,
-    begun: Instant,
-    task: JoinHandle<()>,
-}
-
-impl Line {
-    /// Opens it before the broker with this URL.
-    ///
-    /// # Errors
-    /// When the URL is none, or there is no port.
-    pub async fn open(broker: &str) -> anyhow::Result<Self> {
-        let uri: AMQPUri = broker.parse().map_err(|_| anyhow::anyhow!("the URL of the broker is no amqp URL"))?;
-        let target = format!("{}:{}", uri.authority.host, uri.authority.port);
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-        let url = broker.replacen(&target, &listener.local_addr()?.to_string(), 1);
-        anyhow::ensure!(url != broker, "the URL of the broker must name its port: {target}");
-        let (cuts, stalled_until, begun) = (watch::Sender::new(0), Arc::new(AtomicU64::new(0)), Instant::now());
-        let (cut, stalled) = (cuts.clone(), Arc::clone(&stalled_until));
-        let task = tokio::spawn(async move {
-            while let Ok((server, _)) = listener.accept().await {
-                let (target, stall) = (target.clone(), Stall { until: Arc::clone(&stalled), begun });
-                let mut cut = cut.subscribe();
-                tokio::spawn(async move {
-                    tokio::select! {
-                        _ = pass(server, &target, stall) => {}
-                        _ = cut.changed() => {}
-                    }
-                });
-            }
-        });
-        Ok(Self { url, cuts, stalled_until, begun, task })
-    }
-
-    /// The URL for servers.
-    #[must_use]
-    pub fn url(&self) -> &str {
-        &self.url
-    }
-
-    /// Breaks every connection.
-    pub fn cut(&self) {
-        self.cuts.send_modify(|cuts| *cuts += 1);
-    }
-
-    /// Lets nothing pass for a while.
-    pub fn stall(&self, time: Duration) {
-        self.stalled_until.store((self.begun.elapsed() + time).as_millis() as u64, Ordering::SeqCst);
-    }
-}
-
-impl Drop for Line {
-    fn drop(&mut self) {
-        self.task.abort();
-        self.cut();
-    }
-}
-
-#[derive(Clone)]
-struct Stall {
-    until: Arc<AtomicU64>,
-    begun: Instant,
-}
-
-async fn pass(server: TcpStream, target: &str, stall: Stall) -> std::io::Result<()> {
-    let address: SocketAddr = tokio::net::lookup_host(target).await?.next().ok_or(std::io::ErrorKind::NotFound)?;
-    let broker = TcpStream::connect(address).await?;
-    server.set_nodelay(true)?;
-    broker.set_nodelay(true)?;
-    let ((from_server, to_server), (from_broker, to_broker)) = (server.into_split(), broker.into_split());
-    tokio::select! {
-        ended = copy(from_server, to_broker, stall.clone()) => ended,
-        ended = copy(from_broker, to_server, stall) => ended,
-    }
-}
-
-async fn copy(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, stall: Stall) -> std::io::Result<()> {
-    let mut octets = vec![0; 16 * 1024];
-    loop {
-        let read = from.read(&mut octets).await?;
-        if read == 0 {
-            return Ok(());
-        }
-        tokio::time::sleep_until(stall.begun + Duration::from_millis(stall.until.load(Ordering::SeqCst))).await;
-        to.write_all(octets.get(..read).unwrap_or_default()).await?;
-    }
+/// A line before the broker, and the URL for servers.
+///
+/// # Errors
+/// When the URL is none, or there is no port.
+pub async fn line(broker: &str) -> anyhow::Result<(Line, String)> {
+    let uri: AMQPUri = broker.parse().map_err(|_| anyhow::anyhow!("the URL of the broker is no amqp URL"))?;
+    let target = format!("{}:{}", uri.authority.host, uri.authority.port);
+    let address = tokio::net::lookup_host(&target).await?.next().context("the broker has no address")?;
+    let line = Line::open(address, Arc::new(|| Verdict::Pass)).await?;
+    let url = broker.replacen(&target, &line.address.to_string(), 1);
+    anyhow::ensure!(url != broker, "the URL of the broker must name its port: {target}");
+    Ok((line, url))
 }
 
 /// Sends some of the messages of a run once more, some of them later. Dropped, it ends.

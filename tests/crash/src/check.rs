@@ -2,7 +2,7 @@
 //!
 //! It reads signed octets with the simulator's own reader and shares no decision with the eIM.
 
-use crate::device::Device;
+use crate::device::{self, Device, Profiles};
 use crate::operator::{Answer, Operator};
 use crate::servers::Servers;
 use crate::wire::{Sent, named};
@@ -27,6 +27,8 @@ pub struct Truth<'a> {
     pub sent: &'a Sent,
     /// What the operator was told.
     pub answers: &'a BTreeMap<String, Answer>,
+    /// What the eIM believed of the profiles of each device while the run went on.
+    pub believed: &'a BTreeMap<usize, BTreeSet<Profiles>>,
     /// The SM-DP+.
     pub smdp: &'a SmdpServer,
 }
@@ -87,6 +89,9 @@ pub async fn compare(truth: &Truth<'_>, operator: &Operator) -> anyhow::Result<V
             }
         }
         let mut add = |found: Vec<String>| wrong.extend(found.into_iter().map(|what| format!("{eid}: {what}")));
+        let never = truth.believed.get(&(index as usize)).into_iter().flatten();
+        let never = never.filter(|profiles| !profiles.is_empty() && !device.states.contains(*profiles));
+        add(never.map(|profiles| format!("the eIM once believed what never was: {profiles:?}")).collect());
         add(packages(device, truth.sent, &own));
         let record = operator.get(&format!("/api/v1/euiccs/{eid}/profiles")).await?;
         add(profiles(device, &record));
@@ -171,14 +176,15 @@ fn packages(device: &Device, sent: &Sent, operations: &[&Value]) -> Vec<String> 
     wrong
 }
 
+/// The profiles that a record of the eIM lists.
+#[must_use]
+pub fn believed(record: &Value) -> Profiles {
+    items(record).iter().map(|found| (text(found, "iccid").to_owned(), text(found, "state") == "enabled")).collect()
+}
+
 /// The eIM has the profiles that the eUICC has.
 fn profiles(device: &Device, record: &Value) -> Vec<String> {
-    let of_eim: BTreeMap<String, bool> = items(record)
-        .iter()
-        .map(|found| (text(found, "iccid").to_owned(), text(found, "state") == "enabled"))
-        .collect();
-    let of_euicc: BTreeMap<String, bool> =
-        device.euicc.profiles().iter().map(|found| (found.iccid.to_string(), found.enabled)).collect();
+    let (of_eim, of_euicc) = (believed(record), device::profiles(&device.euicc));
     let mut wrong = Vec::new();
     if of_eim != of_euicc {
         wrong.push(format!("the eUICC has the profiles {of_euicc:?}, the eIM believes {of_eim:?}"));
@@ -237,7 +243,8 @@ fn notifications_of(device: &Device, smdp: &SmdpServer, listed: &[Value]) -> Vec
             Some(_) => {}
         }
     }
-    if !places.is_sorted() {
+    // A device that downloads by itself brings some of them there by itself.
+    if !device.direct && !places.is_sorted() {
         wrong.push(format!("the notifications came to the SM-DP+ in another order: {places:?}"));
     }
     let known: BTreeSet<i64> = made.iter().map(|notification| notification.seq_number).collect();

@@ -1,8 +1,11 @@
 //! A device that goes on whatever happens to the eIM: it tries again, and forgets only what was acknowledged.
 
 use crate::plan::{Habits, Rng};
+use crate::servers::SMDP;
 use eim_simulator::euicc::{DeviceDescription, Euicc};
 use eim_simulator::ipa::{Binding, DownloadMode, Es9Config, Ipa, IpaConfig, PollOptions};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -11,6 +14,15 @@ use tokio::sync::watch;
 /// How long an exchange may take.
 const EXCHANGE: Duration = Duration::from_secs(15);
 
+/// ICCIDs, and whether the profile is enabled.
+pub type Profiles = BTreeMap<String, bool>;
+
+/// The profiles of an eUICC.
+#[must_use]
+pub fn profiles(euicc: &Euicc) -> Profiles {
+    euicc.profiles().iter().map(|found| (found.iccid.to_string(), found.enabled)).collect()
+}
+
 /// A device of a run.
 #[derive(Debug)]
 pub struct Device {
@@ -18,17 +30,21 @@ pub struct Device {
     pub euicc: Euicc,
     /// Exchanges that broke off.
     pub cut_off: usize,
+    /// Whether it downloads by itself.
+    pub direct: bool,
+    /// The profiles that it had at any time, with whether they were enabled.
+    pub states: BTreeSet<Profiles>,
     ipa: Ipa,
     rng: Rng,
 }
 
 impl Device {
-    /// A device with these habits. `config` leads to the wire, `ci` is the CI of the SM-DP+.
+    /// A device with these habits. `config` leads to the wire, The SM-DP+ has this CI, and is there.
     #[must_use]
-    pub fn new(euicc: Euicc, habits: &Habits, config: &IpaConfig, ci: &[u8], seed: u64) -> Self {
+    pub fn new(euicc: Euicc, habits: &Habits, config: &IpaConfig, (ci, smdp): (&[u8], SocketAddr), seed: u64) -> Self {
         let mut config = config.clone().binding(if habits.json { Binding::Json } else { Binding::Asn1 });
         config.timeout = EXCHANGE;
-        config.es9 = Some(Es9Config { trusted: vec![ci.to_vec()], ..Es9Config::default() });
+        config.es9 = Some(Es9Config { trusted: vec![ci.to_vec()], routes: HashMap::from([(SMDP.to_owned(), smdp)]) });
         let mut ipa = Ipa::new(config);
         ipa.behaviour.with_notifications = habits.with_notifications;
         ipa.behaviour.connectivity_lost = habits.loses_network;
@@ -46,7 +62,8 @@ impl Device {
         };
         ipa.behaviour.download = mode;
         ipa.behaviour.device = std::mem::take(&mut ipa.behaviour.device).features(&features);
-        Self { euicc: euicc.recording(), cut_off: 0, ipa, rng: Rng::new(seed) }
+        let states = BTreeSet::from([profiles(&euicc)]);
+        Self { euicc: euicc.recording(), cut_off: 0, direct: habits.direct, states, ipa, rng: Rng::new(seed) }
     }
 
     /// Polls until it is told to stop. `is_quiet` says whether it has nothing to bring and was last told that there is nothing for it.
@@ -79,6 +96,7 @@ impl Device {
             Ok(_) => self.ipa.poll_once(&mut self.euicc, &PollOptions::default()).await,
             Err(error) => Err(error),
         };
+        self.states.insert(profiles(&self.euicc));
         if !self.euicc.notifications().is_empty() {
             self.ipa.deliver_notifications(&mut self.euicc).await.ok()?;
         }

@@ -7,9 +7,12 @@ use eim_simulator::fleet::fleet_iccid;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
 
 /// Exchanges within which all accidents come.
 const BUSY: u64 = 90;
+/// Portions of octets between servers and SM-DP+ within which all accidents come.
+const FAR: u64 = 120;
 
 /// How the servers are set up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,10 +100,12 @@ pub enum Accident {
     Twice,
     /// The eIM gets the request twice at once, on two fronts where there are two; the device gets the later response.
     AtOnce,
-    /// SIGKILL, and a new start.
+    /// SIGKILL or SIGTERM, and a new start.
     Kill {
         /// Which server of the run.
         server: usize,
+        /// SIGTERM.
+        gently: bool,
         /// When.
         moment: Moment,
         /// How long it is gone.
@@ -114,6 +119,23 @@ pub enum Accident {
     StallBroker {
         /// For how long.
         ms: u64,
+    },
+}
+
+/// What goes wrong between a server and the SM-DP+.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FarAccident {
+    /// The connection breaks before these octets pass.
+    Cut,
+    /// SIGKILL to a server before these octets pass.
+    KillBefore {
+        /// Which server of the run.
+        server: usize,
+    },
+    /// SIGKILL to a server just after these octets have passed.
+    KillAfter {
+        /// Which server of the run.
+        server: usize,
     },
 }
 
@@ -164,6 +186,8 @@ pub struct Plan {
     pub errands: Vec<Errand>,
     /// By the number of the exchange.
     pub accidents: BTreeMap<u64, Accident>,
+    /// By the number of a portion of octets between servers and SM-DP+; there may be fewer.
+    pub far: BTreeMap<u64, FarAccident>,
     /// Of a hundred messages at the broker, how many come once more.
     pub repeated_percent: u64,
 }
@@ -190,14 +214,9 @@ impl Plan {
             devices.iter().enumerate().flat_map(|(device, habits)| errands(device, habits, &mut rng)).collect();
         errands.sort_by_key(|errand| errand.after);
         let accidents = accidents(mode, fronts + workers, &mut rng);
+        let far = far_accidents(if mode == Mode::Embedded { 0..1 } else { fronts..fronts + workers }, &mut rng);
         let repeated_percent = if mode == Mode::Production { [0, 10, 50][rng.below(3) as usize] } else { 0 };
-        Self { seed, mode, fronts, workers, devices, errands, accidents, repeated_percent }
-    }
-
-    /// How many times a server is killed.
-    #[must_use]
-    pub fn kills(&self) -> usize {
-        self.accidents.values().filter(|accident| matches!(accident, Accident::Kill { .. })).count()
+        Self { seed, mode, fronts, workers, devices, errands, accidents, far, repeated_percent }
     }
 }
 
@@ -222,6 +241,9 @@ impl fmt::Display for Plan {
         }
         for (number, accident) in &self.accidents {
             writeln!(f, "  at {number}: {accident:?}")?;
+        }
+        for (number, accident) in &self.far {
+            writeln!(f, "  at portion {number}: {accident:?}")?;
         }
         Ok(())
     }
@@ -273,7 +295,8 @@ fn accidents(mode: Mode, servers: usize, rng: &mut Rng) -> BTreeMap<u64, Acciden
             _ => Moment::During { after_us: rng.below(12_000) },
         };
         let rest_ms = [0, 20, 200][rng.below(3) as usize];
-        accidents.insert(1 + rng.below(BUSY), Accident::Kill { server, moment, rest_ms });
+        let gently = rng.chance(15);
+        accidents.insert(1 + rng.below(BUSY), Accident::Kill { server, gently, moment, rest_ms });
     }
     for _ in 0..3 + rng.below(6) {
         let accident = match rng.below(if production { 9 } else { 5 }) {
@@ -290,9 +313,24 @@ fn accidents(mode: Mode, servers: usize, rng: &mut Rng) -> BTreeMap<u64, Acciden
     accidents
 }
 
+/// Those of whoever calls the SM-DP+.
+fn far_accidents(callers: Range<usize>, rng: &mut Rng) -> BTreeMap<u64, FarAccident> {
+    let mut accidents = BTreeMap::new();
+    for _ in 0..rng.below(4) {
+        let server = callers.start + rng.below(callers.len() as u64) as usize;
+        let accident = match rng.below(3) {
+            0 => FarAccident::Cut,
+            1 => FarAccident::KillBefore { server },
+            _ => FarAccident::KillAfter { server },
+        };
+        accidents.insert(1 + rng.below(FAR), accident);
+    }
+    accidents
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Mode, Plan};
+    use super::{Accident, Mode, Plan};
 
     #[test]
     fn a_seed_gives_the_same_plan() {
@@ -304,6 +342,7 @@ mod tests {
 
     #[test]
     fn every_plan_kills() {
-        assert!((0..500).all(|seed| Plan::of(seed, Mode::Production).kills() > 0));
+        let kills = |plan: &Plan| plan.accidents.values().any(|accident| matches!(accident, Accident::Kill { .. }));
+        assert!((0..500).all(|seed| kills(&Plan::of(seed, Mode::Production))));
     }
 }

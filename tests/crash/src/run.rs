@@ -2,20 +2,22 @@
 
 use crate::amqp::Repeater;
 use crate::check::{self, DOWNLOADED, Truth, matching_id};
-use crate::device::Device;
+use crate::device::{Device, Profiles};
+use crate::far::Far;
 use crate::operator::{Answer, Operator};
 use crate::plan::{Errand, Plan};
-use crate::servers::{Common, Servers};
+use crate::servers::{Common, SMDP, Servers};
 use crate::wire::Wire;
 use anyhow::{Context, bail};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use eim_core::ids::Eid;
 use eim_simulator::fleet::{Fleet, fleet_iccid};
 use eim_simulator::ipa::{Binding, IpaConfig};
 use eim_simulator::load::{association_of, registration};
 use eim_simulator::rsp::{Order, SmdpOptions, SmdpServer};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -50,6 +52,8 @@ pub struct Facts {
     pub kills: usize,
     /// Other accidents.
     pub accidents: usize,
+    /// Accidents between servers and SM-DP+.
+    pub far: usize,
     /// Rounds of devices that broke off.
     pub cut_off: usize,
     /// Operations that were asked for and made.
@@ -72,11 +76,12 @@ impl fmt::Display for Facts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} exchanges, {} kills, {} other accidents, {} rounds cut off; {} operations ({} refused), {} packages, {} \
+            "{} exchanges, {} kills, {} other accidents, {} at the SM-DP+, {} rounds cut off; {} operations ({} refused), {} packages, {} \
              notifications ({} more than once); settled after {} ms, {} ms in all",
             self.exchanges,
             self.kills,
             self.accidents,
+            self.far,
             self.cut_off,
             self.operations,
             self.refused,
@@ -96,15 +101,21 @@ impl fmt::Display for Facts {
 pub async fn run(common: &Arc<Common>, plan: &Plan, limit: Duration, keep: bool) -> anyhow::Result<Outcome> {
     let begun = Instant::now();
     let fleet = Fleet::generate(plan.seed, u32::try_from(plan.devices.len())?)?;
-    let servers = Arc::new(Servers::prepare(common, plan, fleet.ci_certificate()).await?);
+    let options = SmdpOptions { host: SMDP.to_owned(), address: Some(SMDP.to_owned()), ..SmdpOptions::default() };
+    let smdp = SmdpServer::start(fleet.pki(), options).await?;
+    let far = Far::open(&smdp, plan).await?;
+    let servers = Arc::new(Servers::prepare(common, plan, fleet.ci_certificate(), far.line.address).await?);
+    far.belongs_to(&servers);
     let mut outcome = Outcome::default();
     // Whatever hangs is a failure with logs, not one without.
-    let worked = tokio::time::timeout(limit * 2, work(common, &servers, fleet, plan, limit, &mut outcome)).await;
+    let worked = tokio::time::timeout(limit * 2, work(common, &servers, fleet, &smdp, plan, limit, &mut outcome)).await;
     match worked {
         Ok(Ok(())) => {}
         Ok(Err(error)) => outcome.differences.push(format!("the run broke off: {error:#}")),
         Err(_) => outcome.differences.push(format!("the run did not end within {:?}", limit * 2)),
     }
+    servers.end();
+    outcome.facts.far = far.happened();
     outcome.facts.elapsed_ms = begun.elapsed().as_millis();
     if !outcome.differences.is_empty() {
         outcome.logs = servers.logs(LOG_LINES);
@@ -122,11 +133,11 @@ async fn work(
     common: &Common,
     servers: &Arc<Servers>,
     mut fleet: Fleet,
+    smdp: &SmdpServer,
     plan: &Plan,
     limit: Duration,
     outcome: &mut Outcome,
 ) -> anyhow::Result<()> {
-    let smdp = SmdpServer::start(fleet.pki(), SmdpOptions::default()).await?;
     servers.start().await?;
     let repeater = match plan.repeated_percent {
         0 => None,
@@ -138,17 +149,18 @@ async fn work(
     register(&mut fleet, &operator).await?;
 
     let begun = Instant::now();
-    let errands = errands(plan, &fleet, &smdp)?;
+    let errands = errands(plan, &fleet, smdp)?;
     let (stop, stopped) = watch::channel(false);
+    let eids = fleet.eids();
     let (mut working, mut quiet) = (JoinSet::new(), Vec::new());
-    for (index, device) in devices(plan, fleet, &wire, servers, &smdp)?.into_iter().enumerate() {
+    for (index, device) in devices(plan, fleet, &wire, servers, smdp)?.into_iter().enumerate() {
         let is_quiet = Arc::new(AtomicBool::new(false));
         quiet.push(Arc::clone(&is_quiet));
         let stopped = stopped.clone();
         working.spawn(async move { (index, device.work(is_quiet, stopped).await) });
     }
-    let mut asking = tokio::spawn(operator.clone().work(errands, Arc::clone(&wire)));
-    let answers = (&mut asking).await??;
+    let watching = tokio::spawn(watch_profiles(eids, Arc::clone(servers), stopped.clone()));
+    let answers = operator.clone().work(errands, Arc::clone(&wire)).await?;
 
     let is_settled = async {
         loop {
@@ -183,9 +195,10 @@ async fn work(
         devices.insert(index, device);
     }
     drop(repeater);
+    let believed = watching.await?;
     let devices: Vec<Device> = devices.into_values().collect();
     let sent = wire.sent();
-    let truth = Truth { devices: &devices, sent: &sent, answers: &answers, smdp: &smdp };
+    let truth = Truth { devices: &devices, sent: &sent, answers: &answers, believed: &believed, smdp };
     outcome.differences.extend(check::compare(&truth, &operator).await?);
     outcome.differences.extend(servers.stop().await?);
     outcome.differences.extend(check::database(servers).await?);
@@ -193,15 +206,34 @@ async fn work(
     outcome.differences.extend(servers.complaints());
     outcome.differences.extend(wire.complaints());
     count(&mut outcome.facts, &truth, &wire);
-    smdp.stop().await;
     Ok(())
+}
+
+/// Looks at what the eIM believes of the profiles of each device, until it is told to stop.
+async fn watch_profiles(
+    eids: Vec<Eid>,
+    servers: Arc<Servers>,
+    stop: watch::Receiver<bool>,
+) -> BTreeMap<usize, BTreeSet<Profiles>> {
+    let mut believed: BTreeMap<usize, BTreeSet<Profiles>> = BTreeMap::new();
+    while !*stop.borrow() {
+        for (index, eid) in eids.iter().enumerate() {
+            // While no front runs there is nothing to see.
+            let operator = Operator::new(Arc::clone(&servers), Instant::now() + LOOK);
+            if let Ok(record) = operator.get(&format!("/api/v1/euiccs/{eid}/profiles")).await {
+                believed.entry(index).or_default().insert(check::believed(&record));
+            }
+            tokio::time::sleep(LOOK / 4).await;
+        }
+    }
+    believed
 }
 
 fn count(facts: &mut Facts, truth: &Truth<'_>, wire: &Wire) {
     let happened = wire.happened();
     let made = |answer: &&Answer| matches!(answer, Answer::Made(_));
     let received = truth.smdp.notifications();
-    let distinct: std::collections::BTreeSet<&Vec<u8>> = received.iter().collect();
+    let distinct: BTreeSet<&Vec<u8>> = received.iter().collect();
     facts.exchanges = wire.exchanges();
     facts.kills = happened.iter().filter(|what| what.contains("Kill")).count();
     facts.accidents = happened.len() - facts.kills;
@@ -269,7 +301,7 @@ fn devices(
             let profile = euicc.profile_mut(&iccid).context("a profile of the fleet")?;
             *profile = profile.clone().notifying(&address);
         }
-        devices.push(Device::new(euicc, habits, &config, &ci, plan.seed + u64::from(index)));
+        devices.push(Device::new(euicc, habits, &config, (&ci, smdp.socket()), plan.seed + u64::from(index)));
     }
     Ok(devices)
 }

@@ -1,5 +1,6 @@
 //! The real server binary as processes that can be killed and started again on the same data.
 
+use crate::line::Line;
 use crate::plan::{Mode, Plan};
 use crate::{amqp, database};
 use anyhow::{Context, bail, ensure};
@@ -22,6 +23,8 @@ const LOOK: Duration = Duration::from_millis(5);
 /// Longer than the server allows itself (`limits.shutdown_timeout_s`).
 const STOP: Duration = Duration::from_secs(20);
 const SIGKILL: i32 = 9;
+/// The address of the SM-DP+.
+pub const SMDP: &str = "smdp.crash.test";
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -87,8 +90,10 @@ pub struct Servers {
     folder: TempDir,
     clock: String,
     schema: Option<database::Schema>,
-    /// The way to the broker, in production mode.
-    pub broker: Option<amqp::Line>,
+    /// The way to the broker and its URL, in production mode.
+    pub broker: Option<(Line, String)>,
+    /// Where servers find the SM-DP+.
+    smdp: SocketAddr,
     /// What the names at the broker begin with.
     pub prefix: String,
     processes: Vec<Process>,
@@ -124,7 +129,7 @@ impl Servers {
     ///
     /// # Errors
     /// When PostgreSQL or RabbitMQ can't be reached, or the server refuses.
-    pub async fn prepare(common: &Arc<Common>, plan: &Plan, ci: &[u8]) -> anyhow::Result<Self> {
+    pub async fn prepare(common: &Arc<Common>, plan: &Plan, ci: &[u8], smdp: SocketAddr) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         copy(&common.template, &folder.path().join("keys"))?;
         std::fs::create_dir(folder.path().join("ci"))?;
@@ -144,6 +149,7 @@ impl Servers {
             clock: crate::clock::begun_now(common.rate),
             schema: None,
             broker: None,
+            smdp,
             prefix,
             processes,
             fronts: plan.fronts,
@@ -154,7 +160,7 @@ impl Servers {
             folder,
         };
         if plan.mode == Mode::Production {
-            servers.broker = Some(amqp::Line::open(&common.amqp).await?);
+            servers.broker = Some(amqp::line(&common.amqp).await?);
             servers.schema = Some(database::Schema::create(&common.postgres).await?);
             output(servers.command("front-1").arg("migrate"))?;
             servers.api_key = api_key(&mut servers.command("front-1"))?;
@@ -183,19 +189,18 @@ impl Servers {
             ("API__LISTEN", "127.0.0.1:0"),
             ("LIMITS__WORKERS", "1"),
             ("LOG__LEVEL", "info"),
-            ("OUTBOUND__ALLOW_PRIVATE", "true"),
         ] {
             command.env(format!("EIM__{key}"), value);
         }
-        command.env("EIM__PKI__CI_DIR", self.path("ci"));
-        if let (Some(schema), Some(broker)) = (&self.schema, &self.broker) {
+        command.env("EIM__PKI__CI_DIR", self.path("ci")).env("EIM__OUTBOUND__ROUTES", format!("{SMDP}={}", self.smdp));
+        if let (Some(schema), Some((_, broker))) = (&self.schema, &self.broker) {
             let eim_id = std::fs::read_to_string(keys.join("eim-id")).unwrap_or_default();
             command.env("EIM__EIM__ID", eim_id.trim()).env("EIM__EIM__SIGNING_KEY", keys.join("signing-key.pem"));
             command.env("EIM__SECRETS__KEY", keys.join("secrets.key"));
             command.env("EIM__ESIPA__TLS_CERTIFICATE", keys.join("tls-certificate.pem"));
             command.env("EIM__ESIPA__TLS_KEY", keys.join("tls-key.pem"));
             command.env("EIM__STORE__URL", schema.url()).env("EIM__STORE__POOL_SIZE", "4");
-            command.env("EIM__QUEUE__URL", broker.url()).env("EIM__QUEUE__PREFIX", &self.prefix);
+            command.env("EIM__QUEUE__URL", broker).env("EIM__QUEUE__PREFIX", &self.prefix);
         }
         command
     }
@@ -275,17 +280,42 @@ impl Servers {
         let ended = lock(&process.child).take().map(killed);
         match ended {
             Some(Ok(status)) if status.signal() == Some(SIGKILL) => {}
-            ended => lock(&self.complaints).push(format!("{} had ended by itself: {ended:?}", process.name)),
+            ended => self.complain(format!("{} had ended by itself: {ended:?}", process.name)),
         }
         let servers = Arc::clone(self);
+        tokio::spawn(async move { servers.come_back(index, rest).await });
+        true
+    }
+
+    /// Stops a server by SIGTERM and starts it again after a while, in the background. False when it does not run.
+    pub fn restart(self: &Arc<Self>, index: usize, rest: Duration) -> bool {
+        let Some(process) = self.processes.get(index) else { return false };
+        if lock(&process.addresses).take().is_none() {
+            return false;
+        }
+        self.under_way.fetch_add(1, Ordering::SeqCst);
+        let servers = Arc::clone(self);
         tokio::spawn(async move {
-            tokio::time::sleep(rest).await;
-            if let Err(error) = servers.start_one(index).await {
-                lock(&servers.complaints).push(error.to_string());
+            match servers.stop_one(index).await {
+                Ok(None) => {}
+                Ok(Some(wrong)) => servers.complain(wrong),
+                Err(error) => servers.complain(format!("{error:#}")),
             }
-            servers.under_way.fetch_sub(1, Ordering::SeqCst);
+            servers.come_back(index, rest).await;
         });
         true
+    }
+
+    async fn come_back(&self, index: usize, rest: Duration) {
+        tokio::time::sleep(rest).await;
+        if let Err(error) = self.start_one(index).await {
+            self.complain(format!("{error:#}"));
+        }
+        self.under_way.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    fn complain(&self, what: String) {
+        lock(&self.complaints).push(what);
     }
 
     /// Whether no server is being started.
@@ -297,7 +327,13 @@ impl Servers {
     /// What went wrong with processes, and is no accident of the plan.
     #[must_use]
     pub fn complaints(&self) -> Vec<String> {
-        lock(&self.complaints).clone()
+        let mut complaints = lock(&self.complaints).clone();
+        for process in &self.processes {
+            let log = std::fs::read_to_string(self.path(&format!("{}.log", process.name))).unwrap_or_default();
+            let panics = log.lines().filter(|line| line.contains("panicked at"));
+            complaints.extend(panics.map(|line| format!("{}: {line}", process.name)));
+        }
+        complaints
     }
 
     /// Stops all with SIGTERM, workers first. Gives what is wrong with how they ended.
@@ -306,25 +342,40 @@ impl Servers {
     /// When the signal can't be sent.
     pub async fn stop(&self) -> anyhow::Result<Vec<String>> {
         let mut wrong = Vec::new();
-        for process in self.processes.iter().rev() {
-            *lock(&process.addresses) = None;
-            let Some(mut child) = lock(&process.child).take() else { continue };
-            let sent = Command::new("kill").args(["-TERM", &child.id().to_string()]).status()?;
-            ensure!(sent.success(), "SIGTERM could not be sent to {}", process.name);
-            let end = Instant::now() + STOP;
-            let status = loop {
-                match child.try_wait()? {
-                    Some(status) => break Some(status),
-                    None if Instant::now() > end => break None,
-                    None => tokio::time::sleep(LOOK).await,
-                }
-            };
-            if !status.is_some_and(|status| status.success()) {
-                wrong.push(format!("{} did not stop well: {status:?}", process.name));
+        for index in (0..self.processes.len()).rev() {
+            wrong.extend(self.stop_one(index).await?);
+        }
+        Ok(wrong)
+    }
+
+    async fn stop_one(&self, index: usize) -> anyhow::Result<Option<String>> {
+        let Some(process) = self.processes.get(index) else { return Ok(None) };
+        *lock(&process.addresses) = None;
+        let Some(mut child) = lock(&process.child).take() else { return Ok(None) };
+        let sent = Command::new("kill").args(["-TERM", &child.id().to_string()]).status()?;
+        let end = Instant::now() + STOP;
+        let status = loop {
+            match child.try_wait()? {
+                Some(status) => break Some(status),
+                None if Instant::now() > end => break None,
+                None => tokio::time::sleep(LOOK).await,
+            }
+        };
+        if sent.success() && status.is_some_and(|status| status.success()) {
+            return Ok(None);
+        }
+        let _ = killed(child);
+        Ok(Some(format!("{} did not stop well: {status:?}", process.name)))
+    }
+
+    /// Kills whatever still runs.
+    pub fn end(&self) {
+        for process in &self.processes {
+            if let Some(child) = lock(&process.child).take() {
+                // Whether it has ended already is all the same.
                 let _ = killed(child);
             }
         }
-        Ok(wrong)
     }
 
     /// Whether the audit log holds together, as the server's own command says. None when it does.
@@ -377,12 +428,7 @@ impl Servers {
 
 impl Drop for Servers {
     fn drop(&mut self) {
-        for process in &self.processes {
-            if let Some(child) = lock(&process.child).take() {
-                // Whether it has ended already is all the same.
-                let _ = killed(child);
-            }
-        }
+        self.end();
     }
 }
 

@@ -176,8 +176,16 @@ impl State {
                 let (first, second) = tokio::join!(self.through(front, request), self.through(&mut other, request));
                 second.or(first)
             }
-            Some(Accident::Kill { server, moment, rest_ms }) => {
-                self.kill(front, request, server, moment, Duration::from_millis(rest_ms)).await
+            Some(Accident::Kill { server, gently, moment, rest_ms }) => {
+                let (servers, rest) = (Arc::clone(&self.servers), Duration::from_millis(rest_ms));
+                let kill = move || {
+                    if gently {
+                        servers.restart(server, rest)
+                    } else {
+                        servers.kill(server, rest)
+                    };
+                };
+                self.kill(front, request, kill, moment).await
             }
             Some(Accident::EndDatabaseConnections) => {
                 let servers = Arc::clone(&self.servers);
@@ -191,11 +199,11 @@ impl State {
                 self.through(front, request).await
             }
             Some(Accident::CutBroker) => {
-                self.servers.broker.iter().for_each(crate::amqp::Line::cut);
+                self.servers.broker.iter().for_each(|(line, _)| line.cut());
                 self.through(front, request).await
             }
             Some(Accident::StallBroker { ms }) => {
-                self.servers.broker.iter().for_each(|line| line.stall(Duration::from_millis(ms)));
+                self.servers.broker.iter().for_each(|(line, _)| line.stall(Duration::from_millis(ms)));
                 self.through(front, request).await
             }
         }
@@ -205,14 +213,9 @@ impl State {
         self: &Arc<Self>,
         front: &mut Option<Front>,
         request: &[u8],
-        server: usize,
+        kill: impl FnOnce() + Send + 'static,
         moment: Moment,
-        rest: Duration,
     ) -> anyhow::Result<Vec<u8>> {
-        let servers = Arc::clone(&self.servers);
-        let kill = move || {
-            servers.kill(server, rest);
-        };
         match moment {
             Moment::BeforeRequest => {
                 kill();
