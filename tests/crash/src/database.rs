@@ -1,5 +1,6 @@
 //! The database of a run: a schema of its own where it is PostgreSQL, and questions to either.
 
+use diesel::connection::SimpleConnection;
 use diesel::sql_types::Text;
 use diesel::{Connection, QueryableByName, SqliteConnection};
 use diesel_async::{AsyncConnection, AsyncPgConnection, SimpleAsyncConnection};
@@ -28,6 +29,18 @@ pub fn ask_sqlite(path: &Path, sql: &str) -> anyhow::Result<Vec<String>> {
     let mut conn = SqliteConnection::establish(&path.to_string_lossy())?;
     let rows: Vec<Row> = diesel::RunQueryDsl::load(diesel::sql_query(sql), &mut conn)?;
     Ok(rows.into_iter().map(|row| row.line).collect())
+}
+
+/// Changes a SQLite file past the server.
+///
+/// # Errors
+/// When the file or the statement is not taken.
+pub fn tell_sqlite(path: &Path, sql: &str) -> anyhow::Result<()> {
+    let mut conn = SqliteConnection::establish(&path.to_string_lossy())?;
+    conn.batch_execute("PRAGMA busy_timeout = 10000; PRAGMA foreign_keys = OFF")?;
+    let changed = diesel::RunQueryDsl::execute(diesel::sql_query(sql), &mut conn)?;
+    anyhow::ensure!(changed > 0, "it changes nothing: {sql}");
+    Ok(())
 }
 
 /// A schema of PostgreSQL.

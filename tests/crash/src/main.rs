@@ -13,6 +13,7 @@ mod far;
 mod line;
 mod operator;
 mod plan;
+mod proof;
 mod run;
 mod servers;
 mod wire;
@@ -20,12 +21,13 @@ mod wire;
 use anyhow::{Context, ensure};
 use clap::Parser;
 use plan::{Mode, Plan};
-use run::{Facts, Outcome, run};
+use run::{BROKE_OFF, Facts, Outcome, run};
 use servers::Common;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
 /// The runs that found something once.
@@ -51,7 +53,7 @@ struct Arguments {
     #[arg(long, default_value_t = 3)]
     side_by_side: usize,
     /// What has not settled after this time fails.
-    #[arg(long, default_value = "60s", value_parser = time)]
+    #[arg(long, default_value = "120s", value_parser = time)]
     limit: Duration,
     /// How much faster the servers' calendar clock runs.
     #[arg(long, default_value_t = 100)]
@@ -59,6 +61,9 @@ struct Arguments {
     /// Leaves out the kept seeds.
     #[arg(long)]
     only_new: bool,
+    /// Makes no other runs but some whose database is lied to before the comparison, which must find every lie.
+    #[arg(long)]
+    prove: bool,
     /// Prints the plan of each run.
     #[arg(long)]
     show: bool,
@@ -132,11 +137,15 @@ async fn main() -> anyhow::Result<ExitCode> {
     let folder = tempfile::tempdir()?;
     let (postgres, amqp) = (arguments.postgres.clone(), arguments.amqp.clone());
     let common = Arc::new(Common::prepare(server(&arguments)?, folder.path(), arguments.rate, postgres, amqp)?);
+    tokio::spawn(end_on_signal(Arc::clone(&common)));
+    if arguments.prove {
+        return prove(&common, arguments.seed, arguments.limit).await;
+    }
     let begun = Instant::now();
     let mut plans = plans(&arguments)?.into_iter();
     let (mut running, mut results) = (JoinSet::new(), Results::default());
     loop {
-        let in_time = arguments.at_most.is_none_or(|at_most| begun.elapsed() < at_most);
+        let in_time = arguments.at_most.is_none_or(|at_most| begun.elapsed() < at_most) && !*common.end.borrow();
         if in_time
             && running.len() < arguments.side_by_side.max(1)
             && let Some((mode, seed)) = plans.next()
@@ -147,7 +156,7 @@ async fn main() -> anyhow::Result<ExitCode> {
                 print!("{plan}");
             }
             running.spawn(async move {
-                let outcome = run(&common, &plan, limit, keep).await;
+                let outcome = run(&common, &plan, limit, keep, None).await;
                 (plan, outcome)
             });
             continue;
@@ -168,6 +177,36 @@ async fn main() -> anyhow::Result<ExitCode> {
     Ok(ExitCode::FAILURE)
 }
 
+/// Whether every lie is found.
+async fn prove(common: &Arc<Common>, seed: u64, limit: Duration) -> anyhow::Result<ExitCode> {
+    let plan = Plan::of(seed, Mode::Embedded);
+    let truth = run(common, &plan, limit, false, None).await?.differences;
+    ensure!(truth.is_empty(), "without a lie: {truth:?}");
+    let mut unseen = 0;
+    for (what, lie) in proof::LIES {
+        let differences = run(common, &plan, limit, false, Some(lie)).await?.differences;
+        match differences.first().filter(|difference| !difference.starts_with(BROKE_OFF)) {
+            Some(difference) => println!("{what}: {}", difference.chars().take(160).collect::<String>()),
+            None => {
+                println!("NOT FOUND: {what}: {differences:?}");
+                unseen += 1;
+            }
+        }
+    }
+    Ok(if unseen == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// A run that is ended cleans up behind itself.
+async fn end_on_signal(common: Arc<Common>) -> anyhow::Result<()> {
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    common.end.send_replace(true);
+    Ok(())
+}
+
 #[derive(Debug, Default)]
 struct Results {
     runs: [usize; 2],
@@ -180,10 +219,13 @@ struct Results {
 impl Results {
     fn add(&mut self, plan: &Plan, outcome: anyhow::Result<Outcome>) {
         let name = format!("{} {}", plan.mode, plan.seed);
-        let Outcome { differences, logs, facts } = outcome.unwrap_or_else(|error| Outcome {
+        let Outcome { differences, was_ended, logs, facts } = outcome.unwrap_or_else(|error| Outcome {
             differences: vec![format!("the run could not be made: {error:#}")],
             ..Outcome::default()
         });
+        if was_ended {
+            return println!("{name}: ended from outside");
+        }
         self.note(plan.mode, facts);
         if differences.is_empty() {
             println!("{name}: {facts}");

@@ -32,11 +32,16 @@ const LOG_LINES: usize = 60;
 /// Octets of a downloaded profile.
 const PROFILE_BYTES: usize = 3_000;
 
+/// How the difference begins that says that a run could not be brought to its end.
+pub const BROKE_OFF: &str = "the run broke off";
+
 /// What came of a run.
 #[derive(Debug, Default)]
 pub struct Outcome {
     /// What is not as it must be.
     pub differences: Vec<String>,
+    /// It was ended from outside, and says nothing.
+    pub was_ended: bool,
     /// The last lines of the servers' logs, of a run that failed.
     pub logs: String,
     /// How much happened.
@@ -94,11 +99,17 @@ impl fmt::Display for Facts {
     }
 }
 
-/// Carries the plan out. What has not settled within `limit` is a difference.
+/// Carries the plan out. A lie is told to the database (SQLite) before the comparison. What has not settled within `limit` is a difference.
 ///
 /// # Errors
 /// When the run can't be made; what the servers do wrong is in the outcome.
-pub async fn run(common: &Arc<Common>, plan: &Plan, limit: Duration, keep: bool) -> anyhow::Result<Outcome> {
+pub async fn run(
+    common: &Arc<Common>,
+    plan: &Plan,
+    limit: Duration,
+    keep: bool,
+    lie: Option<&str>,
+) -> anyhow::Result<Outcome> {
     let begun = Instant::now();
     let fleet = Fleet::generate(plan.seed, u32::try_from(plan.devices.len())?)?;
     let options = SmdpOptions { host: SMDP.to_owned(), address: Some(SMDP.to_owned()), ..SmdpOptions::default() };
@@ -108,11 +119,19 @@ pub async fn run(common: &Arc<Common>, plan: &Plan, limit: Duration, keep: bool)
     far.belongs_to(&servers);
     let mut outcome = Outcome::default();
     // Whatever hangs is a failure with logs, not one without.
-    let worked = tokio::time::timeout(limit * 2, work(common, &servers, fleet, &smdp, plan, limit, &mut outcome)).await;
+    let mut end = common.end.subscribe();
+    let worked = tokio::select! {
+        worked = tokio::time::timeout(limit * 2, work(common, &servers, fleet, &smdp, plan, limit, lie, &mut outcome)) => Some(worked),
+        _ = end.wait_for(|end| *end) => None,
+    };
     match worked {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => outcome.differences.push(format!("the run broke off: {error:#}")),
-        Err(_) => outcome.differences.push(format!("the run did not end within {:?}", limit * 2)),
+        Some(Ok(Ok(()))) => {}
+        Some(Ok(Err(error))) => {
+            outcome.differences.push(format!("{BROKE_OFF}: {error:#}"));
+            outcome.differences.extend(servers.complaints());
+        }
+        Some(Err(_)) => outcome.differences.push(format!("the run did not end within {:?}", limit * 2)),
+        None => outcome.was_ended = true,
     }
     servers.end();
     outcome.facts.far = far.happened();
@@ -129,6 +148,7 @@ pub async fn run(common: &Arc<Common>, plan: &Plan, limit: Duration, keep: bool)
     Ok(outcome)
 }
 
+#[allow(clippy::too_many_arguments, reason = "what a run is made of")]
 async fn work(
     common: &Common,
     servers: &Arc<Servers>,
@@ -136,6 +156,7 @@ async fn work(
     smdp: &SmdpServer,
     plan: &Plan,
     limit: Duration,
+    lie: Option<&str>,
     outcome: &mut Outcome,
 ) -> anyhow::Result<()> {
     servers.start().await?;
@@ -197,6 +218,9 @@ async fn work(
     drop(repeater);
     let believed = watching.await?;
     let devices: Vec<Device> = devices.into_values().collect();
+    if let Some(lie) = lie {
+        crate::database::tell_sqlite(&servers.path("keys/eim.db"), lie)?;
+    }
     let sent = wire.sent();
     let truth = Truth { devices: &devices, sent: &sent, answers: &answers, believed: &believed, smdp };
     outcome.differences.extend(check::compare(&truth, &operator).await?);

@@ -15,9 +15,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
+use tokio::sync::watch;
 
 /// Far more than a start takes, with what it waits for.
-const START: Duration = Duration::from_secs(40);
+const START: Duration = Duration::from_secs(60);
 /// How often the log is looked at while a server starts.
 const LOOK: Duration = Duration::from_millis(5);
 /// Longer than the server allows itself (`limits.shutdown_timeout_s`).
@@ -47,6 +48,8 @@ pub struct Common {
     pub postgres: String,
     /// The RabbitMQ of production runs.
     pub amqp: String,
+    /// Whether all runs are to end now.
+    pub end: watch::Sender<bool>,
 }
 
 impl Common {
@@ -57,7 +60,16 @@ impl Common {
     pub fn prepare(binary: PathBuf, folder: &Path, rate: u32, postgres: String, amqp: String) -> anyhow::Result<Self> {
         let clock = crate::clock::compile(folder)?;
         let template = folder.join("template");
-        let mut common = Self { binary, clock, rate, template, api_key: String::new(), postgres, amqp };
+        let mut common = Self {
+            binary,
+            clock,
+            rate,
+            template,
+            api_key: String::new(),
+            postgres,
+            amqp,
+            end: watch::Sender::new(false),
+        };
         let clock = crate::clock::begun_now(rate);
         common.api_key = api_key(&mut common.command(&common.template, &clock))?;
         Ok(common)
@@ -97,7 +109,6 @@ pub struct Servers {
     /// What the names at the broker begin with.
     pub prefix: String,
     processes: Vec<Process>,
-    fronts: usize,
     /// Kills and starts that are under way.
     under_way: AtomicUsize,
     /// What must not happen to a process.
@@ -152,7 +163,6 @@ impl Servers {
             smdp,
             prefix,
             processes,
-            fronts: plan.fronts,
             under_way: AtomicUsize::new(0),
             complaints: Mutex::default(),
             api_key: common.api_key.clone(),
@@ -227,7 +237,8 @@ impl Servers {
             }
             tokio::time::sleep(LOOK * 10).await;
         }
-        bail!("{} does not start", process.name)
+        let child = lock(&process.child).as_ref().map(Child::id);
+        bail!("{} does not start: {}", process.name, child.map(threads).unwrap_or_default())
     }
 
     async fn try_to_start(&self, process: &Process, end: Instant) -> anyhow::Result<Option<Addresses>> {
@@ -430,6 +441,22 @@ impl Drop for Servers {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+/// What the threads of a process are at, as the kernel says: name, state, and what they wait for in it.
+fn threads(pid: u32) -> String {
+    let read = |path: PathBuf| std::fs::read_to_string(path).unwrap_or_default();
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten().map(|thread| {
+        let stat = read(thread.path().join("stat"));
+        let state = stat.rsplit_once(')').map(|(_, rest)| rest.trim().chars().take(1).collect::<String>());
+        format!(
+            "{} {} {}",
+            read(thread.path().join("comm")).trim(),
+            state.unwrap_or_default(),
+            read(thread.path().join("wchan"))
+        )
+    });
+    threads.collect::<Vec<_>>().join(", ")
 }
 
 fn killed(mut child: Child) -> std::io::Result<ExitStatus> {

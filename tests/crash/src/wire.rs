@@ -12,6 +12,7 @@ use eim_simulator::tlv::Tlv;
 use rustls::ClientConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -269,15 +270,22 @@ impl State {
             _ => return,
         };
         let Ok(Package::EuiccPackage(package)) = read_package(binding, body(response)) else { return };
-        let Some(named) = named(&package) else {
-            return lock(&self.complaints).push(format!("a package that can't be read: {}", hex::encode(package)));
-        };
-        let before = lock(&self.sent).entry(named).or_insert_with(|| package.clone()).clone();
-        if before != package {
-            let (eid, counter) = named;
-            lock(&self.complaints).push(format!("{eid}: counter {counter} was used for two contents"));
-        }
+        let complaint = remember(&mut lock(&self.sent), package);
+        lock(&self.complaints).extend(complaint);
     }
+}
+
+/// Keeps a package that left a front. Says what is wrong with it.
+fn remember(sent: &mut Sent, package: Vec<u8>) -> Option<String> {
+    let Some((eid, counter)) = named(&package) else {
+        return Some(format!("a package that can't be read: {}", hex::encode(package)));
+    };
+    match sent.entry((eid, counter)) {
+        Entry::Vacant(place) => drop(place.insert(package)),
+        Entry::Occupied(before) if *before.get() == package => {}
+        Entry::Occupied(_) => return Some(format!("{eid}: counter {counter} was used for two contents")),
+    }
+    None
 }
 
 /// EID and counter of an eUICC Package Request, `BF51 { 30 { 80 eimId, 5A eid, 81 counter, .. }, 5F37 }`.
@@ -318,5 +326,27 @@ async fn read_message<S: AsyncRead + AsyncWrite + Unpin>(
             ensure!(buffer.is_empty(), "the stream ended within a message");
             return Ok(None);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Sent, remember};
+    use eim_simulator::tlv::element;
+
+    fn package(counter: u8, operations: &[u8]) -> Vec<u8> {
+        let eid = element(0x5a, &[&[0x89, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10]]);
+        let signed = element(0x30, &[&element(0x80, &[b"1.2"]), &eid, &element(0x81, &[&[counter]]), operations]);
+        element(0xbf51, &[&signed, &element(0x5f37, &[&[0; 64]])])
+    }
+
+    #[test]
+    fn a_counter_with_two_contents_is_noticed() {
+        let mut sent = Sent::new();
+        assert_eq!(remember(&mut sent, package(1, &[0xa0, 0])), None);
+        assert_eq!(remember(&mut sent, package(1, &[0xa0, 0])), None);
+        assert_eq!(remember(&mut sent, package(2, &[0xa0, 0])), None);
+        assert!(remember(&mut sent, package(1, &[0xa1, 0])).is_some());
+        assert!(remember(&mut sent, vec![0xbf, 0x51, 0]).is_some());
     }
 }
