@@ -99,6 +99,11 @@ pub async fn start_as(role: Role, config: Config, ports: BootPorts) -> anyhow::R
         StoreUrl::Postgres(_) => None,
     };
     let (Composition { eim, tls, first_start, registry }, pipeline) = compose_as(role, &config, ports).await?;
+    if lock.is_some() {
+        // The lock says that nobody else is there; the leases are of a process that has died.
+        let released = eim_core::jobs::give_back_all(&eim).await.context("jobs can't be given back")?;
+        tracing::debug!(released, "leases of a process that ended were given back");
+    }
     let pipeline = pipeline.run(&eim).await?;
     note_start(if role == Role::Front { "front" } else { "all" }, &eim).await?;
     let trust_der = tls.trust_der();

@@ -155,6 +155,16 @@ impl JobSource for Rows {
         })
     }
 
+    fn give_back(&self) -> PortFuture<'_, anyhow::Result<()>> {
+        Box::pin(async {
+            let released = jobs::give_back(&self.owner, &self.eim).await?;
+            if released > 0 {
+                tracing::info!(released, "jobs that were cut off are given back");
+            }
+            Ok(())
+        })
+    }
+
     fn woken(&self) -> PortFuture<'_, ()> {
         Box::pin(self.eim.jobs_woken())
     }

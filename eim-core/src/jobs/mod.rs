@@ -28,7 +28,7 @@ pub use flush_sightings::flush_sightings;
 pub use forget_idempotency_keys::forget_idempotency_keys;
 pub use forget_old::forget_old;
 pub use keep_desired_states::keep_desired_states;
-pub use queued::{JobRun, KINDS, due, handed_out, run};
+pub use queued::{JobRun, KINDS, due, give_back, give_back_all, handed_out, run};
 pub use seal_audit::{close_audit, seal_audit};
 
 use queued::LEASE_MS;

@@ -54,6 +54,22 @@ pub async fn handed_out(jobs: Vec<DueJob>, grace_ms: i64, eim: &Eim) -> Result<(
     eim.store().hand_out_jobs(jobs, until).await
 }
 
+/// Gives back what a worker has leased that runs nothing any more, so that the next one need not wait for the end of the lease.
+///
+/// # Errors
+/// When the store fails; then the leases end by themselves.
+pub async fn give_back(owner: &str, eim: &Eim) -> Result<usize, StoreError> {
+    eim.store().release_jobs(Some(owner)).await
+}
+
+/// Gives back every lease, for a process that has the store to itself and has just begun: whoever held one is dead.
+///
+/// # Errors
+/// When the store fails.
+pub async fn give_back_all(eim: &Eim) -> Result<usize, StoreError> {
+    eim.store().release_jobs(None).await
+}
+
 /// Runs a job that somebody was told of, unless somebody else does. `eim` is of the tenant whose it is. `owner` names this worker; for `grace_ms` after a job is
 /// due again, whoever was told of it is expected to come.
 ///

@@ -669,6 +669,15 @@ impl Store {
         on!(self.write("renew_job"), |conn| renew_job(conn, &lease, &owner, until))
     }
 
+    /// Gives back what an owner has leased, or, without one, what anybody has; it is due again as if nobody had been told of it.
+    ///
+    /// # Errors
+    /// When the transaction fails.
+    pub async fn release_jobs(&self, owner: Option<&str>) -> Result<usize, StoreError> {
+        let owner = owner.map(str::to_owned);
+        on!(self.write("release_jobs"), |conn| release_jobs(conn, owner.as_deref()))
+    }
+
     /// Ends a run of a job. Gives whether it is due again at once, because something came meanwhile.
     ///
     /// # Errors

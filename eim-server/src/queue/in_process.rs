@@ -45,6 +45,7 @@ impl InProcess {
         let stop = Flag::new();
         *locked(&self.transport.stop) = stop.clone();
         let tasks = self.transport.tasks.clone();
+        let rows = jobs.clone();
         let main = jobs.map(|jobs| {
             let runner = Runner {
                 jobs,
@@ -55,7 +56,7 @@ impl InProcess {
             };
             tokio::spawn(runner.rounds())
         });
-        Running { stop, main, tasks, patience: self.options.call_timeout, keeper: None }
+        Running { stop, main, tasks, patience: self.options.call_timeout, keeper: None, jobs: rows }
     }
 }
 

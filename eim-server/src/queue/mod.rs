@@ -70,6 +70,12 @@ pub trait JobSource: Send + Sync + 'static {
     /// Leases the row, runs it and finishes it. Called more than once for a row, it does nothing more.
     fn run(&self, job: JobRef) -> PortFuture<'_, anyhow::Result<JobRun>>;
 
+    /// Nothing runs here any more: what is still leased, because its run was cut off, is given back. A source without leases has
+    /// nothing to do.
+    fn give_back(&self) -> PortFuture<'_, anyhow::Result<()>> {
+        Box::pin(async { Ok(()) })
+    }
+
     /// Resolves when rows may have become due. It may be dropped and called again.
     fn woken(&self) -> PortFuture<'_, ()>;
 }

@@ -1,7 +1,7 @@
 //! What both pipelines need to run and to end: a flag, a set of tasks, the rows under way.
 
-use super::JobRef;
 use super::broker::Keeper;
+use super::{JobRef, JobSource};
 use std::collections::HashSet;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -118,21 +118,37 @@ pub struct Running {
     pub(super) tasks: Tasks,
     pub(super) patience: Duration,
     pub(super) keeper: Option<Arc<Keeper>>,
+    pub(super) jobs: Option<Arc<dyn JobSource>>,
 }
 
 impl Running {
     /// Ends the work. Gracefully: takes nothing more, finishes what is under way within the time of a call, acknowledges
-    /// it and closes the connection. Otherwise at once: what is under way is cut off, and another worker gets it.
+    /// it, gives back what had to be cut off and closes the connection. Otherwise at once: what is under way is cut off, and another
+    /// worker gets it.
     pub async fn stop(mut self, gracefully: bool) {
         self.stop.raise();
         if gracefully && tokio::time::timeout(self.patience, self.finish()).await.is_err() {
             tracing::warn!("what was under way did not end in time and is cut off");
+            self.cut_off();
+            let _ = tokio::time::timeout(CLOSING, self.finish()).await;
+            // Before the connection is closed: then the broker hands the message to another worker, who asks for the lease at once.
+            self.give_back().await;
         }
         self.cut_off();
         if let Some(keeper) = &self.keeper {
             keeper.close().await;
         }
         let _ = tokio::time::timeout(CLOSING, self.finish()).await;
+    }
+
+    /// A store that is away keeps the leases, which then end by themselves.
+    async fn give_back(&self) {
+        let Some(jobs) = &self.jobs else { return };
+        match tokio::time::timeout(CLOSING, jobs.give_back()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(error = format!("{error:#}"), "jobs could not be given back"),
+            Err(_) => tracing::warn!("jobs could not be given back in time"),
+        }
     }
 
     async fn finish(&mut self) {

@@ -117,6 +117,14 @@ pub(in crate::store) fn renew_job(
     Ok(diesel::update(mine).set(jobs::lease_until.eq(until)).execute(conn)? == 1)
 }
 
+pub(in crate::store) fn release_jobs(conn: &mut Connection, owner: Option<&str>) -> Result<usize, StoreError> {
+    let free = (jobs::lease_until.eq(None::<i64>), jobs::lease_owner.eq(None::<String>), jobs::handed_until.eq(0));
+    Ok(match owner {
+        Some(owner) => diesel::update(jobs::table.filter(jobs::lease_owner.eq(owner))).set(free).execute(conn)?,
+        None => diesel::update(jobs::table.filter(jobs::lease_owner.is_not_null())).set(free).execute(conn)?,
+    })
+}
+
 pub(in crate::store) fn finish_job(
     conn: &mut Connection,
     lease: &JobLease,

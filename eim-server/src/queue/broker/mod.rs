@@ -78,7 +78,7 @@ impl Broker {
             );
         }
         anyhow::ensure!(!self.is_serving.swap(true, Ordering::SeqCst), "this pipeline is at work already");
-        let (stop, tasks) = (self.stop.clone(), self.tasks.clone());
+        let (stop, tasks, rows) = (self.stop.clone(), self.tasks.clone(), jobs.clone());
         let work = Work {
             keeper: Arc::downgrade(&self.keeper),
             topology: self.topology.clone(),
@@ -98,6 +98,7 @@ impl Broker {
             tasks,
             patience: self.options.call_timeout,
             keeper: Some(self.keeper.clone()),
+            jobs: rows,
         };
         is_ready
             .await

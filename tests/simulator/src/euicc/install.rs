@@ -62,7 +62,7 @@ impl Euicc {
         };
         let octets = self.installation_result(&server, seq_number, iccid, &result);
         let kind = NotificationKind::InstallationResult;
-        self.notifications.push(Notification { seq_number, event: INSTALL, kind, octets: octets.clone() });
+        self.keep_notification(Notification { seq_number, event: INSTALL, kind, octets: octets.clone() });
         if let Ok(profile) = installed {
             // the key was used; the server can't bind to it again
             self.one_time_keys.retain(|key| key.public != download.key.public);

@@ -48,6 +48,7 @@ impl Euicc {
         self.stored_results.retain(|result| result.seq_number != rollback.seq_number);
         let seq_number = self.next_seq_number();
         let result = self.signed_result(&rollback.header, seq_number, &[EuiccResultData::RollbackResult(OK)])?;
+        self.remember_rolled_back(&result);
         self.last_answer = Some(result.clone());
         Ok(response(OK, &result))
     }

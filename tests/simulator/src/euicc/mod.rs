@@ -9,6 +9,7 @@ mod data;
 mod eco;
 mod error;
 mod fault;
+mod history;
 mod info;
 mod install;
 mod local;
@@ -26,6 +27,7 @@ pub use data::DeviceDescription;
 pub(crate) use data::data_error;
 pub use error::EuiccError;
 pub use fault::{Faults, UnsignedError};
+pub use history::{History, Loaded};
 pub use local::MemoryReset;
 pub use notification::{Notification, NotificationKind};
 pub use profile::{NotificationTarget, Profile, ProfileClass};
@@ -112,6 +114,7 @@ pub struct Euicc {
     session: Option<rsp::RspSession>,
     /// Keys that a server may have bound a package to that was not installed.
     one_time_keys: Vec<rsp::OneTimeKey>,
+    history: Option<History>,
     /// Default SM-DP+ address.
     pub default_dp_address: Option<String>,
     /// Root SM-DS address.
@@ -152,6 +155,7 @@ impl Euicc {
             sessions: 0,
             session: None,
             one_time_keys: Vec::new(),
+            history: None,
             default_dp_address: None,
             root_smds_address: Some("rootsmds.example".to_owned()),
             immediate_enable: ImmediateEnable::default(),

@@ -43,7 +43,7 @@ impl Euicc {
                 [&metadata, &element(0x5f37, &[&signature]), &shown.certificate, &shown.eum_certificate];
             let octets = element(0x30, &parts);
             let kind = NotificationKind::OtherSigned;
-            self.notifications.push(Notification { seq_number, event, kind, octets });
+            self.keep_notification(Notification { seq_number, event, kind, octets });
         }
     }
 

@@ -35,9 +35,10 @@ impl Euicc {
         if let Some(earlier) = self.faults.replay.clone() {
             return Ok(earlier);
         }
-        let bytes = request.len();
-        let request = Request::read(request)?;
-        let answer = self.answer(&request, bytes)?;
+        let octets = request;
+        let request = Request::read(octets)?;
+        let answer = self.answer(&request, octets.len())?;
+        self.remember_loaded(octets, &answer);
         self.last_answer = Some(answer.clone());
         Ok(answer)
     }

@@ -162,7 +162,10 @@ pub(super) fn handle_notification(binding: Binding, notification: &[u8]) -> Vec<
 }
 
 /// Reads a getEimPackage response.
-pub(crate) fn read_package(binding: Binding, body: &[u8]) -> Result<Package, IpaError> {
+///
+/// # Errors
+/// [`IpaError::Protocol`] when it is none.
+pub fn read_package(binding: Binding, body: &[u8]) -> Result<Package, IpaError> {
     match binding {
         Binding::Asn1 => asn1_package(body),
         Binding::Json => json_package(body),

@@ -16,8 +16,8 @@ mod session;
 mod tls;
 
 pub use behaviour::{Behaviour, DataRequests, Delivery, EidInResult};
-pub use binding::{Binding, Function, Package, get_eim_package};
-pub(crate) use binding::{is_idle_response, provide_eim_package_result, read_answer, read_package};
+pub use binding::{Binding, Function, Package, get_eim_package, read_package};
+pub(crate) use binding::{is_idle_response, provide_eim_package_result, read_answer};
 pub use config::{IpaConfig, PollOptions};
 pub use connection::Exchange;
 pub use download::{
