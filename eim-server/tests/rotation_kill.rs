@@ -40,10 +40,13 @@ struct Device {
     idle: bool,
 }
 
+/// The eUICC, the place of the key, the octets of counterValue.
+type Counter = (Eid, usize, Vec<u8>);
+
 /// Every counter that was seen, with the package that came with it: counters begin anew with a key.
 struct Counters {
     keys: [PublicKey; 2],
-    seen: Mutex<HashMap<(Eid, usize, Vec<u8>), Vec<u8>>>,
+    seen: Mutex<HashMap<Counter, Vec<u8>>>,
 }
 
 impl Counters {
