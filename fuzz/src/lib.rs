@@ -387,9 +387,9 @@ pub fn api_body(data: &[u8]) {
 pub fn portable(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let mut export = PortableCheck::new(vec![]);
+    export.push(data);
     let mut log = Some(AuditFileCheck::new(vec![], None));
     for line in text.lines() {
-        export.line(line);
         if log.as_mut().is_some_and(|log| log.line(line).is_err()) {
             log = None;
         }

@@ -74,8 +74,13 @@ async fn import(arguments: &Import, config: &Config) -> anyhow::Result<()> {
     let mut trusted = arguments.public_key.iter().map(|path| key_of(path)).collect::<anyhow::Result<Vec<_>>>()?;
     let shown = || arguments.file.display().to_string();
     let mut file = File::open(&arguments.file).with_context(shown)?;
-    let eim = boot::compose(config, BootPorts::default()).await?.eim;
-    trusted.extend(own_keys(&eim));
+    // With a key that is named nothing is opened, or made, before the file is found to be whole.
+    let mut own = None;
+    if trusted.is_empty() {
+        let eim = boot::compose(config, BootPorts::default()).await?.eim;
+        trusted.extend(own_keys(&eim));
+        own = Some(eim);
+    }
     let mut check = PortableCheck::new(trusted);
     let mut part = vec![0; PART_BYTES];
     loop {
@@ -92,6 +97,10 @@ async fn import(arguments: &Import, config: &Config) -> anyhow::Result<()> {
             super::print(&format!("{}\n", sentences.join("\n")))?;
             bail!("{}: {} fault(s); nothing was changed", shown(), faults.len());
         }
+    };
+    let eim = match own {
+        Some(eim) => eim,
+        None => boot::compose(config, BootPorts::default()).await?.eim,
     };
     let eim = match &arguments.tenant {
         Some(name) => manage::as_tenant(name, &eim).await.map_err(explain)?,
