@@ -121,7 +121,7 @@ pub async fn run(
     // Whatever hangs is a failure with logs, not one without.
     let mut end = common.end.subscribe();
     let worked = tokio::select! {
-        worked = tokio::time::timeout(limit * 2, work(common, &servers, fleet, &smdp, plan, limit, lie, &mut outcome)) => Some(worked),
+        worked = tokio::time::timeout(limit * 2, work(common, &servers, fleet, (&smdp, &far), plan, limit, lie, &mut outcome)) => Some(worked),
         _ = end.wait_for(|end| *end) => None,
     };
     match worked {
@@ -136,6 +136,11 @@ pub async fn run(
     servers.end();
     outcome.facts.far = far.happened();
     outcome.facts.elapsed_ms = begun.elapsed().as_millis();
+    // A signal to the driver may reach the servers before it.
+    tokio::time::sleep(if outcome.differences.is_empty() { Duration::ZERO } else { LOOK }).await;
+    if *common.end.borrow() {
+        outcome = Outcome { was_ended: true, ..Outcome::default() };
+    }
     if !outcome.differences.is_empty() {
         outcome.logs = servers.logs(LOG_LINES);
         if keep {
@@ -153,7 +158,7 @@ async fn work(
     common: &Common,
     servers: &Arc<Servers>,
     mut fleet: Fleet,
-    smdp: &SmdpServer,
+    (smdp, far): (&SmdpServer, &Far),
     plan: &Plan,
     limit: Duration,
     lie: Option<&str>,
@@ -194,6 +199,11 @@ async fn work(
     };
     let settled = tokio::time::timeout(end.saturating_duration_since(Instant::now()), is_settled).await;
     outcome.facts.settled_ms = begun.elapsed().as_millis();
+    far.calm();
+    tokio::time::sleep(LOOK).await;
+    while !servers.are_up() {
+        tokio::time::sleep(LOOK).await;
+    }
     // The operator's time is over by now.
     let operator = Operator::new(Arc::clone(servers), Instant::now() + limit / 4);
     match settled {

@@ -169,13 +169,22 @@ impl Servers {
             trusted,
             folder,
         };
-        if plan.mode == Mode::Production {
-            servers.broker = Some(amqp::line(&common.amqp).await?);
-            servers.schema = Some(database::Schema::create(&common.postgres).await?);
-            output(servers.command("front-1").arg("migrate"))?;
-            servers.api_key = api_key(&mut servers.command("front-1"))?;
+        if plan.mode == Mode::Production
+            && let Err(error) = servers.share().await
+        {
+            servers.remove().await;
+            return Err(error);
         }
         Ok(servers)
+    }
+
+    /// Prepares what the processes of a production run share.
+    async fn share(&mut self) -> anyhow::Result<()> {
+        self.broker = Some(amqp::line(&self.common.amqp).await?);
+        self.schema = Some(database::Schema::create(&self.common.postgres).await?);
+        output(self.command("front-1").arg("migrate"))?;
+        self.api_key = api_key(&mut self.command("front-1"))?;
+        Ok(())
     }
 
     /// Where something of the run is.
