@@ -90,7 +90,7 @@ pub async fn compare(truth: &Truth<'_>, operator: &Operator) -> anyhow::Result<V
         }
         let mut add = |found: Vec<String>| wrong.extend(found.into_iter().map(|what| format!("{eid}: {what}")));
         let never = truth.believed.get(&(index as usize)).into_iter().flatten();
-        let never = never.filter(|profiles| !profiles.is_empty() && !device.states.contains(*profiles));
+        let never = never.filter(|profiles| !once_true(profiles, device));
         add(never.map(|profiles| format!("the eIM once believed what never was: {profiles:?}")).collect());
         add(packages(device, truth.sent, &own));
         let record = operator.get(&format!("/api/v1/euiccs/{eid}/profiles")).await?;
@@ -106,6 +106,12 @@ pub async fn compare(truth: &Truth<'_>, operator: &Operator) -> anyhow::Result<V
     }
     wrong.extend(made_by_nobody(truth));
     Ok(wrong)
+}
+
+/// Whether all of these were there at some time. Before the first list the eIM knows only what it has heard of.
+fn once_true(believed: &Profiles, device: &Device) -> bool {
+    let holds = |state: &Profiles| believed.iter().all(|(iccid, enabled)| state.get(iccid) == Some(enabled));
+    device.states.iter().any(holds)
 }
 
 /// Every errand has its operation, and none has two.

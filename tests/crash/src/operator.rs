@@ -63,7 +63,7 @@ impl Operator {
         body: Option<&Value>,
     ) -> anyhow::Result<(u16, Value)> {
         let mut turn = 0;
-        let mut last = anyhow::anyhow!("no front runs");
+        let mut last = anyhow::anyhow!("no front ran, or there was no time left");
         while Instant::now() < self.end {
             let fronts = self.servers.api();
             turn += 1;

@@ -121,7 +121,7 @@ pub async fn run(
     // Whatever hangs is a failure with logs, not one without.
     let mut end = common.end.subscribe();
     let worked = tokio::select! {
-        worked = tokio::time::timeout(limit * 2, work(common, &servers, fleet, (&smdp, &far), plan, limit, lie, &mut outcome)) => Some(worked),
+        worked = tokio::time::timeout(limit * 3, work(common, &servers, fleet, (&smdp, &far), plan, limit, lie, &mut outcome)) => Some(worked),
         _ = end.wait_for(|end| *end) => None,
     };
     match worked {
@@ -130,7 +130,7 @@ pub async fn run(
             outcome.differences.push(format!("{BROKE_OFF}: {error:#}"));
             outcome.differences.extend(servers.complaints());
         }
-        Some(Err(_)) => outcome.differences.push(format!("the run did not end within {:?}", limit * 2)),
+        Some(Err(_)) => outcome.differences.push(format!("the run did not end within {:?}", limit * 3)),
         None => outcome.was_ended = true,
     }
     servers.end();
@@ -189,11 +189,15 @@ async fn work(
     let answers = operator.clone().work(errands, Arc::clone(&wire)).await?;
 
     let is_settled = async {
+        let mut was_over = false;
         loop {
             let all_quiet = quiet.iter().all(|quiet| quiet.load(Ordering::SeqCst));
-            if wire.is_calm() && servers.are_up() && all_quiet && open(&operator).await?.is_none() {
+            let is_over = wire.is_calm() && servers.are_up() && all_quiet && open(&operator).await?.is_none();
+            // States are asked for one after the other, and what is between two of them is seen the next time.
+            if is_over && was_over {
                 return anyhow::Ok(());
             }
+            was_over = is_over;
             tokio::time::sleep(LOOK).await;
         }
     };
@@ -205,7 +209,7 @@ async fn work(
         tokio::time::sleep(LOOK).await;
     }
     // The operator's time is over by now.
-    let operator = Operator::new(Arc::clone(servers), Instant::now() + limit / 4);
+    let operator = Operator::new(Arc::clone(servers), Instant::now() + limit);
     match settled {
         Ok(settled) => settled?,
         Err(_) => {
