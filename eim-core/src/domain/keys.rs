@@ -254,7 +254,9 @@ fn exhausted(work: &mut Work) {
     work.euicc().state = EuiccState::CounterExhausted;
     work.euicc().key_facts.search = None;
     let counter = work.state.euicc.counter.value();
-    work.event("counterExhausted", json!({ "counterValue": counter, "remedy": "keyRotation" }));
+    // The last one is what a rotation would be signed with.
+    let remedy = if counter < CounterValue::MAX.value() { "keyRotation" } else { "newAssociation" };
+    work.event("counterExhausted", json!({ "counterValue": counter, "remedy": remedy }));
 }
 
 /// The eUICC has said that it took the key.

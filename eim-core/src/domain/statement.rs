@@ -104,6 +104,10 @@ impl SignedStatement {
         if self.statement.len() > STATEMENT_MAX_BYTES {
             return Err(StatementError::Form);
         }
+        // One spelling, so that no octet of a file that holds it can be changed unseen.
+        if [&self.public_key, &self.signature].iter().any(|hex| hex.bytes().any(|octet| octet.is_ascii_uppercase())) {
+            return Err(StatementError::Form);
+        }
         let says = self.statement.strip_prefix(purpose.heading()).ok_or(StatementError::Form)?;
         let spki = hex::decode(&self.public_key).map_err(|_| StatementError::Key)?;
         let key = PublicKey::from_spki(&spki).map_err(|_| StatementError::Key)?;

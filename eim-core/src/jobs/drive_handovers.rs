@@ -4,7 +4,7 @@
 use super::count;
 use crate::Eim;
 use crate::domain::handover::{HandoverDeviceState as Stand, HandoverState};
-use crate::domain::{Euicc, Event, Kind, NewOperation, Operation, OperationState, Origin, OtherEim};
+use crate::domain::{Euicc, EuiccState, Event, Kind, NewOperation, Operation, OperationState, Origin, OtherEim};
 use crate::ids::{EimId, OperationId};
 use crate::store::StoreError;
 use crate::store::handover::{DueHandover, HandoverStep};
@@ -35,7 +35,10 @@ async fn drive(eim: &Eim) -> Result<usize, StoreError> {
         let eim = eim.of(due.tenant);
         let handover = due.handover.id;
         let step = match due.device.state {
-            Stand::Queued => Some(begin(Stand::Adding, add_eim(&due), &due, &eim)),
+            Stand::Queued => match eim.store().euicc(due.device.eid).await? {
+                Some((euicc, _)) if euicc.state == EuiccState::Unmanaged => Some(failed(&due, "unmanaged")),
+                _ => Some(begin(Stand::Adding, add_eim(&due), &due, &eim)),
+            },
             Stand::Proven => {
                 let Some((euicc, _)) = eim.store().euicc(due.device.eid).await? else { continue };
                 let others = eim.store().other_eims(due.device.eid).await?;

@@ -5,7 +5,7 @@
 
 use super::count;
 use crate::Eim;
-use crate::domain::keys::{KeyChange, RotatingState, RotationState, rotation_request, unreachable};
+use crate::domain::keys::{KeyChange, LAST_USUAL, RotatingState, RotationState, rotation_request, unreachable};
 use crate::domain::{Event, Kind, NewOperation, OperationState, Origin};
 use crate::ids::{Eid, OperationId};
 use crate::manage::key_rotation::{RotationSpec, key_configuration, sweep, why_not_yet};
@@ -249,6 +249,11 @@ async fn begin(
         }
         let Some(euicc) = euicc else { continue };
         let change = KeyChange { to: to.id, counter: euicc.key_facts.counter_for(to.id) };
+        if change.counter.value() >= LAST_USUAL {
+            let reason = "That key has no counters left for this device: name another one.".to_owned();
+            moved += i64::from(leave(device, reason, rotation, now, eim).await?);
+            continue;
+        }
         let configuration = key_configuration(to, change.counter);
         let id = eim.entropy().operation_id(now);
         let operation = NewOperation {

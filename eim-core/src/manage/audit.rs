@@ -274,7 +274,14 @@ pub async fn verify_audit(
                     }
                     last = Some(record.link);
                 }
-                Item::Checkpoint(stored) => check.checkpoint(&stored.signed),
+                Item::Checkpoint(stored) => {
+                    check.checkpoint(&stored.signed);
+                    let said = stored.signed.open::<Checkpoint>(Purpose::AuditCheckpoint);
+                    if said.is_ok_and(|said| said.at != rfc3339(stored.at)) {
+                        let message = format!("what stands beside checkpoint {} says otherwise than it", stored.number);
+                        check.fault(stored.position, message);
+                    }
+                }
             }
         }
     }
@@ -292,6 +299,13 @@ pub async fn verify_audit(
         let message = format!(
             "{} record(s) stand outside of the chain where all have had their turn: they were put in, or their places removed",
             strays.without_place
+        );
+        check.fault(None, message);
+    }
+    if strays.behind_the_end > 0 {
+        let message = format!(
+            "{} place(s) stand behind the noted end of the log: they were put in, and nothing can be linked until they are gone",
+            strays.behind_the_end
         );
         check.fault(None, message);
     }
@@ -457,6 +471,10 @@ impl AuditFileCheck {
 fn record_line(line: &str) -> Option<(i64, &str, &str)> {
     let (position, rest) = line.strip_prefix("{\"position\":")?.split_once(",\"link\":\"")?;
     let (link, rest) = rest.split_once("\",\"record\":")?;
+    // One spelling, as it is exported.
+    if link.bytes().any(|octet| octet.is_ascii_uppercase()) {
+        return None;
+    }
     Some((position.parse().ok()?, link, rest.strip_suffix('}')?))
 }
 

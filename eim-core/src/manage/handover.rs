@@ -115,7 +115,10 @@ fn view(handover: StoredHandover) -> HandoverView {
 }
 
 fn device_view(device: HandoverDevice) -> HandoverDeviceView {
-    let undelivered = matches!(device.operation_state, None | Some(OperationState::Queued | OperationState::Expired));
+    let undelivered = matches!(
+        device.operation_state,
+        None | Some(OperationState::Queued | OperationState::Expired | OperationState::Cancelled)
+    );
     let past = match device.state {
         HandoverDeviceState::HandedOver => true,
         HandoverDeviceState::Deleting => !undelivered,

@@ -151,4 +151,6 @@ pub struct AuditStrays {
     pub without_place: i64,
     /// How many records wait for theirs.
     pub waiting: i64,
+    /// How many places lie behind the end of the chain.
+    pub behind_the_end: i64,
 }

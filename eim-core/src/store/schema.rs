@@ -633,4 +633,5 @@ diesel::allow_tables_to_appear_in_same_query!(key_rotation_devices, euiccs);
 diesel::allow_tables_to_appear_in_same_query!(rules, rule_readers);
 diesel::allow_tables_to_appear_in_same_query!(audit_links, audit_records);
 diesel::allow_tables_to_appear_in_same_query!(audit_chains, tenants);
+diesel::allow_tables_to_appear_in_same_query!(audit_links, audit_chains);
 diesel::allow_tables_to_appear_in_same_query!(handover_devices, handovers, operations);

@@ -16,9 +16,11 @@ use eim_core::pki::{Curve, PublicKey};
 use eim_core::ports::{EimSigner, SignerError};
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long signing waits for a session before it fails.
+/// A module is started anew at most so often.
+const ANEW_EVERY: Duration = Duration::from_secs(10);
 const SESSION_WAIT: Duration = Duration::from_secs(10);
 
 /// Where the PIN is read from when no file is named.
@@ -58,6 +60,8 @@ struct State {
     generation: u64,
     /// The PIN was refused. It is not tried again: some modules lock themselves.
     is_refused: bool,
+    /// When the module was last started anew.
+    started_anew: Option<Instant>,
 }
 
 #[derive(Clone)]
@@ -193,6 +197,23 @@ impl Token {
         }
     }
 
+    /// Ends the module and forgets it, so that the next use looks for the token anew: some modules see what was taken away and came
+    /// back only then. Not while a session is in use, which a module need not survive, and not again within some seconds.
+    fn start_anew(&self) {
+        let mut state = self.lock();
+        let is_early = state.started_anew.is_some_and(|at| at.elapsed() < ANEW_EVERY);
+        if is_early || state.open != state.idle.len() {
+            return;
+        }
+        state.started_anew = Some(Instant::now());
+        state.idle.clear();
+        state.open = 0;
+        state.generation += 1;
+        if let Some(Err(error)) = state.link.take().map(|link| link.pkcs11.finalize()) {
+            tracing::warn!(error = told(&error), "the hardware module could not be ended");
+        }
+    }
+
     /// Ends all sessions of the process with the module, as it is when a module is restarted. For tests of the reconnection.
     #[doc(hidden)]
     pub fn lose_sessions(&self) {
@@ -302,10 +323,17 @@ impl Pkcs11Signer {
 impl EimSigner for Pkcs11Signer {
     fn sign(&self, octets: &[u8]) -> Result<[u8; 64], SignerError> {
         let digest = sha256(octets);
-        let signed = self.token.with(|session| match self.key(session)? {
-            Some(key) => session.sign(&Mechanism::Ecdsa, key, &digest).map(Some),
-            None => Ok(None),
-        });
+        let sign = || {
+            self.token.with(|session| match self.key(session)? {
+                Some(key) => session.sign(&Mechanism::Ecdsa, key, &digest).map(Some),
+                None => Ok(None),
+            })
+        };
+        let mut signed = sign();
+        if matches!(signed, Ok(None)) {
+            self.token.start_anew();
+            signed = sign();
+        }
         let label = &self.label;
         let value = match signed {
             Ok(Some(value)) => value,

@@ -236,6 +236,18 @@ fn links_computed_anew_do_not_fit_the_checkpoint_and_a_cut_end_does_not_fit_one_
 }
 
 #[test]
+fn a_place_behind_the_end_is_found() {
+    each_store(async |world: &mut World| {
+        story(world).await;
+        let copied = "INSERT INTO audit_records (tenant_id, at, record_type, eid, body) SELECT tenant_id, at, record_type, eid, body FROM audit_records WHERE tenant_id = 1 AND seq = (SELECT min(seq) FROM audit_records WHERE tenant_id = 1)";
+        world.sql(copied).await;
+        world.sql("INSERT INTO audit_links (tenant_id, position, record_seq, link) SELECT 1, max(position) + 1, (SELECT max(seq) FROM audit_records), (SELECT link FROM audit_links WHERE tenant_id = 1 AND position = 1) FROM audit_links WHERE tenant_id = 1").await;
+        let report = verified(world).await;
+        assert!(messages(&report).iter().any(|message| message.contains("behind the noted end")), "{report:?}");
+    });
+}
+
+#[test]
 fn checkpoints_that_were_all_removed_are_missed() {
     each_store(async |world: &mut World| {
         story(world).await;

@@ -466,10 +466,11 @@ fn passed(name: &'static str, message: impl Into<String>) -> Check {
     Check { name, result: CheckResult::Passed, message: message.into(), cure: None, absolute: false }
 }
 
-/// The check that refuses a signed package for an eUICC from which this eIM was deleted: it would wait for ever.
+/// The check that refuses a signed package for an eUICC from which this eIM was deleted, or whose counter is used up: it would wait
+/// until an operator acts.
 #[must_use]
 pub fn unmanaged(euicc: &Euicc) -> Option<Check> {
-    (euicc.state == EuiccState::Unmanaged).then(|| managed(euicc))
+    matches!(euicc.state, EuiccState::Unmanaged | EuiccState::CounterExhausted).then(|| managed(euicc))
 }
 
 fn managed(euicc: &Euicc) -> Check {
@@ -480,7 +481,11 @@ fn managed(euicc: &Euicc) -> Check {
         EuiccState::CounterLost => {
             ("The eUICC has seen a higher counter than this eIM.", "Set the counter of the association.")
         }
-        EuiccState::CounterExhausted => ("The counter of the association is used up.", "Make a new association."),
+        EuiccState::CounterExhausted => (
+            "The counter of the association is used up, or was refused as out of range.",
+            "Renew it by a key rotation (POST /api/v1/key-rotations); at 8388607 have another eIM delete this one and add it with a \
+             new token.",
+        ),
         EuiccState::AssociationLost => (
             "The eUICC answers as if it did not know this eIM.",
             "See its associations; adopt the token that it tells, or associate it again and record the new token.",

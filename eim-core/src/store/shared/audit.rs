@@ -282,6 +282,7 @@ pub(in crate::store) fn audit_page(
     let mut query = links::table
         .inner_join(records::table.on(records::seq.eq(links::record_seq)))
         .filter(links::tenant_id.eq(tenant.value()).and(links::position.gt(filter.after)))
+        .filter(records::tenant_id.eq(tenant.value()))
         .order(links::position)
         .limit(filter.limit)
         .select((links::position, links::link, records::body, records::at, records::record_type, records::eid))
@@ -326,5 +327,11 @@ pub(in crate::store) fn audit_strays(conn: &mut Connection, tenant: TenantId) ->
     let without_place: i64 =
         mine().filter(behind()).filter(diesel::dsl::not(diesel::dsl::exists(linked))).count().get_result(conn)?;
     let waiting: i64 = mine().filter(diesel::dsl::not(behind())).count().get_result(conn)?;
-    Ok(AuditStrays { without_place, waiting })
+    // In one statement: the end moves on meanwhile.
+    let behind_the_end: i64 = links::table
+        .inner_join(chains::table.on(chains::tenant_id.eq(links::tenant_id)))
+        .filter(links::tenant_id.eq(tenant.value()).and(links::position.gt(chains::position)))
+        .count()
+        .get_result(conn)?;
+    Ok(AuditStrays { without_place, waiting, behind_the_end })
 }
