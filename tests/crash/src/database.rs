@@ -31,16 +31,15 @@ pub fn ask_sqlite(path: &Path, sql: &str) -> anyhow::Result<Vec<String>> {
     Ok(rows.into_iter().map(|row| row.line).collect())
 }
 
-/// Changes a SQLite file past the server.
+/// Changes a SQLite file past the server; `false` when there is nothing yet that it changes.
 ///
 /// # Errors
 /// When the file or the statement is not taken.
-pub fn tell_sqlite(path: &Path, sql: &str) -> anyhow::Result<()> {
+pub fn tell_sqlite(path: &Path, sql: &str) -> anyhow::Result<bool> {
     let mut conn = SqliteConnection::establish(&path.to_string_lossy())?;
     conn.batch_execute("PRAGMA busy_timeout = 10000; PRAGMA foreign_keys = OFF")?;
     let changed = diesel::RunQueryDsl::execute(diesel::sql_query(sql), &mut conn)?;
-    anyhow::ensure!(changed > 0, "it changes nothing: {sql}");
-    Ok(())
+    Ok(changed > 0)
 }
 
 /// A schema of PostgreSQL.

@@ -34,6 +34,7 @@ pub const LIES: [(&str, &str); 11] = [
     ),
     (
         "an act that is not in the audit log",
-        "DELETE FROM audit_records WHERE seq = (SELECT seq FROM audit_records ORDER BY seq LIMIT 1 OFFSET 5)",
+        // One that has its place in the log: before that nothing tells of it.
+        "DELETE FROM audit_records WHERE seq = (SELECT record_seq FROM audit_links WHERE tenant_id = 1 AND position = 5)",
     ),
 ];

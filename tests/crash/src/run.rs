@@ -27,6 +27,8 @@ use tokio::task::JoinSet;
 
 /// How often it is looked whether all has settled.
 const LOOK: Duration = Duration::from_millis(30);
+/// How long a lie waits for what it is about.
+const LIE_WITHIN: Duration = Duration::from_secs(20);
 /// How many lines of each log are shown of a run that failed.
 const LOG_LINES: usize = 60;
 /// Octets of a downloaded profile.
@@ -233,7 +235,11 @@ async fn work(
     let believed = watching.await?;
     let devices: Vec<Device> = devices.into_values().collect();
     if let Some(lie) = lie {
-        crate::database::tell_sqlite(&servers.path("keys/eim.db"), lie)?;
+        let end = Instant::now() + LIE_WITHIN;
+        while !crate::database::tell_sqlite(&servers.path("keys/eim.db"), lie)? {
+            anyhow::ensure!(Instant::now() < end, "it changes nothing: {lie}");
+            tokio::time::sleep(LOOK).await;
+        }
     }
     let sent = wire.sent();
     let truth = Truth { devices: &devices, sent: &sent, answers: &answers, believed: &believed, smdp };
