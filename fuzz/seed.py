@@ -157,7 +157,7 @@ def files():
     for body in API:
         seed("api_body", json.dumps(body))
     eid = {"eid": "89049032000000000000000000000163"}
-    heading = '{"eimExport":1,"eimId":"2.25.1","tenant":"default"}'
+    heading = '{"eimExport":2,"eimId":"2.25.1","tenant":"default"}'
     said = [
         {"device": {**eid, "tags": ["a"], "label": "l", "association": {"counterValue": 1, "associationToken": 7}}},
         {"association": {**eid, "eimId": "2.25.1", "state": "active", "counterValue": 1, "associationToken": None, "key": "ab", "keyFacts": {},
@@ -166,13 +166,14 @@ def files():
                      "aid": None, "ppr1": None, "ppr2": None, "ownerMccMnc": "26201"}},
         {"history": {**eid, "at": "2026-01-01T00:00:00Z", "type": "registered", "details": {}}},
     ]
-    lines_said = [(hashlib.sha256(text.encode()).hexdigest(), text) for text in (json.dumps(line, separators=(",", ":")) for line in said)]
-    body = "".join('{"digest":"%s","says":%s}\n' % line for line in lines_said)
-    digest = hashlib.sha256((heading + "".join(digest for digest, _ in lines_said)).encode()).hexdigest()
+    numbered = [(number, json.dumps(line, separators=(",", ":"))) for number, line in enumerate(said, 2)]
+    lines_said = [(hashlib.sha256(("%d %s" % line).encode()).hexdigest(), *line) for line in numbered]
+    body = "".join('{"digest":"%s","line":%d,"says":%s}\n' % line for line in lines_said)
+    digest = hashlib.sha256((heading + "".join(line[0] for line in lines_said)).encode()).hexdigest()
     statement = 'eim-export/1\n{"eimId":"2.25.1","tenant":"default","at":"2026-01-01T00:00:00Z","lines":4,"devices":1,"digest":"%s"}' % digest
     end = json.dumps({"signed": {"statement": statement, "publicKey": "3059", "signature": "00" * 64}}) + "\n"
     heading += "\n"
-    for text in [heading, heading + body, heading + body + end, heading + end + body, heading + body[:-40] + end, body, "{}\n"]:
+    for text in [heading, heading + body, heading + body + end, heading + end + body, heading + body[:-40] + end, heading + body[body.index("\n") + 1 :] + end, body, "{}\n"]:
         seed("portable", text)
     log = '{"eimAuditLog":1,"eimId":"2.25.1","tenant":"default"}\n'
     record = '{"position":1,"link":"%s","record":{"at":"2026-01-01T00:00:00Z","type":"serverStarted","eid":"","subject":"","details":{}}}\n' % ("00" * 32)

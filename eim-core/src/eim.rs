@@ -5,11 +5,12 @@ use crate::domain::{Changes, Euicc, Snapshot, TokenPolicy, Work};
 use crate::ids::{Eid, EimId, KeyId, TenantId};
 use crate::metrics::Metrics;
 use crate::pki::{LabPolicy, SealingKey, TrustStore};
-use crate::ports::{Clock, Entropy, KeyRing, RingKey, RspTransport, SignerError, WebhookTransport};
+use crate::ports::{Clock, Entropy, KEY_CHECK, KeyRing, RingKey, RspTransport, SignerError, WebhookTransport};
 use crate::rsp::initiate_authentication::AddressField;
+use crate::store::audit::AuditWaiting;
 use crate::store::{Store, StoreError};
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -107,6 +108,8 @@ pub struct EimParts {
     pub smds_address_field: AddressField,
     /// What is done when an eUICC tells another associationToken in an unsigned error, unless the eUICC has its own policy.
     pub reported_token: TokenPolicy,
+    /// Every how many milliseconds an eUICC is asked for its eIMs and profiles on our own account; `None` for never.
+    pub look_over_ms: Option<i64>,
 }
 
 /// The composed application, as one tenant has it. Cheap to clone.
@@ -128,8 +131,21 @@ struct Inner {
     jobs: Notify,
     /// Keys that eUICCs trust and that are not loaded, with how many eUICCs, as last looked.
     missing_keys: Mutex<Vec<(KeyId, i64)>>,
+    /// Keys that are loaded and could not be used, and since when, milliseconds since 1970.
+    keys_away: Mutex<BTreeMap<KeyId, i64>>,
+    /// How the audit log is linked here.
+    linking: Mutex<AuditLinking>,
     /// Refused logins, until they are written to the audit log.
     refused: Mutex<HashMap<(TenantId, String, &'static str), RefusedLogins>>,
+}
+
+/// How the audit log was linked when this process last tried. All is empty where it does not link, as in a worker.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AuditLinking {
+    /// Since when every try failed, milliseconds since 1970; `None` when the last one did not.
+    pub failing_since: Option<i64>,
+    /// What waited for its place after the last try that did not fail, over all tenants.
+    pub waiting: AuditWaiting,
 }
 
 /// How long refusals of the same kind are gathered before they are written: a stranger can cause any number.
@@ -172,6 +188,8 @@ impl Eim {
             sightings: Mutex::default(),
             jobs: Notify::new(),
             missing_keys: Mutex::default(),
+            keys_away: Mutex::default(),
+            linking: Mutex::default(),
             refused: Mutex::default(),
         };
         Self { inner: Arc::new(inner), store }
@@ -276,7 +294,61 @@ impl Eim {
         }
         let signer = Arc::clone(&found.signer);
         let signed = tokio::task::spawn_blocking(move || signer.sign(&octets)).await;
-        signed.map_err(|_| SignerError("signing was cut off".to_owned()))?
+        let signed = signed.map_err(|_| SignerError("signing was cut off".to_owned()))?;
+        self.note_key(key, signed.as_ref().err());
+        signed
+    }
+
+    /// Notes whether a key could be used.
+    fn note_key(&self, key: KeyId, fault: Option<&SignerError>) {
+        let mut away = self.inner.keys_away.lock().unwrap_or_else(PoisonError::into_inner);
+        match fault {
+            Some(error) if !away.contains_key(&key) => {
+                away.insert(key, self.clock().now_ms());
+                tracing::error!(%key, %error, "a signing key is away: packages of eUICCs that trust it wait");
+            }
+            None if away.remove(&key).is_some() => tracing::info!(%key, "a signing key is back"),
+            _ => return,
+        }
+        self.metrics().signing_keys_away.set(i64::try_from(away.len()).unwrap_or(i64::MAX));
+    }
+
+    /// Keys that are loaded and could not be used when that was last tried, and since when, milliseconds since 1970.
+    #[must_use]
+    pub fn keys_away(&self) -> Vec<(KeyId, i64)> {
+        let away = self.inner.keys_away.lock().unwrap_or_else(PoisonError::into_inner);
+        away.iter().map(|(key, since)| (*key, *since)).collect()
+    }
+
+    /// Looks whether keys in hardware modules are there, without signing; one that failed has to sign a fixed text. Gives those that
+    /// are away, as [`Self::keys_away`].
+    pub async fn look_for_keys_away(&self) -> Vec<(KeyId, i64)> {
+        for key in self.keys().keys().iter().filter(|key| key.signer.blocks()) {
+            let has_failed = self.keys_away().iter().any(|(away, _)| *away == key.id);
+            let signer = Arc::clone(&key.signer);
+            let look = move || if has_failed { signer.sign(KEY_CHECK).map(drop) } else { signer.look() };
+            if let Ok(looked) = tokio::task::spawn_blocking(look).await {
+                self.note_key(key.id, looked.err().as_ref());
+            }
+        }
+        self.keys_away()
+    }
+
+    /// How the audit log was linked when this process last tried.
+    #[must_use]
+    pub fn audit_linking(&self) -> AuditLinking {
+        *self.inner.linking.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes a try to link the audit log at `now`, and what waits after it; `None` when it failed.
+    pub(crate) fn note_linking(&self, waiting: Option<AuditWaiting>, now: i64) {
+        let mut linking = self.inner.linking.lock().unwrap_or_else(PoisonError::into_inner);
+        match waiting {
+            Some(waiting) => *linking = AuditLinking { failing_since: None, waiting },
+            None => linking.failing_since = linking.failing_since.or(Some(now)),
+        }
+        let since = linking.waiting.since.into_iter().chain(linking.failing_since).min();
+        self.metrics().audit_unlinked_seconds.set(since.map_or(0, |since| (now - since).max(0) / 1_000));
     }
 
     /// Keys that eUICCs trust and that are not loaded, with the number of eUICCs, as [`Self::look_for_missing_keys`] last found.
@@ -344,6 +416,12 @@ impl Eim {
     #[must_use]
     pub fn reported_token(&self) -> TokenPolicy {
         self.inner.parts.reported_token
+    }
+
+    /// Every how many milliseconds an eUICC is asked for its eIMs and profiles on our own account; `None` for never.
+    #[must_use]
+    pub fn look_over_ms(&self) -> Option<i64> {
+        self.inner.parts.look_over_ms
     }
 
     /// Resolves when a job may have become due. Told to one waiter at a time; a hint, the rows are the truth.

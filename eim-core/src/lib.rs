@@ -18,4 +18,4 @@ pub mod ports;
 pub mod rsp;
 pub mod store;
 
-pub use eim::{Eim, EimIdType, EimIdentity, EimParts};
+pub use eim::{AuditLinking, Eim, EimIdType, EimIdentity, EimParts};

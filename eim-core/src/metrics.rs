@@ -22,6 +22,10 @@ pub struct Metrics {
     pub notifications_forwarded_total: IntCounterVec,
     /// eUICCs that trust a signing key of ours that is not loaded.
     pub euiccs_without_key: IntGauge,
+    /// Signing keys that are loaded and could not be used when that was last tried.
+    pub signing_keys_away: IntGauge,
+    /// For how long the audit log can't be linked, or the first record without a place waits, seconds; 0 when none does.
+    pub audit_unlinked_seconds: IntGauge,
     /// Notifications that their servers have not acknowledged yet.
     pub notifications_pending: IntGauge,
     /// Time of calls to SM-DP+ and SM-DS.
@@ -73,7 +77,17 @@ impl Metrics {
             IntGauge::new("eim_notifications_pending", "Notifications that their servers have not acknowledged yet")?;
         let euiccs_without_key =
             IntGauge::new("eim_euiccs_without_key", "eUICCs that trust a signing key of ours that is not loaded")?;
+        let signing_keys_away = IntGauge::new(
+            "eim_signing_keys_away",
+            "Signing keys that are loaded and could not be used when last tried",
+        )?;
+        let audit_unlinked_seconds = IntGauge::new(
+            "eim_audit_unlinked_seconds",
+            "For how long the audit log can't be linked, or its first record without a place waits",
+        )?;
         registry.register(Box::new(euiccs_without_key.clone()))?;
+        registry.register(Box::new(signing_keys_away.clone()))?;
+        registry.register(Box::new(audit_unlinked_seconds.clone()))?;
         registry.register(Box::new(es9_request_seconds.clone()))?;
         registry.register(Box::new(notifications_pending.clone()))?;
         registry.register(Box::new(queue_depth.clone()))?;
@@ -99,6 +113,8 @@ impl Metrics {
             )?,
             notifications_pending,
             euiccs_without_key,
+            signing_keys_away,
+            audit_unlinked_seconds,
             es9_request_seconds,
             queue_depth,
             queue_oldest_seconds,

@@ -34,6 +34,7 @@ fn operation(number: u8) -> NewOperation {
         not_before: None,
         valid_until: None,
         secret: None,
+        overridden: vec![],
     }
 }
 

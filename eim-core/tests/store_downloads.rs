@@ -97,6 +97,7 @@ fn a_session_is_found_by_its_transaction_and_belongs_to_one_euicc() {
             not_before: None,
             valid_until: None,
             secret: Some(vec![1, 2, 3]),
+            overridden: vec![],
         };
         store.enqueue(one, operation, Event::new("test", json!({})), None, NOW).await.unwrap();
         save(&store, one, Changes { sessions: vec![session(id(1), "a.example")], ..Changes::default() }, NOW).await;

@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 /// Fine enough for deadlines that count in hours, and little enough of `lastSeenAt` to lose in a crash.
 const PERIOD: Duration = Duration::from_secs(2);
 
-/// After so many rounds the keys that devices trust are counted: every minute.
+/// After so many rounds the keys that devices trust are counted, and keys in hardware modules looked at: every minute.
 const MISSING_KEYS_EVERY: u64 = 30;
 
 /// For how long events are gathered before webhooks are told of them.
@@ -137,12 +137,14 @@ async fn drive_key_rotations(eim: &Eim) {
     }
 }
 
-/// Looks now and then whether devices trust keys that are not loaded: other servers register devices, too.
+/// Looks now and then whether devices trust keys that are not loaded, as other servers register devices, too, and whether those that
+/// are loaded are there.
 async fn look_for_missing_keys(eim: &Eim, round: &mut u64) {
-    if round.is_multiple_of(MISSING_KEYS_EVERY)
-        && let Err(error) = eim.look_for_missing_keys().await
-    {
-        tracing::error!(%error, "the keys that devices trust could not be looked at");
+    if round.is_multiple_of(MISSING_KEYS_EVERY) {
+        if let Err(error) = eim.look_for_missing_keys().await {
+            tracing::error!(%error, "the keys that devices trust could not be looked at");
+        }
+        eim.look_for_keys_away().await;
     }
     *round = round.wrapping_add(1);
 }

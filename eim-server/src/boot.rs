@@ -16,11 +16,11 @@ use actix_web::middleware::from_fn;
 use actix_web::web::Data;
 use actix_web::{App, HttpServer};
 use anyhow::{Context, bail};
-use eim_core::ids::KeyId;
+use eim_core::ids::{EimId, KeyId};
 use eim_core::pki::{LabPolicy, TrustStore};
-use eim_core::ports::{Clock, Entropy, RingKey, RspTransport, SystemClock, SystemEntropy, WebhookTransport};
+use eim_core::ports::{Clock, Entropy, KeyRing, RingKey, RspTransport, SystemClock, SystemEntropy, WebhookTransport};
 use eim_core::store::keys::KnownKey;
-use eim_core::store::{Store, StoreUrl};
+use eim_core::store::{Store, StoreError, StoreUrl};
 use eim_core::{Eim, EimParts};
 use prometheus::Registry;
 use std::io;
@@ -220,13 +220,8 @@ struct Parts {
 
 impl Parts {
     async fn prepare(config: &Config, ports: BootPorts) -> anyhow::Result<Self> {
-        let dir = DataDir::open(&config.data.dir)?;
-        let identity = Identity::prepare(config, &dir, ports.entropy.as_ref())?;
+        let (identity, trust) = groundwork(config, &DataDir::open(&config.data.dir)?, ports.entropy.as_ref())?;
         let store = open_store(config).await?;
-        let trust = match &config.pki.ci_dir {
-            Some(path) => TrustStore::from_dir(path).with_context(|| format!("pki.ci_dir {}", path.display()))?,
-            None => TrustStore::empty(),
-        };
         let registry = Registry::new();
         #[cfg(target_os = "linux")]
         registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
@@ -236,19 +231,9 @@ impl Parts {
 
     /// Notes which keys there are: devices that were registered before keys were noted trust the first one.
     async fn record_keys(&self) -> anyhow::Result<()> {
-        let first_seen_at = self.ports.clock.now_ms();
-        let known = |key: &RingKey| KnownKey {
-            id: key.id,
-            eim_id: key.eim_id.clone(),
-            public_key: key.signer.public_key().to_vec(),
-            first_seen_at,
-        };
-        let keys = self.identity.keys.keys().iter().map(known).collect();
+        let keys = own_keys(&self.identity.keys, self.ports.clock.now_ms());
         let other = self.store.record_keys(keys).await.context("the signing keys can't be noted in the store")?;
-        if let Some(other) = other {
-            bail!("the signing key {other} belongs to another eimId in this database; a key has one eIM");
-        }
-        Ok(())
+        other.map_or(Ok(()), |other| Err(belongs_elsewhere(other)))
     }
 
     fn compose(self, config: &Config, rsp: Arc<dyn RspTransport>, webhooks: Arc<dyn WebhookTransport>) -> Composition {
@@ -269,6 +254,7 @@ impl Parts {
             sealing,
             smds_address_field: config.outbound.smds_address_field,
             reported_token: config.associations.reported_token,
+            look_over_ms: config.associations.look_over_ms(),
         });
         Composition { eim, tls, first_start, registry }
     }
@@ -353,41 +339,136 @@ impl Drop for Running {
     }
 }
 
+/// What a start reads of the configuration before it opens anything; a rehearsal reads the same.
+fn groundwork(config: &Config, dir: &DataDir, entropy: &dyn Entropy) -> anyhow::Result<(Identity, TrustStore)> {
+    let identity = Identity::prepare(config, dir, entropy)?;
+    let trust = match &config.pki.ci_dir {
+        Some(path) => TrustStore::from_dir(path).with_context(|| format!("pki.ci_dir {}", path.display()))?,
+        None => TrustStore::empty(),
+    };
+    Ok((identity, trust))
+}
+
+fn own_keys(ring: &KeyRing, first_seen_at: i64) -> Vec<KnownKey> {
+    let known = |key: &RingKey| KnownKey {
+        id: key.id,
+        eim_id: key.eim_id.clone(),
+        public_key: key.signer.public_key().to_vec(),
+        first_seen_at,
+    };
+    ring.keys().iter().map(known).collect()
+}
+
+fn belongs_elsewhere(key: KeyId) -> anyhow::Error {
+    anyhow::anyhow!("the signing key {key} belongs to another eimId in this database; a key has one eIM")
+}
+
+/// A signing key that eUICCs trust and that is not loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MissingKey {
+    /// Its name.
+    pub key: KeyId,
+    /// How many eUICCs trust it.
+    pub euiccs: i64,
+    /// The eIM that signs with it, where the store knows.
+    pub eim_id: Option<EimId>,
+    /// Where the key has to be named.
+    remedy: Remedy,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Remedy {
+    /// It is of the first identity.
+    Further,
+    /// It is of another one.
+    FurtherOfIdentity,
+    /// It is of an identity that is not configured any more.
+    Identity,
+}
+
+impl std::fmt::Display for MissingKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { key, euiccs, eim_id, remedy } = self;
+        let eim_id = eim_id.as_ref().map(EimId::as_str).unwrap_or_default();
+        write!(f, "{key} ({euiccs} eUICCs): ")?;
+        match remedy {
+            Remedy::Further => f.write_str("name it in eim.further_signing_keys"),
+            Remedy::FurtherOfIdentity => {
+                write!(f, "name it in further_signing_keys of the identity {eim_id:?} (eim.identities)")
+            }
+            Remedy::Identity => write!(
+                f,
+                "it belongs to the eimId {eim_id:?}, by which they know this eIM and which is not configured; put that identity \
+                 back with this key (eim.identities, or eim.id)"
+            ),
+        }
+    }
+}
+
+/// The keys that eUICCs trust and that are not in the ring. `eim_ids` are the configured ones, the first identity first.
+async fn missing_keys(store: &Store, ring: &KeyRing, eim_ids: &[&EimId]) -> Result<Vec<MissingKey>, StoreError> {
+    let used = store.key_usage().await?;
+    let known = store.known_keys().await?;
+    let missing = used.into_iter().filter(|(key, _)| ring.get(*key).is_none()).map(|(key, euiccs)| {
+        let eim_id = known.iter().find(|known| known.id == key).map(|known| known.eim_id.clone());
+        let remedy = match eim_id.as_ref().map(|eim_id| eim_ids.iter().position(|own| *own == eim_id)) {
+            None | Some(Some(0)) => Remedy::Further,
+            Some(Some(_)) => Remedy::FurtherOfIdentity,
+            Some(None) => Remedy::Identity,
+        };
+        MissingKey { key, euiccs, eim_id, remedy }
+    });
+    Ok(missing.collect())
+}
+
 /// Says which devices wait for a key. A server is started all the same: it serves the others.
 async fn tell_of_missing_keys(eim: &Eim) -> anyhow::Result<()> {
-    for (key, euiccs) in eim.look_for_missing_keys().await? {
-        tracing::error!(
-            %key, euiccs,
-            "a signing key that eUICCs trust is not loaded: their packages wait (eim.further_signing_keys)"
-        );
+    eim.look_for_missing_keys().await?;
+    let eim_ids: Vec<&EimId> = eim.identities().iter().map(|identity| &identity.eim_id).collect();
+    for missing in missing_keys(eim.store(), eim.keys(), &eim_ids).await? {
+        let MissingKey { key, euiccs, .. } = &missing;
+        tracing::error!(%key, euiccs, "a signing key that eUICCs trust is not loaded: their packages wait. {missing}");
     }
     Ok(())
 }
 
-/// Keys that eUICCs trust and that are not configured, with the number of eUICCs. Generates and migrates nothing: where the data
-/// directory or the database were never used, or the database is away, there are none.
+/// Does with the configuration what a start in this role does before it listens, generates and changes nothing, and gives the keys
+/// that eUICCs trust and that are not configured. Nobody is called: neither a broker nor other servers. Where the database was never
+/// used, is away or lacks migrations, no key is known, and a worker needs none.
 ///
 /// # Errors
-/// When something of the configuration does not hold in reality.
-pub async fn missing_keys(config: &Config) -> anyhow::Result<Vec<(KeyId, i64)>> {
+/// When a start would refuse the configuration.
+pub async fn rehearse(role: Role, config: &Config) -> anyhow::Result<Vec<MissingKey>> {
+    let dir = DataDir::rehearsal(&config.data.dir)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let (identity, trust) = groundwork(config, &dir, &SystemEntropy)?;
+    front::server_config(Arc::new(TlsSwitch::new(&identity.tls, config)?))?;
+    Pipeline::rehearse(config, trust, Arc::clone(&clock))?;
+    HttpsWebhooks::new(WebhookOptions::of(config)?, clock)?;
     let url = config.store_url();
-    let unused = matches!(&url, StoreUrl::Sqlite(path) if !path.exists());
-    if unused || !config.data.dir.is_dir() {
+    if role == Role::Worker || matches!(&url, StoreUrl::Sqlite(path) if !path.exists()) {
         return Ok(vec![]);
     }
-    let dir = DataDir::open(&config.data.dir)?;
-    if !Identity::is_prepared(&dir) {
-        return Ok(vec![]);
-    }
-    let identity = Identity::prepare(config, &dir, &SystemEntropy)?;
     let looked = async {
         let store = connect(config).await?;
         let pending = store.pending_migrations().await?;
-        let used = if pending.is_empty() { store.key_usage().await? } else { vec![] };
-        Ok::<_, anyhow::Error>(used)
+        if !pending.is_empty() {
+            return Ok(None);
+        }
+        let eim_ids: Vec<&EimId> =
+            std::iter::once(&identity.eim).chain(&identity.others).map(|identity| &identity.eim_id).collect();
+        let missing = missing_keys(&store, &identity.keys, &eim_ids).await?;
+        Ok::<_, anyhow::Error>(Some((missing, store.known_keys().await?)))
     };
     match looked.await {
-        Ok(used) => Ok(used.into_iter().filter(|(key, _)| identity.keys.get(*key).is_none()).collect()),
+        Ok(Some((missing, known))) => {
+            let own = own_keys(&identity.keys, 0);
+            KnownKey::of_another_eim(&own, &known).map_or(Ok(missing), |other| Err(belongs_elsewhere(other.id)))
+        }
+        Ok(None) => {
+            tracing::warn!("which keys eUICCs trust can't be seen: the store {url} lacks migrations");
+            Ok(vec![])
+        }
         Err(error) => {
             tracing::warn!(
                 error = format!("{error:#}"),

@@ -74,6 +74,15 @@ impl Pipeline {
         Ok(Self { queue: Arc::new(queue), outbound, grace_ms })
     }
 
+    /// Looks whether the configuration can be used, and connects nothing.
+    ///
+    /// # Errors
+    /// When it can't.
+    pub(crate) fn rehearse(config: &Config, trust: TrustStore, clock: Arc<dyn Clock>) -> anyhow::Result<()> {
+        HttpsOutbound::new(config.outbound.options(), trust, clock)?;
+        Ok(())
+    }
+
     /// What makes calls for the front.
     pub(crate) fn transport(&self) -> Arc<dyn RspTransport> {
         self.queue.transport()

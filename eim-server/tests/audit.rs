@@ -1,6 +1,8 @@
 //! The binary on the data of a server: the audit log is verified and written out, devices are taken elsewhere.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "tests may panic")]
 
+use diesel::connection::SimpleConnection;
+use diesel::{Connection, SqliteConnection};
 use eim_core::manage::{self, NewEuicc, Role};
 use eim_server::boot::{self, BootPorts};
 use eim_server::config::Config;
@@ -68,6 +70,38 @@ fn a_log_is_verified_in_the_database_and_as_a_file_and_a_change_is_told_by_the_e
     let kept = folder.path().join("checkpoint.json");
     fs::write(&kept, checkpoint["checkpoint"].to_string()).unwrap();
     assert_eq!(run(&data, &["audit", "verify", "--checkpoint", text(&kept)]).1, Some(0));
+}
+
+#[test]
+fn records_that_wait_for_their_place_are_a_warning_and_after_an_hour_a_fault() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    tokio::runtime::Runtime::new().unwrap().block_on(served(&data));
+    let mut database = SqliteConnection::establish(text(&data.join("eim.db"))).unwrap();
+    database.batch_execute("PRAGMA busy_timeout = 10000").unwrap();
+    // On SQLite all records are of transaction 0, so nobody links one of a later one.
+    let mut waits = |minutes: i64| {
+        let sql = format!(
+            "DELETE FROM audit_records WHERE record_type = 'test'; \
+             INSERT INTO audit_records (xid, tenant_id, at, record_type, eid, body) \
+             VALUES (7, 1, (strftime('%s', 'now') - {minutes} * 60) * 1000, 'test', '', '{{}}')"
+        );
+        database.batch_execute(&sql).unwrap();
+        run(&data, &["audit", "verify"])
+    };
+    let (said, code) = waits(50);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("default: warning: 1 record(s) have no place in the chain yet, the first of 2"), "{said}");
+    let (said, code) = run(&data, &["audit", "verify", "--json"]);
+    let reports: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((code, &reports[0]["waiting"], &reports[0]["faults"]), (Some(0), &json!(1), &json!([])), "{said}");
+    assert!(reports[0]["waitingSince"].is_string() && reports[0]["tenant"] == "default", "{said}");
+    let (said, code) = waits(70);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("default: 1 record(s) have no place in the chain"), "{said}");
+    let (said, code) = run(&data, &["audit", "verify", "--json"]);
+    let reports: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((code, reports[0]["faults"].as_array().unwrap().len()), (Some(1), 1), "{said}");
 }
 
 #[test]

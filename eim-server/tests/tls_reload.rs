@@ -65,7 +65,7 @@ fn changed_files_are_noticed_once() {
     config.esipa.tls_certificate = Some(folder.path().join("certificate.pem"));
     config.esipa.tls_key = Some(folder.path().join("key.pem"));
     write_pair(folder.path());
-    let switch = TlsSwitch::new(&TlsIdentity::load(&config).unwrap(), &config).unwrap();
+    let switch = TlsSwitch::new(&TlsIdentity::load(&config, vec![]).unwrap(), &config).unwrap();
     assert!(!switch.is_outdated());
     std::fs::write(folder.path().join("certificate.pem"), "garbage").unwrap();
     assert!(switch.is_outdated());

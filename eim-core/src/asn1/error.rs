@@ -51,7 +51,7 @@ pub enum DecodeError {
         expected: &'static str,
     },
     /// A mandatory field is absent.
-    #[error("{structure} lacks {field}")]
+    #[error("{structure} lacks {}", spelled(field))]
     Missing {
         /// ASN.1 type name.
         structure: &'static str,
@@ -73,7 +73,7 @@ pub enum DecodeError {
         reason: &'static str,
     },
     /// A field of a structure could not be read.
-    #[error("{structure}.{field}: {cause}")]
+    #[error("{structure}.{}: {cause}", spelled(field))]
     Within {
         /// ASN.1 type name.
         structure: &'static str,
@@ -82,6 +82,24 @@ pub enum DecodeError {
         /// What was wrong inside.
         cause: Box<DecodeError>,
     },
+}
+
+/// A field as the ASN.1 writes it, but for the capitals of abbreviations: `eim_id` is `eimId`.
+fn spelled(field: &str) -> String {
+    let mut spelled = String::with_capacity(field.len());
+    let mut capital = false;
+    for letter in field.chars() {
+        match letter {
+            '_' => capital = true,
+            _ if capital => {
+                spelled.push(letter.to_ascii_uppercase());
+                capital = false;
+            }
+            _ if spelled.is_empty() => spelled.push(letter.to_ascii_lowercase()),
+            _ => spelled.push(letter),
+        }
+    }
+    spelled
 }
 
 impl DecodeError {

@@ -9,6 +9,7 @@ mod others;
 mod own;
 
 pub(in crate::domain) use others::configured;
+pub use own::look_over;
 pub(in crate::domain) use own::updated;
 pub use own::{Renewal, list_eims, renew, set_by_hand};
 pub(in crate::domain) use own::{UNSIGNED, ask_eims, is_probe, proven, refused, state_changed};
@@ -48,9 +49,9 @@ words!(
     AssociationState {
         /// Told by somebody; the eUICC has not answered a package of ours yet.
         Expected = "expected",
-        /// In force, as a verified result says.
+        /// In force, as a verified result says. Of another eIM: this one added it, or was told of it by who gave the eUICC over.
         Associated = "associated",
-        /// In force, as the eUICC listed it, and not made by this eIM.
+        /// In force, as the eUICC listed it, and neither made by this eIM nor told to it.
         Foreign = "foreign",
         /// The eUICC seems not to know it any more; nobody signed that.
         Lost = "lost",
@@ -128,6 +129,9 @@ pub struct OwnAssociation {
     /// Since when the association seems lost, milliseconds since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lost_at: Option<i64>,
+    /// When the eUICC said that it deleted this eIM, milliseconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<i64>,
     /// Whether the eUICC signed that it deleted this eIM.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub end_verified: bool,
@@ -145,6 +149,9 @@ pub struct OwnAssociation {
     /// When it last listed them, verified, milliseconds since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub eims_listed_at: Option<i64>,
+    /// When eIMs and profiles are asked for next on our own account, milliseconds since 1970; absent where that is not asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub look_over_at: Option<i64>,
     /// What is done about a token that the eUICC tells; absent: what the server's configuration says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token_policy: Option<TokenPolicy>,
@@ -198,6 +205,19 @@ impl OwnAssociation {
     #[must_use]
     pub fn waits_for_proof(&self) -> bool {
         self.proven_at.is_none() && self.learned_by.is_some_and(|learned| learned != LearnedBy::Registered)
+    }
+
+    /// When it last changed, milliseconds since 1970; `None` for one of a version that noted nothing.
+    #[must_use]
+    pub fn changed_at(&self) -> Option<i64> {
+        [self.renewed_at, self.proven_at, self.lost_at, self.ended_at].into_iter().flatten().max()
+    }
+
+    /// Whether this eIM was told by the other one that it was on the eUICC when the eUICC was given over, and the eUICC has not
+    /// listed its eIMs since.
+    pub(in crate::domain) fn was_told_of(&self, eim_id: &str, listed_at: Option<i64>) -> bool {
+        let since = self.renewed_at.unwrap_or(0);
+        self.told_by.as_deref() == Some(eim_id) && listed_at.is_none_or(|at| at < since)
     }
 
     /// How it stands on an eUICC in this state.

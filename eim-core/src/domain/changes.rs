@@ -139,6 +139,8 @@ pub struct NewOperation {
     pub valid_until: Option<i64>,
     /// Activation code and confirmation code, sealed.
     pub secret: Option<Vec<u8>>,
+    /// The checks of the guard that an admin has overridden for it.
+    pub overridden: Vec<String>,
 }
 
 words!(

@@ -468,6 +468,7 @@ pub fn event_operation(download: &EventDownload, secret: Vec<u8>, asked_by: &Ope
         not_before: None,
         valid_until: asked_by.valid_until,
         secret: Some(secret),
+        overridden: vec![],
     }
 }
 

@@ -23,6 +23,7 @@ pub const EVENT_TYPES: &[&str] = &[
     "campaignCompleted",
     "campaignCreated",
     "campaignDenied",
+    "campaignDeviceEnded",
     "campaignExpired",
     "campaignPaused",
     "campaignResumed",

@@ -5,8 +5,8 @@ use super::euicc::{InstalledRules, Profile};
 use super::operation::OperationResult;
 use super::policy_rules;
 use crate::asn1::{
-    AddEimResult, CodeTable, EuiccResultData, Lenient, ListEimResult, OperatorId, PprIds, ProfileInfo,
-    ProfileInfoListResponse, code_name,
+    self, AddEimResult, CodeTable, DecodeError, EuiccResultData, Lenient, ListEimResult, OperatorId, PprIds,
+    ProfileInfo, ProfileInfoListResponse, code_name,
 };
 use crate::ids::{Iccid, Plmn};
 use base64::Engine;
@@ -23,7 +23,7 @@ pub fn result(entry: &Lenient<EuiccResultData>) -> OperationResult {
                 operation: UNKNOWN_RESULT.to_owned(),
                 code: None,
                 name: UNKNOWN_RESULT.to_owned(),
-                message: "The eUICC reported something that this version can't name. Its octets are kept.".to_owned(),
+                message: unknown_result(unknown.octets()),
                 value: Some(json!({ "raw": STANDARD.encode(unknown.octets()) })),
             };
         }
@@ -48,6 +48,16 @@ pub fn result(entry: &Lenient<EuiccResultData>) -> OperationResult {
         name: "ok".to_owned(),
         message: "Done.".to_owned(),
         value: Some(value),
+    }
+}
+
+/// What stands in the place of a result: an arm that is not known, or one that breaks its own type, with the field that does.
+fn unknown_result(octets: &[u8]) -> String {
+    match asn1::decode::<EuiccResultData>(octets) {
+        Ok(_) | Err(DecodeError::UnexpectedTag { .. }) => {
+            "The eUICC reported something that this version can't name. Its octets are kept.".to_owned()
+        }
+        Err(error) => format!("The eUICC's result can't be read: {error}. Its octets are kept."),
     }
 }
 

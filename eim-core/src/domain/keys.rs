@@ -11,7 +11,7 @@ use super::euicc::words;
 use super::operation::{Kind, Operation, OperationError, OperationResult, OperationState, Origin, Purpose};
 use super::poll::list_profiles;
 use super::work::Work;
-use super::{Euicc, EuiccState};
+use super::{Euicc, EuiccState, Event};
 use crate::asn1::code::euicc_package_error_code::{
     COUNTER_VALUE_OUT_OF_RANGE, ECALL_ACTIVE, INVALID_EID, REPLAY_ERROR,
 };
@@ -237,9 +237,6 @@ pub fn take_counter(work: &mut Work, id: OperationId) -> Option<CounterValue> {
         exhausted(work);
         return None;
     };
-    if before < CounterValue::WARN_FROM && counter >= CounterValue::WARN_FROM {
-        work.event("counterNearlyExhausted", json!({ "counterValue": counter.value(), "remedy": "keyRotation" }));
-    }
     let euicc = work.euicc();
     euicc.counter = counter;
     if let Some(change) = change {
@@ -248,6 +245,22 @@ pub fn take_counter(work: &mut Work, id: OperationId) -> Option<CounterValue> {
         euicc.key_facts.counters.insert(change.to, change.counter.value());
     }
     Some(counter)
+}
+
+/// Whether the end of the counter is near and not reached.
+fn is_nearly_exhausted(euicc: &Euicc) -> bool {
+    let has_ended = matches!(euicc.state, EuiccState::CounterExhausted | EuiccState::Unmanaged);
+    euicc.counter >= CounterValue::WARN_FROM && !has_ended
+}
+
+/// The event of a counter that is nearly used up, however it came there: by packages, by a registration or an import, by what
+/// somebody told, or with another key. Once for each association and key; `before` is `None` for an eUICC that is new.
+#[must_use]
+pub fn nearly_exhausted(before: Option<&Euicc>, now: &Euicc) -> Option<Event> {
+    let counts_of = |euicc: &Euicc| (euicc.signing_key, euicc.association_token);
+    let was_told = before.is_some_and(|before| is_nearly_exhausted(before) && counts_of(before) == counts_of(now));
+    let details = json!({ "counterValue": now.counter.value(), "remedy": "keyRotation" });
+    (is_nearly_exhausted(now) && !was_told).then(|| Event::new("counterNearlyExhausted", details))
 }
 
 fn exhausted(work: &mut Work) {
@@ -377,6 +390,7 @@ pub fn probe(work: &mut Work, subject: OperationId) {
         not_before: Some(not_before),
         valid_until: None,
         secret: None,
+        overridden: vec![],
     });
 }
 
@@ -745,11 +759,13 @@ pub fn unreachable(euicc: Option<&Euicc>) -> Option<&'static str> {
     }
 }
 
-/// What a device of a rotation to this key waits for, as far as it is known. `operation` is the one that gives it the key.
+/// What a device of a rotation to this key waits for, as far as it is known. `operation` is the one that gives it the key,
+/// `in_flight` another one whose package was delivered to it.
 #[must_use]
 pub fn lags_behind(
     euicc: Option<&Euicc>,
     operation: Option<&Operation>,
+    in_flight: Option<&Operation>,
     to: KeyId,
     is_loaded: impl Fn(KeyId) -> bool,
 ) -> String {
@@ -758,6 +774,7 @@ pub fn lags_behind(
     }
     let Some(euicc) = euicc else { return String::new() };
     let facts = &euicc.key_facts;
+    let waits = operation.filter(|it| it.state == OperationState::Queued).map(|it| it.created_at);
     let reason = match euicc.state {
         _ if facts.next == Some(to) => {
             return format!(
@@ -771,8 +788,14 @@ pub fn lags_behind(
         }
         EuiccState::CounterLost => "Its counter is lost: POST /api/v1/euiccs/{eid}/counter-recovery.",
         _ if euicc.signing_key.is_some_and(|key| !is_loaded(key)) => "The key that it trusts now is not loaded here.",
-        _ if operation.is_some_and(|operation| operation.state == OperationState::Queued) => {
-            "It has not polled since its turn came, or another package is under way."
+        _ if waits.is_some_and(|since| euicc.last_seen_at.is_none_or(|seen| seen <= since)) => {
+            "It has not polled since its turn came."
+        }
+        _ if waits.is_some() => {
+            return match in_flight {
+                Some(other) => format!("It has polled, and the package of the operation {} is under way.", other.id),
+                None => "It has polled, and other operations went first.".to_owned(),
+            };
         }
         _ if operation.is_some() => "What became of it is looked at in a moment.",
         _ => "Its turn has not come.",

@@ -220,6 +220,8 @@ pub struct Operation {
     pub late_result: Option<Value>,
     /// The profiles that were enabled before an enable took effect, for a roll-back.
     pub enabled_before: Vec<Iccid>,
+    /// The checks of the guard that an admin has overridden for it.
+    pub overridden: Vec<String>,
     /// Whether the stored results were asked for since the package was last delivered.
     pub results_asked: bool,
     /// Whether the eUICC said that it had executed the package before.

@@ -191,10 +191,8 @@ fn psmo(name: &str, fields: &mut Fields<'_>) -> Option<Psmo> {
         "setFallbackAttribute" => Psmo::SetFallbackAttribute(PsmoSetFallbackAttribute { iccid: fields.iccid()? }),
         "unsetFallbackAttribute" => Psmo::UnsetFallbackAttribute(Empty {}),
         "setDefaultDpAddress" => {
+            fields.missing("defaultDpAddress");
             let address = fields.text("defaultDpAddress");
-            if address.is_none() {
-                fields.wrong("defaultDpAddress", "an SM-DP+ address is expected");
-            }
             Psmo::SetDefaultDpAddress(SetDefaultDpAddressRequest { default_dp_address: address? })
         }
         _ => {
@@ -246,9 +244,7 @@ fn eco(name: &str, fields: &mut Fields<'_>) -> Option<Eco> {
         }
         "deleteEim" => {
             let eim_id = fields.parsed("eimId", "an eimId of 1 to 128 octets", |text| EimIdText::new(text).ok());
-            if eim_id.is_none() {
-                fields.wrong("eimId", "the eimId of the eIM to be deleted is expected");
-            }
+            fields.missing("eimId");
             Eco::DeleteEim(EcoDeleteEim { eim_id: eim_id? })
         }
         "listEim" => Eco::ListEim(Empty {}),

@@ -143,6 +143,12 @@ mod tests {
         let mut retitled = statement.clone();
         retitled.statement = statement.statement.replace("eim-audit-checkpoint", "eim-export");
         assert_eq!(retitled.open::<Value>(Purpose::Export), Err(StatementError::Signature));
+        for upper in [
+            SignedStatement { public_key: statement.public_key.to_uppercase(), ..statement.clone() },
+            SignedStatement { signature: statement.signature.to_uppercase(), ..statement.clone() },
+        ] {
+            assert_eq!(upper.open::<Value>(Purpose::AuditCheckpoint), Err(StatementError::Form), "one spelling");
+        }
         let mut changed = statement;
         changed.statement = changed.statement.replace('1', "2");
         assert!(changed.open::<Value>(Purpose::AuditCheckpoint).is_err());

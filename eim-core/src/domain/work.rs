@@ -7,6 +7,7 @@ use super::changes::{
 use super::euicc::Euicc;
 use super::fleet;
 use super::fleet::guard::OwnAddress;
+use super::keys;
 use super::operation::{ABANDONED, Kind, Operation, OperationState, Origin, Purpose};
 use crate::ids::{KeyId, OperationId};
 use chrono::{DateTime, SecondsFormat};
@@ -212,6 +213,7 @@ impl Work {
             not_before: None,
             valid_until: None,
             secret: None,
+            overridden: vec![],
         });
     }
 
@@ -241,6 +243,7 @@ impl Work {
     #[must_use]
     pub fn finish(mut self) -> Changes {
         fleet::switch::advance(&mut self);
+        self.events.extend(keys::nearly_exhausted(Some(&self.before.euicc), &self.state.euicc));
         let Self { before, state, queue, received, events, audit, notifications, .. } = self;
         let operations = state
             .operations

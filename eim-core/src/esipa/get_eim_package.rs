@@ -9,9 +9,11 @@ use crate::asn1::{
     GetEimPackageResponse, IpaEuiccDataRequest, OctetString, Raw,
 };
 use crate::domain::audit::AuditNote;
+use crate::domain::fleet::guard::{self, Check, Known};
+use crate::domain::fleet::switch;
 use crate::domain::package::{self, Draft};
 use crate::domain::poll::{self, Next, Poll};
-use crate::domain::{EuiccState, Kind, Purpose, Request, Work, statement};
+use crate::domain::{EuiccState, Kind, OperationError, Purpose, Request, Work, association, statement};
 use crate::ids::{AssociationToken, CounterValue, Eid, EimTransactionId, KeyId, OperationId, Plmn};
 use crate::pki;
 use crate::store::Saved;
@@ -60,6 +62,7 @@ async fn poll_of(eid: Eid, mut poll: Poll, eim: &Eim) -> Result<GetEimPackageRes
         let version = snapshot.euicc.version;
         let quiet = snapshot.is_idle && snapshot.euicc.state == EuiccState::Active;
         let mut work = eim.work(snapshot, now);
+        association::look_over(&mut work, eim.look_over_ms());
         let next = poll::decide(&mut work, &poll);
         let mut again_kind = None;
         let response = match next {
@@ -106,6 +109,14 @@ async fn make(work: &mut Work, id: OperationId, eim: &Eim) -> Result<Option<GetE
         let trigger = download_trigger::deliver(work, id, eim);
         return Ok(trigger.map(GetEimPackageResponse::ProfileDownloadTriggerRequest));
     }
+    if let Some(refusal) = refused_by_now(work, id, eim).await? {
+        let now = work.now();
+        if let Some(operation) = work.operation(id) {
+            operation.fail(refusal, now);
+            work.announce(id);
+        }
+        return Ok(None);
+    }
     let random: [u8; 16] = eim.entropy().octets();
     let Ok(transaction) = EimTransactionId::from_octets(&random) else { return Ok(None) };
     let eim_id = eim.eim_id_of(&work.state.euicc).clone();
@@ -120,6 +131,33 @@ async fn make(work: &mut Work, id: OperationId, eim: &Eim) -> Result<Option<GetE
     };
     package::delivered(work, id, octets);
     Ok(Some(response))
+}
+
+/// Why the guard does not let an operation through that it let through when it was asked for: what was done since has left the
+/// device nothing else, or an owner has another policy.
+async fn refused_by_now(work: &Work, id: OperationId, eim: &Eim) -> Result<Option<OperationError>, EsipaError> {
+    let Some(operation) = work.state.operation(id).filter(|operation| operation.kind == Kind::Psmo) else {
+        return Ok(None);
+    };
+    let Some(Request::Psmo(list)) = operation.request.as_object().and_then(|body| Request::parse(body).ok()) else {
+        return Ok(None);
+    };
+    if !guard::takes_away(&list) {
+        return Ok(None);
+    }
+    let loaded;
+    // They are at hand where a switch is open.
+    let (profiles, policies) = match work.state.switch {
+        Some(_) => (&work.state.profiles, &work.state.policies),
+        None => {
+            let eid = work.state.euicc.eid;
+            loaded = (eim.store().profiles(eid).await?, eim.store().owner_policies().await?);
+            (&loaded.0, &loaded.1)
+        }
+    };
+    let known = Known { euicc: &work.state.euicc, profiles, busy_with: None, policies, rights: None };
+    let checks = guard::package_checks(&list, known, &switch::overridden(work, operation));
+    Ok(guard::refusal(&checks).map(Check::reason))
 }
 
 async fn sign(

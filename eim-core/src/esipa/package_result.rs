@@ -426,7 +426,10 @@ impl<'a> Visit<'a> {
             operation: in_flight,
             at: now,
         });
-        self.work.event("resultRefused", serde_json::json!({ "operation": in_flight, "reason": "structure" }));
+        // The field that breaks its type is a hint for whoever mends the device.
+        let why = asn1::decode::<EuiccPackageResult>(octets).err().map(|error| error.to_string());
+        let details = serde_json::json!({ "operation": in_flight, "reason": "structure", "detail": why });
+        self.work.event("resultRefused", details);
     }
 
     fn notification(&mut self, notification: &Lenient<Raw<PendingNotification>>) {

@@ -134,7 +134,7 @@ async fn act(firing: &Firing, action: &Action, rule: &StoredRule, eim: &Eim) -> 
         Err(ManageError::Store(error)) => Err(error),
         Err(ManageError::Guard(checks)) => Ok(match guard::refusal(&checks) {
             Some(check) if check.name == guard::NOTHING_IN_FLIGHT && may_wait(firing, eim) => Act::Wait,
-            Some(check) => refused(action, check.name, &check.message),
+            Some(check) => refused(action, check.name, &check.reason().message),
             None => refused(action, "refused", "The guard refuses it."),
         }),
         Err(ManageError::NotFound { .. }) => {

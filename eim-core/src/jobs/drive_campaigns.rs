@@ -7,9 +7,9 @@ use super::count;
 use crate::Eim;
 use crate::domain::fleet::campaign::{CampaignState, Place, Step, TargetMode, place_later, step};
 use crate::domain::fleet::plan::Planned;
-use crate::domain::fleet::{Outcome, Plan, Target, guard, switch};
+use crate::domain::fleet::{Check, Outcome, Plan, Target, guard, switch};
 use crate::domain::poll::list_profiles;
-use crate::domain::{Changes, Event, Kind, Operation, OperationState, Purpose, Secrets};
+use crate::domain::{Changes, Event, Kind, Operation, OperationError, OperationState, Purpose, Secrets};
 use crate::ids::{Eid, OperationId};
 use crate::manage::ManageError;
 use crate::manage::campaign::{Loaded, load};
@@ -247,18 +247,37 @@ async fn begin_device(part: Part, eid: Eid, eim: &Eim) -> Result<(), ManageError
                 Ok(eim.store().postpone_device(id, eid, now + BUSY_MS).await?)
             }
             check => {
-                let name = check.map_or("refused", |check| check.name);
-                Ok(eim.store().end_device(id, eid, Outcome::Refused, name, now).await?)
+                let reason =
+                    check.map_or_else(|| OperationError::named("refused", "The guard refuses it."), Check::reason);
+                Ok(eim.store().end_device(id, eid, Outcome::Refused, reason, now).await?)
             }
         },
         Err(ManageError::NotFound { .. }) => {
-            Ok(eim.store().end_device(id, eid, Outcome::Cancelled, "notRegistered", now).await?)
+            Ok(eim.store().end_device(id, eid, Outcome::Cancelled, not_registered(), now).await?)
         }
-        Err(ManageError::Conflict { slug, .. }) => {
-            Ok(eim.store().end_device(id, eid, Outcome::Refused, slug, now).await?)
+        Err(error) => {
+            let reason = not_begun(error)?;
+            Ok(eim.store().end_device(id, eid, Outcome::Refused, reason, now).await?)
         }
-        Err(ManageError::Invalid(_)) => Ok(eim.store().end_device(id, eid, Outcome::Refused, "plan", now).await?),
-        Err(error) => Err(error),
+    }
+}
+
+fn not_registered() -> OperationError {
+    OperationError::named("notRegistered", "The eUICC is not registered any more.")
+}
+
+/// Why a device could not be begun with, where that is more than a failure of this server.
+fn not_begun(error: ManageError) -> Result<OperationError, ManageError> {
+    match error {
+        ManageError::Conflict { slug, message } => Ok(OperationError::named(slug, &message)),
+        ManageError::Invalid(errors) => {
+            let wrong = errors.first().map_or("", |error| error.message.as_str());
+            Ok(OperationError::named(
+                "plan",
+                &format!("The plan of the campaign can't be carried out any more: {wrong}."),
+            ))
+        }
+        error => Err(error),
     }
 }
 
@@ -346,12 +365,15 @@ async fn begin_reverts(loaded: &Loaded, eim: &Eim) -> Result<(), ManageError> {
             }),
             Plan::Download { .. } | Plan::Operations { .. } => None,
         });
+        let now = eim.clock().now_ms();
         let Some(plan) = plan else {
-            eim.store().end_revert(id, eid, Outcome::Refused).await?;
+            let message = "It is not known which profile the device had before, so it stays where it is.";
+            let reason = OperationError::named("noProfileBefore", message);
+            eim.store().end_revert(id, eid, Outcome::Refused, reason, now).await?;
             continue;
         };
         let new = NewSwitch {
-            id: eim.entropy().operation_id(eim.clock().now_ms()),
+            id: eim.entropy().operation_id(now),
             planned: Planned { plan, secrets: Secrets::default(), overrides: false },
             label: Some(format!("back: {}", loaded.spec.name.chars().take(100).collect::<String>())),
             not_before: None,
@@ -363,13 +385,20 @@ async fn begin_reverts(loaded: &Loaded, eim: &Eim) -> Result<(), ManageError> {
             Ok(()) => {}
             Err(ManageError::Guard(checks)) => {
                 // What is under way ends, and then the next step has its turn.
-                let busy = guard::refusal(&checks).is_some_and(|check| check.name == guard::NOTHING_IN_FLIGHT);
-                if !busy {
-                    eim.store().end_revert(id, eid, Outcome::Refused).await?;
+                let refusal = guard::refusal(&checks).filter(|check| check.name != guard::NOTHING_IN_FLIGHT);
+                if let Some(check) = refusal {
+                    eim.store().end_revert(id, eid, Outcome::Refused, check.reason(), now).await?;
                 }
             }
             Err(ManageError::Store(error)) => return Err(error.into()),
-            Err(_) => eim.store().end_revert(id, eid, Outcome::Refused).await?,
+            Err(ManageError::NotFound { .. }) => {
+                eim.store().end_revert(id, eid, Outcome::Refused, not_registered(), now).await?;
+            }
+            Err(error) => {
+                let reason =
+                    not_begun(error).unwrap_or_else(|error| OperationError::named("refused", &error.to_string()));
+                eim.store().end_revert(id, eid, Outcome::Refused, reason, now).await?;
+            }
         }
     }
     Ok(())

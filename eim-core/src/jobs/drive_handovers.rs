@@ -120,6 +120,7 @@ fn begin(to: Stand, request: Value, due: &DueHandover, eim: &Eim) -> HandoverSte
         not_before: None,
         valid_until: None,
         secret: None,
+        overridden: vec![],
     };
     let details = json!({ "operation": id, "kind": Kind::Eco.as_str(), "handover": handover });
     let event = Event::new("operationQueued", details);

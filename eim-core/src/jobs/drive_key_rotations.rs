@@ -138,6 +138,8 @@ async fn leave_the_rest(rotation: &StoredRotation, now: i64, eim: &Eim) -> Resul
         let page = eim.store().rotating_devices(running(rotation.id, after)).await?;
         let Some(last) = page.last() else { return Ok(moved) };
         after = last.seq;
+        // Whether a device has polled is told as the reason.
+        eim.flush_sightings_of(&page.iter().map(|device| device.eid).collect::<Vec<_>>()).await?;
         for device in page {
             let euicc = eim.store().euicc(device.eid).await?.map(|(euicc, _)| euicc);
             if withdraw_one(&device, now, eim).await? {
@@ -267,6 +269,7 @@ async fn begin(
             not_before: None,
             valid_until: None,
             secret: None,
+            overridden: vec![],
         };
         let told = json!({ "operation": id, "kind": Kind::Eco.as_str(), "keyRotation": rotation.id });
         let event = Event::new("operationQueued", told);

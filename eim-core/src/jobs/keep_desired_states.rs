@@ -214,11 +214,15 @@ async fn look_at(row: DeviceDrift, filters: &[LoadedState], places: &Places, eim
             drift: DriftState::None,
             correcting: Correcting::None,
             look_at: None,
-            facts: DriftFacts {
-                checked_at: now,
-                switch: facts.switch,
-                unproven_since: facts.unproven_since,
-                ..DriftFacts::default()
+            facts: {
+                let mut rest = DriftFacts {
+                    checked_at: now,
+                    switch: facts.switch,
+                    unproven_since: facts.unproven_since,
+                    ..DriftFacts::default()
+                };
+                rest.keep_tries(&mut facts);
+                rest
             },
             bad_of: None,
         };
@@ -396,11 +400,7 @@ impl Device<'_> {
             Ok(()) => {}
             Err(ManageError::Guard(checks)) => {
                 let Some(check) = guard::refusal(&checks) else { return Ok(Begun::Yes) };
-                let message = match &check.cure {
-                    Some(cure) => format!("{} {cure}", check.message),
-                    None => check.message.clone(),
-                };
-                let reason = Reason::new(check.name, message);
+                let reason = Reason::new(check.name, check.reason().message);
                 let busy = check.name == guard::NOTHING_IN_FLIGHT;
                 return Ok(if busy { Begun::Busy(reason) } else { Begun::Refused(reason) });
             }

@@ -9,7 +9,7 @@ use crate::domain::rfc3339;
 use crate::domain::statement::{Purpose, digest};
 use crate::manage::statement::{own_key_id, sign};
 use crate::store::StoreError;
-use crate::store::audit::{ChainEnd, StoredCheckpoint};
+use crate::store::audit::{AuditWaiting, ChainEnd, StoredCheckpoint};
 use serde_json::json;
 
 /// How many records get their places in one transaction.
@@ -37,28 +37,56 @@ pub async fn close_audit(eim: &Eim) -> Result<usize, StoreError> {
 }
 
 async fn seal(eim: &Eim, at_once: bool) -> Result<usize, StoreError> {
-    let done = seal_all(eim, at_once).await;
+    let now = eim.clock().now_ms();
+    let done = match note_refused_logins(eim, at_once).await {
+        Ok(()) => link_all(eim, at_once).await,
+        Err(error) => Err(error),
+    };
+    let (done, waiting) = match done {
+        Ok((linked, waiting)) => (Ok(linked), Some(waiting)),
+        Err(error) => (Err(error), None),
+    };
+    eim.note_linking(waiting, now);
     if !matches!(done, Ok(0)) {
         count("seal_audit", &done, eim);
     }
     done
 }
 
-async fn seal_all(eim: &Eim, at_once: bool) -> Result<usize, StoreError> {
-    note_refused_logins(eim, at_once).await?;
-    let mut linked = 0;
+/// Links what waits in the logs of all tenants; a log that can't be linked does not hold up those of others. Gives how many records
+/// got their places, and what waits on.
+async fn link_all(eim: &Eim, at_once: bool) -> Result<(usize, AuditWaiting), StoreError> {
+    let (mut linked, mut waiting, mut failed) = (0, AuditWaiting::default(), None);
     for tenant in eim.store().audit_behind().await? {
-        let eim = eim.of(tenant);
-        for _ in 0..PAGES {
-            let some = eim.store().link_audit(TOGETHER).await?;
-            linked += some;
-            if i64::try_from(some).unwrap_or(TOGETHER) < TOGETHER {
-                break;
+        match link_one(&eim.of(tenant), at_once).await {
+            Ok((some, waits)) => {
+                linked += some;
+                waiting.records += waits.records;
+                waiting.since = waiting.since.into_iter().chain(waits.since).min();
+            }
+            Err(error) => {
+                tracing::error!(%error, tenant = tenant.value(), "the audit log of a tenant could not be linked");
+                failed.get_or_insert(error);
             }
         }
-        checkpoint(&eim, at_once).await?;
     }
-    Ok(linked)
+    match failed {
+        Some(error) => Err(error),
+        None => Ok((linked, waiting)),
+    }
+}
+
+async fn link_one(eim: &Eim, at_once: bool) -> Result<(usize, AuditWaiting), StoreError> {
+    let mut linked = 0;
+    for _ in 0..PAGES {
+        let some = eim.store().link_audit(TOGETHER).await?;
+        linked += some;
+        if i64::try_from(some).unwrap_or(TOGETHER) < TOGETHER {
+            break;
+        }
+    }
+    checkpoint(eim, at_once).await?;
+    Ok((linked, eim.store().audit_waiting().await?))
 }
 
 async fn note_refused_logins(eim: &Eim, at_once: bool) -> Result<(), StoreError> {

@@ -63,7 +63,7 @@ pub(super) fn own(euicc: &Euicc, eim: &Eim) -> EimOnEuiccView {
         told_by: known.told_by.clone(),
         operation: known.proven_by.map(|id| id.to_string()),
         learned_at: rfc3339(known.renewed_at.unwrap_or(euicc.created_at)),
-        changed_at: rfc3339(known.lost_at.or(known.proven_at).or(known.renewed_at).unwrap_or(euicc.created_at)),
+        changed_at: rfc3339(known.changed_at().unwrap_or(euicc.created_at)),
         proven_at: known.proven_at.map(rfc3339),
         lost_at: known.lost_at.map(rfc3339),
         lost_cause: known.lost_cause.clone(),
@@ -351,10 +351,16 @@ fn response(members: &Map<String, Value>, errors: &mut Vec<FieldError>) -> Optio
     let decoded = || hex::decode(&text).ok().or_else(|| STANDARD.decode(&text).ok());
     let octets = if text.len() <= 2 * RESPONSE_MAX { decoded() } else { None };
     let read = octets.filter(|octets| octets.len() <= RESPONSE_MAX).map(|octets| asn1::decode(&octets));
-    let Some(Ok(response)) = read else {
-        let message = "an AddInitialEimResponse (BF57) in hexadecimal or base64 is expected";
-        errors.push(FieldError::new(RESPONSE, message));
-        return None;
+    let response = match read {
+        Some(Ok(response)) => response,
+        unread => {
+            let mut message = "an AddInitialEimResponse (BF57) in hexadecimal or base64 is expected".to_owned();
+            if let Some(Err(error)) = unread {
+                message = format!("{message}: {error}");
+            }
+            errors.push(FieldError::new(RESPONSE, message));
+            return None;
+        }
     };
     let entries: Vec<AddInitialEimOkEntry> = match response {
         AddInitialEimResponse::AddInitialEimOk(entries) => entries,

@@ -277,7 +277,11 @@ pub async fn verify_audit(
                 Item::Checkpoint(stored) => {
                     check.checkpoint(&stored.signed);
                     let said = stored.signed.open::<Checkpoint>(Purpose::AuditCheckpoint);
-                    if said.is_ok_and(|said| said.at != rfc3339(stored.at)) {
+                    let differs = |said: Checkpoint| {
+                        said.at != rfc3339(stored.at)
+                            || (said.number, said.position) != (stored.number, stored.position)
+                    };
+                    if said.is_ok_and(differs) {
                         let message = format!("what stands beside checkpoint {} says otherwise than it", stored.number);
                         check.fault(stored.position, message);
                     }
@@ -295,6 +299,7 @@ pub async fn verify_audit(
         check.fault(None, message);
     }
     let strays = eim.store().audit_strays().await?;
+    check.waits(strays.waiting.records, strays.waiting.since, eim.clock().now_ms());
     if strays.without_place > 0 {
         let message = format!(
             "{} record(s) stand outside of the chain where all have had their turn: they were put in, or their places removed",
@@ -471,11 +476,12 @@ impl AuditFileCheck {
 fn record_line(line: &str) -> Option<(i64, &str, &str)> {
     let (position, rest) = line.strip_prefix("{\"position\":")?.split_once(",\"link\":\"")?;
     let (link, rest) = rest.split_once("\",\"record\":")?;
+    let number: i64 = position.parse().ok()?;
     // One spelling, as it is exported.
-    if link.bytes().any(|octet| octet.is_ascii_uppercase()) {
+    if link.bytes().any(|octet| octet.is_ascii_uppercase()) || number.to_string() != position {
         return None;
     }
-    Some((position.parse().ok()?, link, rest.strip_suffix('}')?))
+    Some((number, link, rest.strip_suffix('}')?))
 }
 
 /// A checkpoint that was kept elsewhere, as `GET /audit/checkpoints` shows it or as its statement alone. Its signature is

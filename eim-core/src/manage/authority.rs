@@ -180,6 +180,28 @@ pub async fn confirm_profile_owner(
     owner_view(found.ok_or_else(|| no_owner(id))?, &names(eim).await?)
 }
 
+/// Makes what a tenant says it owns count no more, until it is confirmed again: for the tenant itself, and for whoever runs the
+/// server. Its grants stay, and count again with it.
+///
+/// # Errors
+/// When it is not known, or another tenant's.
+pub async fn withdraw_profile_owner(
+    id: &str,
+    idempotency_key: Option<&str>,
+    principal: &Principal,
+    eim: &Eim,
+) -> Result<ProfileOwnerView, ManageError> {
+    let function = format!("withdraw_owner {id}");
+    let once = idempotency_key.map(|key| idempotency(key, &function, &Value::Null, eim)).transpose()?;
+    match eim.store().withdraw_owner(id, principal.runs_the_server(), once, eim.clock().now_ms()).await? {
+        SavedOnce::Done | SavedOnce::Before { .. } => {}
+        SavedOnce::KeyTaken => return Err(key_taken()),
+        SavedOnce::Conflict => return Err(no_owner(id)),
+    }
+    let found = eim.store().owner_named(id).await?;
+    owner_view(found.ok_or_else(|| no_owner(id))?, &names(eim).await?)
+}
+
 /// Lets another tenant do something to an owner's profiles: `owner`, `grantee`, `actions`, `profileClass`.
 ///
 /// # Errors

@@ -78,7 +78,8 @@ pub async fn create_campaign(
             devices.push(NewDevice { eid: euicc.eid, position, wave: i64::try_from(*wave).unwrap_or(i64::MAX) });
         }
     }
-    let details = json!({ "campaign": stored.id, "name": stored.name, "devices": devices.len(), "by": principal.name });
+    let details =
+        json!({ "campaign": stored.id, "name": stored.name, "devices": devices.len(), "by": actor(principal) });
     let event = Event::new("campaignCreated", details);
     let id = stored.id;
     match eim.store().insert_campaign(stored, devices, event, key, eim.clock().now_ms()).await? {
@@ -300,7 +301,7 @@ async fn found(id: OperationId, eim: &Eim) -> Result<Loaded, ManageError> {
 /// # Errors
 /// When it is not known.
 pub async fn campaign(id: &str, eim: &Eim) -> Result<CampaignView, ManageError> {
-    Ok(view::campaign(&found(parse(id)?, eim).await?))
+    Ok(view::campaign(&found(parse(id)?, eim).await?, eim.clock().now_ms()))
 }
 
 /// Lists campaigns, oldest first, with their counts.
@@ -320,9 +321,10 @@ pub async fn list_campaigns(
     }
     let mut stored = eim.store().campaigns(state.map(str::to_owned), after, limit + 1).await?;
     let next_cursor = page::cut(&mut stored, limit, |campaign| campaign.seq);
+    let now = eim.clock().now_ms();
     let mut items = Vec::with_capacity(stored.len());
     for campaign in stored {
-        items.push(view::campaign(&found(campaign.id, eim).await?));
+        items.push(view::campaign(&found(campaign.id, eim).await?, now));
     }
     Ok(Page { items, next_cursor })
 }
@@ -485,7 +487,8 @@ pub async fn clone_campaign(
             joining.push(NewDevice { eid: euicc.eid, position, wave: i64::try_from(*wave).unwrap_or(i64::MAX) });
         }
     }
-    let details = json!({ "campaign": stored.id, "name": stored.name, "clonedFrom": loaded.stored.id });
+    let details = json!({ "campaign": stored.id, "name": stored.name, "devices": joining.len(), "clonedFrom": loaded.stored.id,
+        "by": actor(principal) });
     let new = stored.id;
     match eim.store().insert_campaign(stored, joining, Event::new("campaignCreated", details), key, now).await? {
         SavedOnce::Done | SavedOnce::Conflict => campaign(&new.to_string(), eim).await,

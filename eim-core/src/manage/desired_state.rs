@@ -400,6 +400,7 @@ pub async fn list_drifts(id: &str, query: DriftQuery, eim: &Eim) -> Result<Page<
 }
 
 fn standing(eid: Eid, drift: DriftState, correcting: Correcting, facts: DriftFacts) -> DriftView {
+    let next_try_at = facts.waits_until().map(rfc3339);
     DriftView {
         eid: eid.to_string(),
         drift: drift.as_str().to_owned(),
@@ -407,7 +408,8 @@ fn standing(eid: Eid, drift: DriftState, correcting: Correcting, facts: DriftFac
         correcting: correcting.as_str().to_owned(),
         reason: facts.reason,
         attempts: json!(facts.tries),
-        next_try_at: facts.next_try_at.map(rfc3339),
+        brought_back: facts.brought_back,
+        next_try_at,
         switch: facts.switch.map(|id| id.to_string()),
         last_switch: facts.last_switch.map(|id| id.to_string()),
         last_outcome: facts.last_outcome,

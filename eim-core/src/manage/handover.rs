@@ -60,7 +60,7 @@ pub struct HandoverView {
     pub rate_per_minute: i64,
     /// How many devices it has.
     pub devices: i64,
-    /// How many devices are in each state; shown for one hand-over alone.
+    /// How many devices are in each state; in the list of hand-overs it is absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub totals: Option<BTreeMap<String, i64>>,
     /// When it was made.
@@ -159,7 +159,7 @@ pub async fn create_handover(
     let now = eim.clock().now_ms();
     let once = idempotency_key.map(|key| idempotency(key, "handover", &body, eim)).transpose()?;
     if let Some(id) = earlier(once.as_ref(), eim).await? {
-        return Ok(view(load(&id, eim).await?));
+        return handover(&id, eim).await;
     }
     let mut members = object(body, &["configuration", "eids", "filter", "deleteOwn", "ratePerMinute"])?;
     let configuration = configuration(members.remove("configuration"), eim)?;
@@ -193,9 +193,10 @@ pub async fn create_handover(
         ended_at: None,
         rate_per_minute: rate,
     };
-    match eim.store().insert_handover(new.clone(), eids, once).await? {
-        HandoverMade::Once(SavedOnce::Done) => Ok(view(new)),
-        HandoverMade::Once(SavedOnce::Before { resource }) => Ok(view(load(&resource, eim).await?)),
+    let id = new.id.to_string();
+    match eim.store().insert_handover(new, eids, once).await? {
+        HandoverMade::Once(SavedOnce::Done) => handover(&id, eim).await,
+        HandoverMade::Once(SavedOnce::Before { resource }) => handover(&resource, eim).await,
         HandoverMade::Once(_) => Err(key_taken()),
         HandoverMade::Unknown(eid) => Err(ManageError::invalid("/eids", format!("there is no eUICC {eid}"))),
         HandoverMade::Busy(eid) => Err(ManageError::Conflict {
@@ -495,7 +496,7 @@ pub async fn prove_handover(
     let function = format!("handover {} proofs", stored.id);
     let once = idempotency_key.map(|key| idempotency(key, &function, &body, eim)).transpose()?;
     if earlier(once.as_ref(), eim).await?.is_some() {
-        return Ok(view(stored));
+        return handover(id, eim).await;
     }
     let mut members = object(body, &["proofs"])?;
     let list = match members.remove("proofs") {
@@ -590,7 +591,7 @@ pub async fn confirm_handover(
     let function = format!("handover {} confirm", stored.id);
     let once = idempotency_key.map(|key| idempotency(key, &function, &body, eim)).transpose()?;
     if earlier(once.as_ref(), eim).await?.is_some() {
-        return Ok(view(stored));
+        return handover(id, eim).await;
     }
     let members = object(body, &["eids"])?;
     let list = members.get("eids").and_then(Value::as_array).filter(|list| (1..=PROVEN_MAX).contains(&list.len()));
@@ -626,7 +627,7 @@ async fn settle(
         }
     }
     eim.store().end_handover(id, now).await?;
-    Ok(view(load(&id.to_string(), eim).await?))
+    handover(&id.to_string(), eim).await
 }
 
 /// Calls a hand-over off. Nothing more is begun, and what was not delivered yet is withdrawn. The point of no return of a device
@@ -656,7 +657,7 @@ pub async fn cancel_handover(id: &str, idempotency_key: Option<&str>, eim: &Eim)
             Err(error) => return Err(error),
         }
     }
-    Ok(view(load(id, eim).await?))
+    handover(id, eim).await
 }
 
 /// Pauses a hand-over, so that nothing more is begun, or resumes it. What was begun goes on, and proofs are taken meanwhile.
@@ -691,7 +692,7 @@ pub async fn act_on_handover(
     }
     // Its last device may have come to its end meanwhile.
     eim.store().end_handover(stored.id, now).await?;
-    Ok(view(load(id, eim).await?))
+    handover(id, eim).await
 }
 
 /// What can be done to a hand-over that goes on.

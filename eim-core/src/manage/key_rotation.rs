@@ -12,10 +12,11 @@ use crate::domain::audit::AuditNote;
 use crate::domain::fleet::filter::DeviceFilter;
 use crate::domain::keys::{RotatingState, RotationState, lags_behind};
 use crate::domain::statement;
-use crate::domain::{Euicc, Event, rfc3339};
+use crate::domain::{Euicc, Event, OperationState, rfc3339};
 use crate::ids::{CounterValue, KeyId, OperationId};
 use crate::pki;
 use crate::ports::RingKey;
+use crate::store::OperationFilter;
 use crate::store::keys::{RotatingDevice, RotatingFilter, StoredRotation};
 use crate::store::switch::SavedOnce;
 use base64::Engine;
@@ -30,6 +31,8 @@ const RATE: i64 = 600;
 const RATE_MAX: i64 = 100_000;
 /// How many devices that are not reachable are named with the rotation; the list of devices has all.
 const NOT_REACHABLE_SHOWN: i64 = 100;
+/// Among how many delivered operations of a device the package is looked for that is under way.
+const DELIVERED_LOOKED_AT: i64 = 16;
 
 /// A signing key of this eIM.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -353,7 +356,16 @@ pub(crate) async fn why_not_yet(
         Some(id) => eim.store().operation(id).await?,
         None => None,
     };
-    Ok(lags_behind(euicc, operation.as_ref(), to, |key| eim.keys().get(key).is_some()))
+    let waits = operation.as_ref().is_some_and(|operation| operation.state == OperationState::Queued);
+    let filter = OperationFilter {
+        eid: Some(device.eid),
+        state: Some(OperationState::Delivered),
+        after: 0,
+        limit: DELIVERED_LOOKED_AT,
+    };
+    let delivered = if waits { eim.store().operations(filter).await? } else { vec![] };
+    let in_flight = delivered.iter().find(|operation| operation.in_flight());
+    Ok(lags_behind(euicc, operation.as_ref(), in_flight, to, |key| eim.keys().get(key).is_some()))
 }
 
 /// Pauses, resumes, cancels or closes a rotation. What was delivered to a device can't be called back: after `cancel` it is waited

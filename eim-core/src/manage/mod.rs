@@ -37,7 +37,7 @@ pub use api_key::{
 pub use association::{associations, renew_association};
 pub use authority::{
     NewDecision, confirm_profile_owner, create_grant, create_profile_owner, list_decisions, list_grants,
-    list_profile_owners, record_decision, revoke_grant, summary,
+    list_profile_owners, record_decision, revoke_grant, summary, withdraw_profile_owner,
 };
 pub use bulk::{
     BulkFormat, Export, ImportLine, ImportOf, ImportReader, ImportSummary, Imported, Importer, LineError, LineOutcome,

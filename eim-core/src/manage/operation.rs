@@ -6,7 +6,7 @@ use super::register::{earlier, idempotency, key_taken};
 use super::views::{OperationView, Page};
 use super::{DryRun, FieldError, ManageError, Principal, Role, page, view};
 use crate::Eim;
-use crate::asn1::{Eco, Psmo};
+use crate::asn1::Eco;
 use crate::domain::apply;
 use crate::domain::fleet::guard::{self, Check, CheckResult, Known};
 use crate::domain::keys;
@@ -208,7 +208,7 @@ async fn guard_says(
         }
         _ => return Ok(vec![]),
     };
-    if !list.iter().any(|psmo| matches!(psmo, Psmo::Enable(_) | Psmo::Disable(_) | Psmo::Delete(_))) {
+    if !guard::takes_away(&list) {
         return Ok(vec![]);
     }
     let profiles = eim.store().profiles(eid).await?;
@@ -218,7 +218,13 @@ async fn guard_says(
 }
 
 fn overrides(body: &mut Map<String, Value>, errors: &mut Vec<FieldError>) -> Vec<String> {
-    let names = [guard::OWNER_POLICY, guard::POLICY_RULES, guard::NOT_THE_ONLY_PROFILE, guard::KEEPS_THIS_EIM];
+    let names = [
+        guard::PROFILE_LIST,
+        guard::OWNER_POLICY,
+        guard::POLICY_RULES,
+        guard::NOT_THE_ONLY_PROFILE,
+        guard::KEEPS_THIS_EIM,
+    ];
     let list = match body.remove("override") {
         None | Some(Value::Null) => return vec![],
         Some(Value::Array(list)) if list.len() <= names.len() => list,
@@ -277,6 +283,7 @@ fn read(body: Value, id: OperationId, now: i64, eim: &Eim) -> Result<(NewOperati
         not_before,
         valid_until,
         secret,
+        overridden: overridden.clone(),
     };
     Ok((operation, overridden))
 }

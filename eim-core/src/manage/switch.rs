@@ -154,7 +154,9 @@ pub async fn dry_run_switch(eid: &str, body: Value, principal: &Principal, eim: 
         Err(error) => return Err(error),
     };
     let mut checks = switch::checks(&new.planned.plan, &work, switch::busy_with(&work).as_deref());
-    checks.extend(empty.map(guard::nothing_to_download));
+    if let Some((message, target)) = empty.zip(checks.iter_mut().find(|check| check.name == guard::TARGET)) {
+        *target = guard::nothing_to_download(message);
+    }
     Ok(DryRun { allowed: guard::allows(&checks), checks })
 }
 
@@ -194,7 +196,8 @@ pub(crate) fn begin(
         |check: &&Check| matches!(check.result, guard::CheckResult::Waived | guard::CheckResult::Overridden);
     for check in checks.iter().filter(set_aside) {
         let who = principal.map(|principal| json!({ "key": principal.key_id, "name": principal.name }));
-        let details = json!({ "switch": new.id, "check": check.name, "result": check.result, "found": check.message, "by": who, "rule": new.rules.last() });
+        let details = json!({ "switch": new.id, "check": check.name, "result": check.result, "found": check.message,
+            "by": who, "rule": new.rules.last(), "campaign": new.campaign, "label": new.label });
         work.event("guardSetAside", details);
     }
     let now = work.now();
@@ -257,6 +260,7 @@ fn download_of(work: &mut Work, new: &NewSwitch, eim: &Eim) -> Result<Option<New
         not_before: new.not_before.filter(|at| *at > work.now()),
         valid_until: None,
         secret,
+        overridden: vec![],
     }))
 }
 

@@ -2,12 +2,12 @@
 
 use super::campaign::{Loaded, stored_plan};
 use super::views::{
-    AssociationView, CampaignDeviceView, CampaignView, CampaignWaveView, CodeView, EuiccView, OperationView,
-    OwnerPolicyView, PoolView, ProfileView, SwitchView,
+    AssociationView, CampaignDeviceView, CampaignView, CampaignWaitView, CampaignWaveView, CodeView, EuiccView,
+    OperationView, OwnerPolicyView, PoolView, ProfileView, SwitchView,
 };
 use crate::Eim;
 use crate::domain::OperationError;
-use crate::domain::fleet::campaign::WaveCounts;
+use crate::domain::fleet::campaign::{WaveCounts, waits_for};
 use crate::domain::fleet::{Plan, Switch, Target, switch};
 use crate::domain::{Euicc, Operation, Profile, codes, interpret, rfc3339};
 use crate::ids::{AssociationToken, CounterValue, Eid, Iccid};
@@ -200,8 +200,13 @@ pub(super) fn code(code: StoredCode) -> CodeView {
 }
 
 /// A campaign with its counts.
-pub(super) fn campaign(loaded: &Loaded) -> CampaignView {
+pub(super) fn campaign(loaded: &Loaded, now: i64) -> CampaignView {
     let Loaded { stored, spec, state, facts, counts } = loaded;
+    let waits_for = waits_for(spec, *state, facts, counts, now).map(|wait| CampaignWaitView {
+        name: wait.what.as_str(),
+        message: wait.message,
+        until: wait.until.map(rfc3339),
+    });
     let waves: Vec<CampaignWaveView> = spec
         .waves
         .iter()
@@ -225,16 +230,23 @@ pub(super) fn campaign(loaded: &Loaded) -> CampaignView {
         state: state.as_str().to_owned(),
         priority: stored.priority,
         pause: facts.pause.as_ref().map(|pause| OperationError::named(&pause.name, &pause.message)),
+        waits_for,
         wave: facts.wave,
         soak_until: time(facts.soak_until),
         waves,
         totals,
-        reverts: json!({ "pending": counts.reverts.pending, "running": counts.reverts.running }),
+        reverts: {
+            let outcomes: std::collections::BTreeMap<&str, u64> =
+                counts.reverts.ended.iter().map(|(outcome, n)| (outcome.as_str(), *n)).collect();
+            json!({ "pending": counts.reverts.pending, "running": counts.reverts.running, "outcomes": outcomes })
+        },
         specification,
         history: json!({
             "createdBy": facts.created_by, "createdAt": time(facts.created_at),
             "submittedBy": facts.submitted_by, "submittedAt": time(facts.submitted_at),
+            "submittedMessage": facts.submitted_message,
             "approvedBy": facts.approved_by, "approvedAt": time(facts.approved_at),
+            "approvedMessage": facts.approved_message,
             "deniedBy": facts.denied_by, "deniedAt": time(facts.denied_at), "deniedMessage": facts.denied_message,
         }),
         created_at: rfc3339(stored.created_at),

@@ -98,9 +98,9 @@ pub struct EimOnEuiccView {
     pub eim_id: String,
     /// Whether it is this eIM.
     pub own: bool,
-    /// `expected` (told, the eUICC has not answered under it yet), `associated` (a verified result says so), `foreign` (the
-    /// eUICC lists it, and nobody here added it), `lost` (this eIM: the eUICC answers as if it did not know it, unsigned) or
-    /// `gone`.
+    /// `expected` (told, the eUICC has not answered under it yet), `associated` (a verified result says so, or of another eIM a
+    /// portable export: it made the export, or was added by who did), `foreign` (the eUICC lists it, and nobody added it here or
+    /// told of it), `lost` (this eIM: the eUICC answers as if it did not know it, unsigned) or `gone`.
     pub state: String,
     /// Whether the state comes from a verified result.
     pub verified: bool,
@@ -591,6 +591,9 @@ pub struct CampaignView {
     /// Why it is paused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pause: Option<OperationError>,
+    /// What it waits for before more happens; absent when it goes on by itself in a moment, or has ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waits_for: Option<CampaignWaitView>,
     /// The wave that is under way, from 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wave: Option<usize>,
@@ -601,7 +604,7 @@ pub struct CampaignView {
     pub waves: Vec<CampaignWaveView>,
     /// The same over all waves.
     pub totals: CampaignWaveView,
-    /// How many devices wait to be moved back, and are being.
+    /// How many devices wait to be moved back, are being, and how moving back ended: `pending`, `running`, `outcomes`.
     #[schema(value_type = Object)]
     pub reverts: Value,
     /// What was asked for, without activation code and confirmation code.
@@ -618,6 +621,20 @@ pub struct CampaignView {
     /// When it ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<String>,
+}
+
+/// What a campaign waits for.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CampaignWaitView {
+    /// `submit`, `approve`, `start`, `resume`, `startAt`, `waveStartAt`, `endAt`, `window`, `rate`, `perSmdpMaxConcurrent`, `devices`,
+    /// `retry`, `soak`, `reverts` or `joiningDevices`.
+    pub name: &'static str,
+    /// In a sentence; of a campaign that is given up, also what can't be recalled.
+    pub message: String,
+    /// Until when, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
 }
 
 /// Where the devices of a wave stand.
@@ -684,9 +701,9 @@ pub struct CampaignDeviceView {
     /// How it ended; of a device that is tried again, how it ended before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outcome: Option<String>,
-    /// Why.
+    /// Why, and what to do.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
+    pub reason: Option<OperationError>,
     /// How often it was begun.
     pub attempts: i64,
     /// Not begun before.

@@ -124,6 +124,9 @@ impl Entropy for SeededEntropy {
     }
 }
 
+/// What a key signs to show that it can. An eUICC verifies octets that begin with 30, so this is never a package.
+pub const KEY_CHECK: &[u8] = b"eim signing key check";
+
 /// A signing key of the eIM, wherever it is kept: in a file or in a hardware module.
 pub trait EimSigner: Send + Sync + 'static {
     /// Signs the octets with ECDSA and SHA-256.
@@ -131,6 +134,14 @@ pub trait EimSigner: Send + Sync + 'static {
     /// # Errors
     /// When the key could not be used.
     fn sign(&self, octets: &[u8]) -> Result<[u8; 64], SignerError>;
+
+    /// Looks whether the key could be used, without signing. One that is at hand always says nothing of itself.
+    ///
+    /// # Errors
+    /// When it is away.
+    fn look(&self) -> Result<(), SignerError> {
+        Ok(())
+    }
 
     /// The public key as DER of a SubjectPublicKeyInfo.
     fn public_key(&self) -> &[u8];

@@ -134,6 +134,15 @@ impl Store {
         on!(self.read("checkpoints"), |conn| checkpoint_page(conn, after, limit, tenant))
     }
 
+    /// Records of the tenant that wait for their place.
+    ///
+    /// # Errors
+    /// When the transaction fails.
+    pub async fn audit_waiting(&self) -> Result<AuditWaiting, StoreError> {
+        let tenant = self.tenant;
+        on!(self.read("audit_waiting"), |conn| audit_waiting(conn, tenant))
+    }
+
     /// Records of the tenant that should have their place and have none, and places whose record is gone: first of each.
     ///
     /// # Errors
@@ -144,13 +153,22 @@ impl Store {
     }
 }
 
-/// What stands outside of a chain and should not.
+/// Records that wait for their place in the chain: a second or two while a server that links runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct AuditWaiting {
+    /// How many.
+    pub records: i64,
+    /// When the first of them was made, milliseconds since 1970.
+    pub since: Option<i64>,
+}
+
+/// What stands outside of a chain and should not, and what waits for its place.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AuditStrays {
     /// How many records lie behind the place that was reached, and have none.
     pub without_place: i64,
-    /// How many records wait for theirs.
-    pub waiting: i64,
+    /// What waits for its place.
+    pub waiting: AuditWaiting,
     /// How many places lie behind the end of the chain.
     pub behind_the_end: i64,
 }

@@ -219,6 +219,22 @@ impl Store {
         on!(self.write("confirm_owner"), |conn| confirm_owner(conn, &id, once.as_ref(), tenant, now))
     }
 
+    /// Makes what an owner claims count no more; only one of the tenant, unless of all. `Conflict` when there is none of this name.
+    ///
+    /// # Errors
+    /// When the transaction fails.
+    pub async fn withdraw_owner(
+        &self,
+        id: &str,
+        all: bool,
+        once: Option<IdempotencyKey>,
+        now: i64,
+    ) -> Result<SavedOnce, StoreError> {
+        let (tenant, id) = (self.tenant, id.to_owned());
+        let of = (!all).then_some(tenant);
+        on!(self.write("withdraw_owner"), |conn| withdraw_owner(conn, &id, of, once.as_ref(), tenant, now))
+    }
+
     /// Adds a grant of the tenant. `UnknownEuicc` when the owner is not the tenant's.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use super::switch::SavedOnce;
 use super::{Backend, IdempotencyKey, Store, StoreError, on, postgres, sqlite};
 use crate::domain::fleet::Outcome;
 use crate::domain::fleet::campaign::{Counts, Retry};
-use crate::domain::{Euicc, Event};
+use crate::domain::{Euicc, Event, OperationError};
 use crate::ids::{Eid, OperationId, TenantId};
 use diesel::prelude::*;
 use serde_json::Value;
@@ -61,7 +61,7 @@ pub struct CampaignDevice {
     /// How it ended.
     pub outcome: Option<Outcome>,
     /// Why.
-    pub reason: Option<String>,
+    pub reason: Option<OperationError>,
     /// How often it was begun.
     pub attempts: i64,
     /// Not begun before, milliseconds since 1970.
@@ -332,8 +332,16 @@ impl Store {
     ///
     /// # Errors
     /// When the transaction fails.
-    pub async fn end_revert(&self, id: OperationId, eid: Eid, outcome: Outcome) -> Result<(), StoreError> {
-        on!(self.write("end_revert"), |conn| end_revert(conn, id, &eid, outcome))
+    pub async fn end_revert(
+        &self,
+        id: OperationId,
+        eid: Eid,
+        outcome: Outcome,
+        reason: OperationError,
+        now: i64,
+    ) -> Result<(), StoreError> {
+        let tenant = self.tenant;
+        on!(self.write("end_revert"), |conn| end_revert(conn, id, &eid, (outcome, &reason), tenant, now))
     }
 
     /// Devices of a campaign that are under way.
@@ -371,11 +379,11 @@ impl Store {
         id: OperationId,
         eid: Eid,
         outcome: Outcome,
-        reason: &str,
+        reason: OperationError,
         now: i64,
     ) -> Result<(), StoreError> {
-        let reason = reason.to_owned();
-        on!(self.write("end_device"), |conn| end_device(conn, id, &eid, outcome, &reason, now))
+        let tenant = self.tenant;
+        on!(self.write("end_device"), |conn| end_device(conn, id, &eid, (outcome, &reason), tenant, now))
     }
 
     /// How many downloads of a campaign are under way.

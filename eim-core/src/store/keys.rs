@@ -20,6 +20,15 @@ pub struct KnownKey {
     pub first_seen_at: i64,
 }
 
+impl KnownKey {
+    /// The first of these keys that another eIM has, by what is known.
+    #[must_use]
+    pub fn of_another_eim<'a>(keys: &'a [Self], known: &[Self]) -> Option<&'a Self> {
+        let other = |key: &&Self| known.iter().any(|known| known.id == key.id && known.eim_id != key.eim_id);
+        keys.iter().find(other)
+    }
+}
+
 /// A rotation of keys as it is stored.
 #[derive(Debug, Clone)]
 pub struct StoredRotation {

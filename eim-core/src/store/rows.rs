@@ -300,6 +300,8 @@ struct OperationFacts {
     enabled_before: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     epoch: Option<i64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    overridden: Vec<String>,
 }
 
 /// A new operation: everything else starts empty.
@@ -323,7 +325,7 @@ pub(super) struct NewOperationRow {
     retries: i64,
     results: &'static str,
     refusals: &'static str,
-    facts: &'static str,
+    facts: String,
     results_asked: bool,
     replayed: bool,
     secret: Option<Vec<u8>>,
@@ -398,6 +400,7 @@ impl OperationRow {
                 .map(|hex| column("operations.facts", Iccid::from_raw_hex(hex).ok()))
                 .collect::<Result<_, _>>()?,
             epoch: facts.epoch,
+            overridden: facts.overridden,
             results_asked: self.results_asked,
             replayed: self.replayed,
             secret: self.secret,
@@ -429,7 +432,7 @@ impl NewOperationRow {
             retries: 0,
             results: "[]",
             refusals: "[]",
-            facts: "{}",
+            facts: text_of(&OperationFacts { overridden: operation.overridden.clone(), ..OperationFacts::default() }),
             results_asked: false,
             replayed: false,
             secret: operation.secret.clone(),
@@ -459,6 +462,7 @@ impl OperationChange {
             facts: text_of(&OperationFacts {
                 enabled_before: operation.enabled_before.iter().map(Iccid::raw_hex).collect(),
                 epoch: operation.epoch,
+                overridden: operation.overridden.clone(),
             }),
             results_asked: operation.results_asked,
             replayed: operation.replayed,

@@ -274,6 +274,7 @@ diesel::table! {
         ended_at -> Nullable<BigInt>,
         revert -> Nullable<Text>,
         revert_switch_id -> Nullable<Text>,
+        reason_detail -> Nullable<Text>,
     }
 }
 

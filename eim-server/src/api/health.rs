@@ -3,6 +3,9 @@
 use super::{Api, Problem};
 use actix_web::HttpResponse;
 use actix_web::web::Data;
+use eim_core::domain::rfc3339;
+use eim_core::ids::KeyId;
+use eim_core::{AuditLinking, Eim};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -11,10 +14,14 @@ use utoipa::ToSchema;
 pub struct Health {
     /// `ok`.
     status: &'static str,
-    /// What deserves attention though requests are served: keys that devices trust and that are not loaded.
+    /// What deserves attention though requests are served: keys that devices trust and that are not loaded, keys that are away, and
+    /// an audit log that is not linked.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
 }
+
+/// Records of the audit log get their place within seconds; after so long that deserves attention.
+const AUDIT_LATE_MS: i64 = 5 * 60_000;
 
 const OK: Health = Health { status: "ok", warnings: vec![] };
 
@@ -28,7 +35,8 @@ pub(super) async fn healthz() -> HttpResponse {
 }
 
 /// Whether requests can be served: the store answers, its migrations have been run, and the broker, where one is used, is
-/// connected. Devices that wait for a key that is not loaded are no reason to serve nobody: they stand in `warnings`.
+/// connected. Devices that wait for a key that is not loaded or away, and an audit log that is not linked, are no reason to serve
+/// nobody: they stand in `warnings`.
 #[utoipa::path(
     get, path = "/readyz", tag = "Service", operation_id = "readyz",
     responses(
@@ -47,11 +55,7 @@ pub(super) async fn readyz(api: Data<Api>) -> Result<HttpResponse, Problem> {
             if api.queue.as_ref().is_some_and(|queue| !queue.is_connected()) {
                 return Err(Problem::unavailable("the broker does not answer"));
             }
-            let missing = |(key, euiccs): (eim_core::ids::KeyId, i64)| {
-                format!("the signing key {key}, which {euiccs} eUICC(s) trust, is not loaded: their packages wait")
-            };
-            let warnings = api.eim.missing_keys().into_iter().map(missing).collect();
-            Ok(HttpResponse::Ok().json(Health { warnings, ..OK }))
+            Ok(HttpResponse::Ok().json(Health { warnings: warnings(&api.eim), ..OK }))
         }
         Ok(pending) => Err(Problem::unavailable(format!("{} migration(s) have not been run", pending.len()))),
         Err(error) => {
@@ -59,4 +63,24 @@ pub(super) async fn readyz(api: Data<Api>) -> Result<HttpResponse, Problem> {
             Err(Problem::unavailable("the store does not answer"))
         }
     }
+}
+
+/// What deserves attention. Anybody may read it: why a key is away stands in the log.
+fn warnings(eim: &Eim) -> Vec<String> {
+    let missing = |(key, euiccs): (KeyId, i64)| {
+        format!("the signing key {key}, which {euiccs} eUICC(s) trust, is not loaded: their packages wait")
+    };
+    let away = |(key, since): (KeyId, i64)| {
+        let since = rfc3339(since);
+        format!("the signing key {key} is away since {since}: packages of eUICCs that trust it wait")
+    };
+    let AuditLinking { failing_since, waiting } = eim.audit_linking();
+    let failing = failing_since.map(|since| format!("the audit log can't be linked since {}", rfc3339(since)));
+    let now = eim.clock().now_ms();
+    let late = waiting.since.filter(|since| now - since > AUDIT_LATE_MS).map(|since| {
+        let (records, since) = (waiting.records, rfc3339(since));
+        format!("{records} record(s) of the audit log wait for their place in the chain, the first since {since}")
+    });
+    let keys = eim.missing_keys().into_iter().map(missing).chain(eim.keys_away().into_iter().map(away));
+    keys.chain(failing).chain(late).collect()
 }

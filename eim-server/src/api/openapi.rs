@@ -131,6 +131,7 @@ pub(super) fn docs() -> SwaggerUi {
         profile_owners::create::create,
         profile_owners::list::list,
         profile_owners::confirm::confirm,
+        profile_owners::withdraw::withdraw,
         grants::create::create,
         grants::list::list,
         grants::revoke::revoke,

@@ -200,6 +200,11 @@ pub fn routes(config: &mut ServiceConfig) {
                     post(),
                     profile_owners::confirm::confirm,
                 )))
+                .service(web::resource("/profile-owners/{id}/withdraw").route(allow(
+                    Admin,
+                    post(),
+                    profile_owners::withdraw::withdraw,
+                )))
                 .service(web::resource("/grants").route(allow(Viewer, get(), grants::list::list)).route(allow(
                     Admin,
                     post(),

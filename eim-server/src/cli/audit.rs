@@ -21,7 +21,8 @@ const LINE_MAX_BYTES: usize = 1024 * 1024;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
-    /// Checks that no record of the audit log was changed, removed or inserted. Exit code 1 when something does not fit.
+    /// Checks that no record of the audit log was changed, removed or inserted. Exit code 1 when something does not fit, or when
+    /// records wait for their place in the chain for more than an hour; fewer minutes are a warning.
     Verify(Verify),
     /// Writes the audit log of a tenant as NDJSON, which `audit verify --file` takes.
     Export(Export),
@@ -43,6 +44,9 @@ pub(super) struct Verify {
     /// together with its checkpoints.
     #[arg(long, value_name = "FILE")]
     checkpoint: Option<PathBuf>,
+    /// Prints a JSON array with a report for each log.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -66,7 +70,7 @@ async fn verify(arguments: &Verify, config: &Config) -> anyhow::Result<()> {
     let trusted = arguments.public_key.iter().map(|path| key_of(path)).collect::<anyhow::Result<Vec<_>>>()?;
     let kept = arguments.checkpoint.as_deref().map(checkpoint_of).transpose()?;
     if let Some(file) = &arguments.file {
-        return conclude(&[verify_file(file, trusted, kept)?]);
+        return conclude(&[verify_file(file, trusted, kept)?], arguments.json);
     }
     let eim = boot::compose(config, BootPorts::default()).await?.eim;
     let names = match (&arguments.tenant, &kept) {
@@ -79,7 +83,7 @@ async fn verify(arguments: &Verify, config: &Config) -> anyhow::Result<()> {
         let eim = manage::as_tenant(&name, &eim).await.map_err(explain)?;
         reports.push(manage::audit::verify_audit(trusted.clone(), kept.clone(), &eim).await.map_err(explain)?);
     }
-    conclude(&reports)
+    conclude(&reports, arguments.json)
 }
 
 async fn tenants(eim: &Eim) -> anyhow::Result<Vec<String>> {
@@ -122,21 +126,32 @@ pub(super) fn verify_file(path: &Path, trusted: Vec<String>, kept: Option<Checkp
 }
 
 /// Prints the reports, and fails when one tells of a fault.
-fn conclude(reports: &[Report]) -> anyhow::Result<()> {
-    let mut out = String::new();
-    for report in reports {
-        let Report { tenant, records, checkpoints, proven_to, last, faults } = report;
-        out.push_str(&format!(
-            "{tenant}: {records} records, {checkpoints} checkpoints; proven to record {proven_to} of {last}\n"
-        ));
-        faults.iter().for_each(|fault| out.push_str(&format!("{tenant}: {}\n", fault.message)));
-    }
+fn conclude(reports: &[Report], as_json: bool) -> anyhow::Result<()> {
+    let out = if as_json { serde_json::to_string_pretty(reports)? } else { in_words(reports) };
     super::print(&out)?;
     let bad: usize = reports.iter().map(|report| report.faults.len()).sum();
     if bad > 0 {
         bail!("the audit log does not verify: {bad} fault(s)");
     }
     Ok(())
+}
+
+fn in_words(reports: &[Report]) -> String {
+    let mut out = String::new();
+    for report in reports {
+        let Report { tenant, records, checkpoints, proven_to, last, waiting, waiting_since, faults } = report;
+        out.push_str(&format!(
+            "{tenant}: {records} records, {checkpoints} checkpoints; proven to record {proven_to} of {last}\n"
+        ));
+        if let Some(since) = waiting_since {
+            let told = format!(
+                "{tenant}: warning: {waiting} record(s) have no place in the chain yet, the first of {since}\n"
+            );
+            out.push_str(&told);
+        }
+        faults.iter().for_each(|fault| out.push_str(&format!("{tenant}: {}\n", fault.message)));
+    }
+    out
 }
 
 async fn export(arguments: &Export, config: &Config) -> anyhow::Result<()> {

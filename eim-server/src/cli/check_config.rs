@@ -1,19 +1,18 @@
 //! `eim-server check-config`
 
+use super::serve;
 use crate::boot;
 use crate::config::{Config, effective};
 use anyhow::bail;
 
-pub(super) async fn run(config: &Config) -> anyhow::Result<()> {
+/// Prints the configuration in force, and fails where `serve` with the same arguments would refuse it or leave devices waiting.
+pub(super) async fn run(arguments: &serve::Arguments, config: &Config) -> anyhow::Result<()> {
     super::print(&effective(config))?;
-    let missing = boot::missing_keys(config).await?;
+    arguments.check(config)?;
+    let missing = boot::rehearse(arguments.role(), config).await?;
     if missing.is_empty() {
         return Ok(());
     }
-    let each: Vec<String> = missing.iter().map(|(key, euiccs)| format!("{key} ({euiccs} eUICCs)")).collect();
-    bail!(
-        "eUICCs trust signing keys that are not configured, and their packages would wait: {}; name them in \
-         eim.further_signing_keys",
-        each.join(", ")
-    )
+    let each: Vec<String> = missing.iter().map(ToString::to_string).collect();
+    bail!("eUICCs trust signing keys that are not configured, and their packages would wait: {}", each.join("; "))
 }

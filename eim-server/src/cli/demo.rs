@@ -21,6 +21,7 @@ use eim_simulator::load::Api;
 use fleet::{Members, Part};
 use serde_json::Value;
 use std::io::Write;
+use std::path::PathBuf;
 use std::time::Duration;
 
 const SEED: u64 = 32;
@@ -35,6 +36,18 @@ pub(super) struct Arguments {
     /// Leaves the server running when the demo is over.
     #[arg(long)]
     keep: bool,
+    // In place of the options of all commands, which would be listed: the demo has a configuration and a data directory of its own.
+    #[arg(long, hide = true)]
+    config: Option<PathBuf>,
+    #[arg(long, hide = true)]
+    data_dir: Option<PathBuf>,
+}
+
+impl Arguments {
+    /// Whether it is given what it has of its own.
+    pub(super) const fn names_a_configuration(&self) -> bool {
+        self.config.is_some() || self.data_dir.is_some()
+    }
 }
 
 pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<()> {

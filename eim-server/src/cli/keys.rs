@@ -1,15 +1,15 @@
 //! `eim-server keys`
 
 use crate::config::Config;
-use crate::signing::{Custody, KeySource};
+use crate::signing::{Custody, KeySource, label};
 use eim_core::ids::KeyId;
 use eim_core::pki::Curve;
 use eim_core::ports::EimSigner;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Generate {
-    /// The label of the key in the token of [pkcs11].
-    #[arg(long)]
+    /// The label of the key in the token of [pkcs11]: not empty, without commas, without spaces around it.
+    #[arg(long, value_parser = label)]
     label: String,
     /// The curve.
     #[arg(long, value_enum, default_value_t = CurveName::P256)]

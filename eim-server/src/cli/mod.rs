@@ -51,8 +51,8 @@ enum Command {
     Demo(demo::Arguments),
     /// Brings the database to this version.
     Migrate,
-    /// Prints the configuration in force, without secrets.
-    CheckConfig,
+    /// Prints the configuration in force, without secrets, and looks whether `serve` takes it.
+    CheckConfig(serve::Arguments),
     /// API keys.
     #[command(subcommand)]
     ApiKey(ApiKey),
@@ -137,14 +137,16 @@ pub fn run() -> ExitCode {
 async fn execute(command: Command, common: &Common, config: Config) -> anyhow::Result<()> {
     match command {
         Command::Serve(arguments) => serve::run(&arguments, common, config).await,
-        Command::Demo(_) if common.config.is_some() || common.data_dir.is_some() => {
+        Command::Demo(arguments)
+            if common.config.is_some() || common.data_dir.is_some() || arguments.names_a_configuration() =>
+        {
             anyhow::bail!(
                 "the demo has a data directory and a configuration of its own; leave --config and --data-dir out"
             )
         }
         Command::Demo(arguments) => demo::run(&arguments).await,
         Command::Migrate => migrate::run(&config).await,
-        Command::CheckConfig => check_config::run(&config).await,
+        Command::CheckConfig(arguments) => check_config::run(&arguments, &config).await,
         Command::ApiKey(ApiKey::Create(arguments)) => api_key::create(&arguments, &config).await,
         Command::Tenant(Tenant::Create(arguments)) => tenant::create(&arguments, &config).await,
         Command::Keys(Keys::Generate(arguments)) => keys::generate(&arguments, &config),
@@ -203,10 +205,12 @@ mod tests {
             "demo --devices 3 --keep",
             "migrate",
             "check-config",
+            "check-config --role worker",
             "api-key create --role admin --name ops",
             "api-key create --role approver --name second --tenant acme",
             "tenant create acme",
             "audit verify --tenant acme",
+            "audit verify --json",
             "audit verify --file audit.ndjson --public-key eim.pem --checkpoint last.json",
             "audit export --out audit.ndjson",
             "portable export --tenant acme --out acme.ndjson",
@@ -219,6 +223,9 @@ mod tests {
             "ctl completion bash",
         ] {
             Cli::try_parse_from(std::iter::once("eim-server").chain(line.split(' '))).unwrap();
+        }
+        for label in ["", "a,b", " a"] {
+            assert!(Cli::try_parse_from(["eim-server", "keys", "generate", "--label", label]).is_err(), "{label:?}");
         }
         // A file is believed by nobody's key but one that is known from elsewhere.
         assert!(Cli::try_parse_from(["eim-server", "audit", "verify", "--file", "audit.ndjson"]).is_err());

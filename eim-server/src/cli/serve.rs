@@ -26,6 +26,15 @@ enum Role {
 }
 
 impl Arguments {
+    /// The role.
+    pub(super) const fn role(&self) -> boot::Role {
+        match self.role {
+            Role::All => boot::Role::All,
+            Role::Front => boot::Role::Front,
+            Role::Worker => boot::Role::Worker,
+        }
+    }
+
     /// Refuses the roles that need a broker and a database between processes.
     pub(super) fn check(&self, config: &Config) -> anyhow::Result<()> {
         if self.role == Role::All {
@@ -67,8 +76,7 @@ pub(super) async fn run(arguments: &Arguments, common: &Common, config: Config) 
     if arguments.role == Role::Worker {
         return work(config).await;
     }
-    let role = if arguments.role == Role::Front { boot::Role::Front } else { boot::Role::All };
-    let mut server = boot::start_as(role, config, BootPorts::default()).await?;
+    let mut server = boot::start_as(arguments.role(), config, BootPorts::default()).await?;
     announce(&server, common);
     let mut hangup = shutdown::hangup()?;
     let mut requested = std::pin::pin!(shutdown::requested());

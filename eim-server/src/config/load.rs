@@ -1,6 +1,6 @@
 //! Reads the three sources and names the key of everything that is wrong.
 
-use super::Config;
+use super::{Associations, Config};
 use config::{Environment, File, FileFormat, Map, Value, ValueKind};
 use eim_core::rsp::initiate_authentication::AddressField;
 use serde::de::{Deserialize, Deserializer, Error as _};
@@ -87,6 +87,9 @@ fn check(config: &Config) -> Result<(), ConfigError> {
     let refuse = |text: String| Err(ConfigError::Value(text));
     if config.data.dir.as_os_str().is_empty() {
         return refuse("data.dir must name a folder".to_owned());
+    }
+    if config.associations.look_over_days > Associations::LOOK_OVER_DAYS_MAX {
+        return refuse(format!("associations.look_over_days must be 0 to {}", Associations::LOOK_OVER_DAYS_MAX));
     }
     if config.eim.fqdn.is_empty() {
         return refuse("eim.fqdn must be a host name".to_owned());
@@ -270,6 +273,8 @@ mod tests {
             ("EIM__OUTBOUND__TIMEOUT_MS", "0", "outbound.timeout_ms"),
             ("EIM__OUTBOUND__SMDS_ADDRESS_FIELD", "address", "outbound.smds_address_field"),
             ("EIM__ASSOCIATIONS__REPORTED_TOKEN", "always", "associations.reported_token"),
+            ("EIM__ASSOCIATIONS__LOOK_OVER_DAYS", "366", "associations.look_over_days"),
+            ("EIM__ASSOCIATIONS__LOOK_OVER_DAYS", "-1", "associations.look_over_days"),
             ("EIM__LOG__FORMAT", "xml", "log.format"),
             ("EIM__LOG__LEVEL", "a=b=c", "log.level"),
             ("EIM__LOG__LEVEL", "loud", "log.level"),

@@ -65,6 +65,19 @@ pub struct Config {
 pub struct Associations {
     /// What is done when an eUICC tells another token.
     pub reported_token: TokenPolicy,
+    /// Every how many days a device is asked for its eIMs and profiles, 1 to 365; 0 for never.
+    pub look_over_days: u16,
+}
+
+impl Associations {
+    /// The most days between two looks.
+    pub const LOOK_OVER_DAYS_MAX: u16 = 365;
+
+    /// The time between two looks in milliseconds; `None` for never.
+    #[must_use]
+    pub fn look_over_ms(&self) -> Option<i64> {
+        (self.look_over_days > 0).then(|| i64::from(self.look_over_days) * 86_400_000)
+    }
 }
 
 /// `[data]`

@@ -53,7 +53,8 @@ pub fn effective(config: &Config) -> String {
     section(&mut out, "pki", &[("ci_dir", optional_path(config.pki.ci_dir.as_ref()))]);
     section(&mut out, "lab", &[("enabled", config.lab.enabled.to_string())]);
     let reported_token = text(config.associations.reported_token.as_str());
-    section(&mut out, "associations", &[("reported_token", reported_token)]);
+    let look_over_days = config.associations.look_over_days.to_string();
+    section(&mut out, "associations", &[("reported_token", reported_token), ("look_over_days", look_over_days)]);
     let outbound = &config.outbound;
     section(
         &mut out,

@@ -3,7 +3,7 @@
 //! What can't be used is not taken: the certificate from before stays. Connections that are open go on.
 
 use crate::config::Config;
-use crate::identity::TlsIdentity;
+use crate::identity::{Host, TlsIdentity};
 use anyhow::Context;
 use rustls::crypto::ring::sign::any_ecdsa_type;
 use rustls::server::{ClientHello, ResolvesServerCert};
@@ -19,6 +19,7 @@ type Seen = [Option<(SystemTime, u64)>; 2];
 pub struct TlsSwitch {
     current: RwLock<Arc<CertifiedKey>>,
     files: [PathBuf; 2],
+    hosts: Vec<Host>,
     seen: Mutex<Seen>,
 }
 
@@ -30,7 +31,7 @@ impl TlsSwitch {
     pub fn new(tls: &TlsIdentity, config: &Config) -> anyhow::Result<Self> {
         let files = TlsIdentity::files(config);
         let seen = Mutex::new(look(&files));
-        Ok(Self { current: RwLock::new(certified(tls)?), files, seen })
+        Ok(Self { current: RwLock::new(certified(tls)?), files, hosts: tls.hosts.clone(), seen })
     }
 
     /// Loads the files again and takes what is in them. Gives whether it is another certificate.
@@ -39,7 +40,7 @@ impl TlsSwitch {
     /// When they can't be used; then the certificate from before stays.
     pub fn reload(&self, config: &Config) -> anyhow::Result<bool> {
         let seen = look(&self.files);
-        let loaded = TlsIdentity::load(config).and_then(|tls| certified(&tls));
+        let loaded = TlsIdentity::load(config, self.hosts.clone()).and_then(|tls| certified(&tls));
         // Looked at once: a broken file is told of again only when it changes again.
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = seen;
         let loaded = loaded.context("the TLS certificate of the device front was not changed")?;

@@ -5,10 +5,16 @@ use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tempfile::TempDir;
 
 /// The data directory.
 #[derive(Debug, Clone)]
-pub struct DataDir(PathBuf);
+pub struct DataDir {
+    path: PathBuf,
+    /// Where a rehearsal puts what it generates. Gone with it.
+    spare: Option<Arc<TempDir>>,
+}
 
 /// As long as it lives no other process takes the same thing. Released with the process at the latest.
 #[derive(Debug)]
@@ -54,23 +60,43 @@ impl DataDir {
             .mode(0o700)
             .create(path)
             .with_context(|| format!("the data directory {} can't be created (data.dir)", path.display()))?;
-        Ok(Self(path.to_owned()))
+        Ok(Self { path: path.to_owned(), spare: None })
+    }
+
+    /// The directory as it is, with a place beside it for what would be generated in it: nothing in it is changed, nor is it made.
+    ///
+    /// # Errors
+    /// When it is no directory, or there is no such place.
+    pub fn rehearsal(path: &Path) -> anyhow::Result<Self> {
+        if path.exists() && !path.is_dir() {
+            bail!("the data directory {} can't be created (data.dir): it is no directory", path.display());
+        }
+        let spare = tempfile::tempdir().context("there is no place for temporary files")?;
+        Ok(Self { path: path.to_owned(), spare: Some(Arc::new(spare)) })
     }
 
     /// The path of a file in it.
     #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
+        let path = self.path.join(name);
+        match &self.spare {
+            Some(spare) if !path.exists() => spare.path().join(name),
+            _ => path,
+        }
     }
 
     /// Waits for the right to generate files. Held for moments only.
     pub(super) fn lock_for_generation(&self) -> anyhow::Result<DataDirLock> {
+        let path = match &self.spare {
+            Some(spare) if !self.path.exists() => spare.path(),
+            _ => &self.path,
+        };
         let locked = || {
-            let directory = File::open(&self.0)?;
+            let directory = File::open(path)?;
             directory.lock()?;
             Ok::<_, std::io::Error>(DataDirLock(directory))
         };
-        locked().with_context(|| format!("the data directory {} can't be locked", self.0.display()))
+        locked().with_context(|| format!("the data directory {} can't be locked", self.path.display()))
     }
 
     pub(super) fn contains(&self, name: &str) -> bool {
@@ -96,7 +122,7 @@ impl DataDir {
         if !first_start {
             bail!(
                 "{} is missing, though this data directory has been in use; restore it from a backup or set {key}",
-                self.path(name).display()
+                self.path.join(name).display()
             );
         }
         self.create(name, &make()?)
@@ -105,7 +131,7 @@ impl DataDir {
     /// Writes a file whole and to the disk, or not at all.
     fn create(&self, name: &str, content: &str) -> anyhow::Result<()> {
         let path = self.path(name);
-        let temporary = self.path(&format!(".{name}.new"));
+        let temporary = path.with_file_name(format!(".{name}.new"));
         let write = || {
             // Left over from a start that was cut off; the generation lock is held, so nobody is writing it.
             match fs::remove_file(&temporary) {
@@ -116,7 +142,7 @@ impl DataDir {
             file.write_all(content.as_bytes())?;
             file.sync_all()?;
             fs::rename(&temporary, &path)?;
-            File::open(&self.0)?.sync_all()
+            path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
         };
         write().with_context(|| format!("{} can't be written", path.display()))
     }
@@ -137,6 +163,26 @@ mod tests {
         assert!(DataDirLock::of_database(&database).unwrap_err().to_string().contains("another server"));
         drop(first);
         DataDirLock::of_database(&database).unwrap();
+    }
+
+    #[test]
+    fn a_rehearsal_finds_what_is_there_and_generates_elsewhere() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("data");
+        let names =
+            |dir: &DataDir| ["x", "y"].map(|name| dir.require(name, true, "key", || Ok("made".to_owned())).unwrap());
+        names(&DataDir::rehearsal(&path).unwrap());
+        assert!(!path.exists());
+        DataDir::open(&path).unwrap();
+        fs::write(path.join("x"), "there").unwrap();
+        let dir = DataDir::rehearsal(&path).unwrap();
+        let _lock = dir.lock_for_generation().unwrap();
+        names(&dir);
+        assert_eq!((dir.read("x").unwrap(), dir.read("y").unwrap()), ("there".to_owned(), "made".to_owned()));
+        assert_eq!(fs::read_dir(&path).unwrap().count(), 1);
+        let lost = dir.require("z", false, "some.key", || Ok(String::new())).unwrap_err().to_string();
+        assert!(lost.contains(path.join("z").to_str().unwrap()) && lost.contains("some.key"), "{lost}");
+        assert!(DataDir::rehearsal(&path.join("x")).unwrap_err().to_string().contains("data.dir"));
     }
 
     #[test]

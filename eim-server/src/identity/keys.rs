@@ -1,7 +1,8 @@
 //! From the configuration to the signing keys of each identity.
 
+use super::tls::Host;
 use crate::signing::{Custody, KeySource};
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use config::{File, FileFormat};
 use eim_core::ids::{EimId, KeyId};
 use eim_core::pki::{Certificate, PublicKey};
@@ -90,31 +91,55 @@ struct Other {
     signing_certificate: Option<PathBuf>,
 }
 
-/// Reads the file of further identities, each with its keys.
-pub(super) fn further_identities(
-    path: &Path,
-    tls_trust: Option<&[u8]>,
-    custody: &Custody,
-) -> anyhow::Result<Vec<(EimIdentity, Vec<RingKey>)>> {
+/// Further identities as their file names them, before their keys are loaded.
+#[derive(Debug, Default)]
+pub(super) struct Named {
+    path: PathBuf,
+    identities: Vec<Other>,
+}
+
+/// Reads the file of further identities.
+pub(super) fn named_identities(path: &Path) -> anyhow::Result<Named> {
     let text =
         std::fs::read_to_string(path).with_context(|| format!("eim.identities: {} can't be read", path.display()))?;
     let parsed = config::Config::builder().add_source(File::from_str(&text, FileFormat::Toml)).build();
     let read: Identities = parsed
         .and_then(config::Config::try_deserialize)
         .with_context(|| format!("eim.identities: {} is not what is expected", path.display()))?;
-    read.identity
-        .into_iter()
-        .map(|other| {
-            let name = other.id.clone();
-            let one = identity(other, tls_trust, custody);
-            one.with_context(|| format!("the identity {name:?} in {} (eim.identities)", path.display()))
-        })
-        .collect()
+    Ok(Named { path: path.to_owned(), identities: read.identity })
+}
+
+impl Named {
+    /// The hosts by which devices reach them.
+    pub(super) fn hosts(&self) -> Vec<Host> {
+        let host = |other: &Other| Host { name: other.fqdn.clone(), of: other.id.clone() };
+        self.identities.iter().map(host).collect()
+    }
+
+    /// Loads their keys.
+    pub(super) fn load(
+        self,
+        tls_trust: Option<&[u8]>,
+        custody: &Custody,
+    ) -> anyhow::Result<Vec<(EimIdentity, Vec<RingKey>)>> {
+        let path = self.path;
+        self.identities
+            .into_iter()
+            .map(|other| {
+                let name = other.id.clone();
+                let one = identity(other, tls_trust, custody);
+                one.with_context(|| format!("the identity {name:?} in {} (eim.identities)", path.display()))
+            })
+            .collect()
+    }
 }
 
 fn identity(other: Other, tls_trust: Option<&[u8]>, custody: &Custody) -> anyhow::Result<(EimIdentity, Vec<RingKey>)> {
     let eim_id: EimId = other.id.parse().context("id")?;
     let eim_id_type: EimIdType = other.id_type.parse().map_err(anyhow::Error::msg).context("id_type")?;
+    if let Some(expected) = EimId::expected_of_type(&other.id, eim_id_type.code()) {
+        bail!("the id {:?} does not fit id_type {eim_id_type}: {expected} is expected", other.id);
+    }
     ensure!(!other.fqdn.is_empty(), "fqdn must be a host name");
     let further: Vec<KeySource> =
         other.further_signing_keys.iter().map(|text| KeySource::of(Path::new(text))).collect();

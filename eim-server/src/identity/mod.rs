@@ -15,7 +15,7 @@ mod keys;
 mod tls;
 
 pub use data_dir::{DataDir, DataDirLock};
-pub use tls::TlsIdentity;
+pub use tls::{Host, TlsIdentity};
 
 use crate::config::Config;
 use crate::signing::{Custody, KeySource};
@@ -47,12 +47,6 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Whether this data directory was used before, so that nothing would be generated.
-    #[must_use]
-    pub fn is_prepared(dir: &DataDir) -> bool {
-        dir.contains(EIM_ID)
-    }
-
     /// Loads what is configured or was generated, and generates the rest on the first start.
     ///
     /// # Errors
@@ -68,17 +62,16 @@ impl Identity {
             config.eim.signing_certificate.as_deref(),
             &custody,
         )?;
-        let tls = TlsIdentity::prepare(config, dir, first_start)?;
+        let named = config.eim.identities.as_deref().map(keys::named_identities).transpose()?.unwrap_or_default();
+        let tls = TlsIdentity::prepare(config, named.hosts(), dir, first_start)?;
         let eim_id = prepare_eim_id(config, dir, entropy, first_start)?;
         let mut ring = own.of(&eim_id);
         let signing_certificate = ring.first().and_then(|key| key.certificate.clone());
         let tls_trust = tls.generated.then(|| tls.trust_der());
         let mut others = Vec::new();
-        if let Some(path) = &config.eim.identities {
-            for (other, more) in keys::further_identities(path, tls_trust.as_deref(), &custody)? {
-                ring.extend(more);
-                others.push(other);
-            }
+        for (other, more) in named.load(tls_trust.as_deref(), &custody)? {
+            ring.extend(more);
+            others.push(other);
         }
         let named: HashSet<&str> = others.iter().map(|other| other.eim_id.as_str()).chain([eim_id.as_str()]).collect();
         ensure!(named.len() == others.len() + 1, "eim.identities names an eimId twice");
@@ -141,8 +134,9 @@ fn prepare_eim_id(config: &Config, dir: &DataDir, entropy: &dyn Entropy, first_s
         Some(id) => id,
         None => dir.read(EIM_ID)?.trim().to_owned(),
     };
-    if config.eim.id_type == EimIdType::Oid && !is_oid(&id) {
-        bail!("the eimId {id:?} is not a dotted OID, but eim.id_type is \"oid\"");
+    if let Some(expected) = EimId::expected_of_type(&id, config.eim.id_type.code()) {
+        let id_type = config.eim.id_type;
+        bail!("the eimId {id:?} does not fit eim.id_type {id_type}: {expected} is expected");
     }
     id.parse().with_context(|| format!("the eimId in {} or eim.id", dir.path(EIM_ID).display()))
 }
@@ -153,14 +147,6 @@ fn generated_oid(entropy: &dyn Entropy) -> String {
     octets[6] = (octets[6] & 0x0f) | 0x40;
     octets[8] = (octets[8] & 0x3f) | 0x80;
     format!("2.25.{}", u128::from_be_bytes(octets))
-}
-
-fn is_oid(text: &str) -> bool {
-    let arcs: Vec<&str> = text.split('.').collect();
-    let decimal = |arc: &&str| {
-        !arc.is_empty() && arc.bytes().all(|byte| byte.is_ascii_digit()) && (*arc == "0" || !arc.starts_with('0'))
-    };
-    arcs.len() >= 2 && arcs.iter().all(decimal) && matches!(arcs[0], "0" | "1" | "2")
 }
 
 fn generate_key() -> anyhow::Result<rcgen::KeyPair> {
@@ -210,7 +196,10 @@ mod tests {
         let first = place.prepare().unwrap();
         let second = place.prepare().unwrap();
         assert!(first.first_start && !second.first_start);
-        assert!(first.eim.eim_id.as_str().starts_with("2.25.") && is_oid(first.eim.eim_id.as_str()));
+        assert!(
+            first.eim.eim_id.as_str().starts_with("2.25.")
+                && EimId::expected_of_type(first.eim.eim_id.as_str(), 1).is_none()
+        );
         assert_eq!(first.eim.eim_id, second.eim.eim_id);
         assert_eq!(first.keys.keys()[0].id, second.keys.keys()[0].id);
         assert_eq!(first.tls.trust_der(), second.tls.trust_der());
@@ -262,6 +251,35 @@ mod tests {
         place.prepare().unwrap();
         place.config.eim.fqdn = "eim.example.com".to_owned();
         assert!(place.refusal().contains("eim.example.com"), "{}", place.refusal());
+    }
+
+    #[test]
+    fn the_certificate_must_be_for_the_host_of_each_identity() {
+        let mut place = Place::new();
+        let file = place._dir.path().join("identities.toml");
+        let key = place._dir.path().join("other.pem");
+        std::fs::write(&key, generate_key().unwrap().serialize_pem()).unwrap();
+        let identities = |host: &str| {
+            let text = "[[identity]]\nid = 'eim.other'\nid_type = 'fqdn'\nfqdn = 'HOST'\nsigning_key = 'KEY'\n";
+            std::fs::write(&file, text.replace("HOST", host).replace("KEY", key.to_str().unwrap())).unwrap();
+        };
+        identities("one.example");
+        place.config.eim.identities = Some(file.clone());
+        let first = place.prepare().unwrap();
+        assert_eq!(first.others[0].tls_trust, Some(first.tls.trust_der()), "generated for both hosts");
+        place.prepare().unwrap();
+        identities("two.example");
+        let refusal = place.refusal();
+        assert!(refusal.contains("two.example") && refusal.contains("eim.other"), "{refusal}");
+        // One that is configured is somebody else's matter: it is told, and taken.
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate =
+            rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap().self_signed(&key).unwrap();
+        let [tls_key, tls_certificate] = ["key", "certificate"].map(|name| place._dir.path().join(name));
+        std::fs::write(&tls_key, key.serialize_pem()).unwrap();
+        std::fs::write(&tls_certificate, certificate.pem()).unwrap();
+        (place.config.esipa.tls_key, place.config.esipa.tls_certificate) = (Some(tls_key), Some(tls_certificate));
+        assert_eq!(place.refusal(), "");
     }
 
     #[test]

@@ -23,16 +23,37 @@ pub struct TlsIdentity {
     pub key: PrivateKeyDer<'static>,
     /// Whether the certificate is the generated self-signed one.
     pub generated: bool,
+    /// The hosts of further identities, for which it must be valid, too.
+    pub hosts: Vec<Host>,
+}
+
+/// The host of a further identity.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Host {
+    /// Its name.
+    pub name: String,
+    /// The eimId of the identity.
+    pub of: String,
 }
 
 impl TlsIdentity {
-    pub(super) fn prepare(config: &Config, dir: &DataDir, first_start: bool) -> anyhow::Result<Self> {
+    pub(super) fn prepare(config: &Config, hosts: Vec<Host>, dir: &DataDir, first_start: bool) -> anyhow::Result<Self> {
         let (key_path, certificate_path, generated) = match (&config.esipa.tls_key, &config.esipa.tls_certificate) {
             (Some(key), Some(certificate)) => (key.clone(), certificate.clone(), false),
             _ => {
-                let fqdn = &config.eim.fqdn;
+                let names = || {
+                    let mut names = vec![config.eim.fqdn.as_str()];
+                    hosts.iter().for_each(|host| {
+                        if !names.contains(&host.name.as_str()) {
+                            names.push(&host.name)
+                        }
+                    });
+                    names
+                };
                 dir.require(KEY, first_start, "esipa.tls_key", || Ok(generate_key()?.serialize_pem()))?;
-                dir.require(CERTIFICATE, first_start, "esipa.tls_certificate", || self_signed(fqdn, &dir.read(KEY)?))?;
+                dir.require(CERTIFICATE, first_start, "esipa.tls_certificate", || {
+                    self_signed(&names(), &dir.read(KEY)?)
+                })?;
                 (dir.path(KEY), dir.path(CERTIFICATE), true)
             }
         };
@@ -42,17 +63,25 @@ impl TlsIdentity {
         let chain = load_chain(&certificate_path)?;
         check_key(&key, &chain)
             .with_context(|| format!("{} and {}", key_path.display(), certificate_path.display()))?;
-        let tls = Self { chain, key, generated };
-        tls.check_name(&config.eim.fqdn, &certificate_path)?;
+        let tls = Self { chain, key, generated, hosts };
+        tls.check_name(&config.eim.fqdn, "eim.fqdn", &certificate_path)?;
+        for host in &tls.hosts {
+            tls.check_name(
+                &host.name,
+                &format!("the host of the identity {:?} (eim.identities)", host.of),
+                &certificate_path,
+            )?;
+        }
         Ok(tls)
     }
 
     /// Loads again what [`Identity::prepare`](super::Identity::prepare) has loaded, from files that somebody may have changed.
+    /// `hosts` are those of further identities.
     ///
     /// # Errors
     /// When they can't be used.
-    pub fn load(config: &Config) -> anyhow::Result<Self> {
-        Self::prepare(config, &DataDir::open(&config.data.dir)?, false)
+    pub fn load(config: &Config, hosts: Vec<Host>) -> anyhow::Result<Self> {
+        Self::prepare(config, hosts, &DataDir::open(&config.data.dir)?, false)
     }
 
     /// The files that it comes from: certificate and key.
@@ -70,19 +99,19 @@ impl TlsIdentity {
         self.chain.last().map(|certificate| certificate.to_vec()).unwrap_or_default()
     }
 
-    fn check_name(&self, fqdn: &str, path: &Path) -> anyhow::Result<()> {
-        let name = ServerName::try_from(fqdn).with_context(|| format!("eim.fqdn {fqdn:?} is not a host name"))?;
+    fn check_name(&self, fqdn: &str, what: &str, path: &Path) -> anyhow::Result<()> {
+        let name = ServerName::try_from(fqdn).with_context(|| format!("{what}: {fqdn:?} is not a host name"))?;
         let own = self.chain.first().with_context(|| format!("{} holds no certificate", path.display()))?;
         let valid = ParsedCertificate::try_from(own).and_then(|parsed| verify_server_name(&parsed, &name));
         match valid {
             Ok(()) => Ok(()),
             Err(_) if self.generated => bail!(
-                "the generated certificate {} is not for eim.fqdn {fqdn:?}; set eim.fqdn back, or remove the file after \
-                 configuring esipa.tls_certificate and esipa.tls_key (devices that trust it must be told)",
+                "the generated certificate {} is not for {fqdn:?}, {what}; set that back, or remove the file after configuring \
+                 esipa.tls_certificate and esipa.tls_key (devices that trust it must be told)",
                 path.display()
             ),
             Err(_) => {
-                tracing::warn!(certificate = %path.display(), %fqdn, "the TLS certificate is not for eim.fqdn");
+                tracing::warn!(certificate = %path.display(), host = %fqdn, "the TLS certificate is not for {what}");
                 Ok(())
             }
         }
@@ -111,15 +140,17 @@ fn check_key(key: &PrivateKeyDer<'_>, chain: &[CertificateDer<'static>]) -> anyh
     certified.keys_match().context("the TLS key does not belong to the certificate")
 }
 
-/// A certificate for the name, signed with its own key. It says what it may do and nothing more (SGP.26 CERT.EIM.TLS).
-fn self_signed(fqdn: &str, key_pem: &str) -> anyhow::Result<String> {
-    let mut names = vec![fqdn.to_owned()];
-    if fqdn == "localhost" {
+/// A certificate for the names, signed with its own key. It says what it may do and nothing more (SGP.26 CERT.EIM.TLS).
+fn self_signed(hosts: &[&str], key_pem: &str) -> anyhow::Result<String> {
+    let mut names: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
+    if hosts.contains(&"localhost") {
         names.push("127.0.0.1".to_owned());
     }
-    let mut params = CertificateParams::new(names).with_context(|| format!("eim.fqdn {fqdn:?} is not a host name"))?;
+    let mut params =
+        CertificateParams::new(names).with_context(|| format!("one of {} is not a host name", hosts.join(", ")))?;
+    let first = hosts.first().copied().filter(|first| first.len() <= COMMON_NAME_MAX).unwrap_or("eIM");
     params.distinguished_name = rcgen::DistinguishedName::new();
-    params.distinguished_name.push(DnType::CommonName, if fqdn.len() <= COMMON_NAME_MAX { fqdn } else { "eIM" });
+    params.distinguished_name.push(DnType::CommonName, first);
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     // Devices in the field carry it for their whole life and can't be told of a new one easily.

@@ -25,6 +25,27 @@ pub enum KeySource {
 /// What begins the name of a key in a hardware module.
 const PKCS11: &str = "pkcs11:";
 
+/// Takes a label for a key in a hardware module, if the configuration can name it: `eim.further_signing_keys` has keys between commas,
+/// and spaces around a key do not count.
+///
+/// # Errors
+/// Why it can't be named.
+pub fn label(text: &str) -> Result<String, &'static str> {
+    if text.is_empty() {
+        return Err("a label must not be empty: the configuration names the key by it");
+    }
+    if text.contains(',') {
+        return Err("a label must not have a comma: eim.further_signing_keys has keys between commas");
+    }
+    if text.trim() != text {
+        return Err("a label must not begin or end with a space: the configuration leaves spaces around a key out");
+    }
+    if text.chars().any(char::is_control) {
+        return Err("a label must not have control characters");
+    }
+    Ok(text.to_owned())
+}
+
 /// What opens keys: the token is opened once, when the first key of it is asked for.
 #[derive(Debug)]
 pub struct Custody {
@@ -147,6 +168,18 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
+
+    #[test]
+    fn a_label_is_taken_when_the_configuration_can_name_it() {
+        for (text, why) in [("", "empty"), ("a,b", "comma"), (" a", "space"), ("a\t", "space"), ("a\nb", "control")] {
+            assert!(label(text).unwrap_err().contains(why), "{text:?}");
+        }
+        for text in ["eim-2", "eIM key 2", "schlüssel", "a:b"] {
+            let label = label(text).unwrap();
+            let named = KeySource::Pkcs11(label.clone()).to_string();
+            assert_eq!(named.trim().parse(), Ok(KeySource::Pkcs11(label)), "as the configuration reads it");
+        }
+    }
 
     #[test]
     fn an_error_and_debug_do_not_show_the_key() {

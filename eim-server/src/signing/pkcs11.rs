@@ -13,14 +13,14 @@ use cryptoki::session::{Session, UserType};
 use cryptoki::slot::Slot;
 use cryptoki::types::AuthPin;
 use eim_core::pki::{Curve, PublicKey};
-use eim_core::ports::{EimSigner, SignerError};
+use eim_core::ports::{EimSigner, KEY_CHECK, SignerError};
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long signing waits for a session before it fails.
 /// A module is started anew at most so often.
 const ANEW_EVERY: Duration = Duration::from_secs(10);
+/// How long signing waits for a session before it fails.
 const SESSION_WAIT: Duration = Duration::from_secs(10);
 
 /// Where the PIN is read from when no file is named.
@@ -56,6 +56,8 @@ struct State {
     link: Option<Link>,
     idle: Vec<Session>,
     open: usize,
+    /// How many sessions somebody is using now, of whatever generation: the module must not be ended beside them.
+    in_use: usize,
     /// Grows with every new connection; a session of an older one is not put back.
     generation: u64,
     /// The PIN was refused. It is not tried again: some modules lock themselves.
@@ -107,6 +109,7 @@ impl Token {
         let (session, generation) = self.take()?;
         let done = run(&session);
         let mut state = self.lock();
+        state.in_use = state.in_use.saturating_sub(1);
         let is_good = done.as_ref().err().is_none_or(|error| !may_be_lost(error));
         match (state.generation == generation, is_good) {
             (true, true) => state.idle.push(session),
@@ -128,12 +131,14 @@ impl Token {
         let mut state = self.lock();
         loop {
             if let Some(session) = state.idle.pop() {
+                state.in_use += 1;
                 return Ok((session, state.generation));
             }
             if state.open < self.options.sessions.max(1) {
                 let generation = state.generation;
                 let session = self.open_session(&mut state).map_err(|error| (error, generation))?;
                 state.open += 1;
+                state.in_use += 1;
                 return Ok((session, state.generation));
             }
             let (woken, waited) = self.freed.wait_timeout(state, SESSION_WAIT).unwrap_or_else(PoisonError::into_inner);
@@ -152,7 +157,7 @@ impl Token {
         let link = match &state.link {
             Some(link) => link.clone(),
             None => {
-                let link = self.connect()?;
+                let link = self.connect(state.in_use == 0)?;
                 state.link = Some(link.clone());
                 link
             }
@@ -168,7 +173,8 @@ impl Token {
         }
     }
 
-    fn connect(&self) -> Result<Link, Error> {
+    /// Finds the token. Where it is not there the module is ended again, if `may_end` says that nobody uses it.
+    fn connect(&self, may_end: bool) -> Result<Link, Error> {
         let pkcs11 = Pkcs11::new(&self.options.module)?;
         match pkcs11.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)) {
             Ok(()) | Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => {}
@@ -180,7 +186,7 @@ impl Token {
             }
         }
         // Some modules look for tokens only when they are initialized.
-        if let Err(error) = pkcs11.finalize() {
+        if may_end && let Err(error) = pkcs11.finalize() {
             tracing::warn!(error = told(&error), "the hardware module could not be ended");
         }
         Err(Error::Pkcs11(RvError::TokenNotPresent, Function::GetTokenInfo))
@@ -198,12 +204,14 @@ impl Token {
     }
 
     /// Ends the module and forgets it, so that the next use looks for the token anew: some modules see what was taken away and came
-    /// back only then. Not while a session is in use, which a module need not survive, and not again within some seconds.
-    fn start_anew(&self) {
+    /// back only then. Not while a session is in use, be it of an earlier connection, which a module need not survive, and not again
+    /// within some seconds. Gives whether it was done.
+    #[doc(hidden)]
+    pub fn start_anew(&self) -> bool {
         let mut state = self.lock();
         let is_early = state.started_anew.is_some_and(|at| at.elapsed() < ANEW_EVERY);
-        if is_early || state.open != state.idle.len() {
-            return;
+        if is_early || state.in_use > 0 {
+            return false;
         }
         state.started_anew = Some(Instant::now());
         state.idle.clear();
@@ -212,6 +220,20 @@ impl Token {
         if let Some(Err(error)) = state.link.take().map(|link| link.pkcs11.finalize()) {
             tracing::warn!(error = told(&error), "the hardware module could not be ended");
         }
+        true
+    }
+
+    /// Has the connection forgotten while `meanwhile` runs on a session of it, as when another session of it failed, and tells whether
+    /// that session still works afterwards. For tests of what may happen beside a call.
+    #[doc(hidden)]
+    pub fn outlives(&self, meanwhile: impl Fn()) -> bool {
+        let used = self.once(&|session: &Session| {
+            let generation = self.lock().generation;
+            self.disconnect(generation);
+            meanwhile();
+            session.find_objects(&[Attribute::Class(ObjectClass::PUBLIC_KEY)]).map(drop)
+        });
+        used.is_ok()
     }
 
     /// Ends all sessions of the process with the module, as it is when a module is restarted. For tests of the reconnection.
@@ -252,15 +274,16 @@ impl Token {
         let signer =
             Pkcs11Signer { token: Arc::clone(self), label: label.to_owned(), public_key: public.to_spki(), public };
         // A key that does not sign is found now and not when the first device polls.
-        signer.sign(b"eim signing key check").with_context(|| format!("the key {label:?}"))?;
+        signer.sign(KEY_CHECK).with_context(|| format!("the key {label:?}"))?;
         Ok(signer)
     }
 
     /// Makes a key pair in the token that can't be taken out, and gives its signer.
     ///
     /// # Errors
-    /// When there is one with this label already, or the module refuses.
+    /// When the configuration can't name the label, there is one with this label already, or the module refuses.
     pub fn generate(self: &Arc<Self>, label: &str, curve: Curve) -> anyhow::Result<Pkcs11Signer> {
+        let label = &super::label(label).map_err(anyhow::Error::msg)?;
         let oid = match curve {
             Curve::P256 => P256,
             Curve::BrainpoolP256r1 => BRAINPOOL_P256R1,
@@ -318,28 +341,32 @@ impl Pkcs11Signer {
         let found = session.find_objects(&template(ObjectClass::PRIVATE_KEY, &self.label))?;
         Ok(found.first().copied().filter(|_| found.len() == 1))
     }
+
+    /// Runs something with the key; where it is not there, once more with the module started anew.
+    fn on_key<T>(&self, run: impl Fn(&Session, ObjectHandle) -> Result<T, Error>) -> Result<T, SignerError> {
+        let try_it = || {
+            self.token.with(|session| match self.key(session)? {
+                Some(key) => run(session, key).map(Some),
+                None => Ok(None),
+            })
+        };
+        let mut done = try_it();
+        if matches!(done, Ok(None)) && self.token.start_anew() {
+            done = try_it();
+        }
+        match done {
+            Ok(Some(value)) => Ok(value),
+            Ok(None) => Err(SignerError(format!("the token has no key with the label {:?} any more", self.label))),
+            Err(error) => Err(SignerError(format!("the hardware module: {}", told(&error)))),
+        }
+    }
 }
 
 impl EimSigner for Pkcs11Signer {
     fn sign(&self, octets: &[u8]) -> Result<[u8; 64], SignerError> {
         let digest = sha256(octets);
-        let sign = || {
-            self.token.with(|session| match self.key(session)? {
-                Some(key) => session.sign(&Mechanism::Ecdsa, key, &digest).map(Some),
-                None => Ok(None),
-            })
-        };
-        let mut signed = sign();
-        if matches!(signed, Ok(None)) {
-            self.token.start_anew();
-            signed = sign();
-        }
         let label = &self.label;
-        let value = match signed {
-            Ok(Some(value)) => value,
-            Ok(None) => return Err(SignerError(format!("the token has no key with the label {label:?} any more"))),
-            Err(error) => return Err(SignerError(format!("the hardware module: {}", told(&error)))),
-        };
+        let value = self.on_key(|session, key| session.sign(&Mechanism::Ecdsa, key, &digest))?;
         let value: [u8; 64] = value
             .try_into()
             .map_err(|_| SignerError("the hardware module gave a value of another length".to_owned()))?;
@@ -347,6 +374,10 @@ impl EimSigner for Pkcs11Signer {
             return Err(SignerError(format!("what the key {label:?} signs does not verify: it is another key")));
         }
         Ok(value)
+    }
+
+    fn look(&self) -> Result<(), SignerError> {
+        self.on_key(|_, _| Ok(()))
     }
 
     fn public_key(&self) -> &[u8] {

@@ -7,6 +7,7 @@ mod api;
 mod device;
 mod downloads;
 mod forge;
+pub mod plan;
 mod postgres;
 mod receiver;
 mod world;

@@ -321,6 +321,11 @@ impl World {
         self._schema.as_ref().map(Schema::url)
     }
 
+    /// Where its database is.
+    pub(crate) fn store_url(&self) -> StoreUrl {
+        self.config.store_url()
+    }
+
     /// Changes the database past the server, as somebody might who has got hold of it.
     pub async fn sql(&self, sql: &str) {
         match self.config.store_url() {
@@ -448,9 +453,10 @@ impl World {
         id
     }
 
-    /// The same by an admin who overrides the checks that the device keeps a usable profile, and that we keep the device.
+    /// The same by an admin who overrides the checks that the profiles are known, that the device keeps a usable one, and that we keep
+    /// the device.
     pub async fn queue_anyway(&self, eid: &str, mut body: Value) -> String {
-        body["override"] = json!(["notTheOnlyProfile", "keepsThisEim"]);
+        body["override"] = json!(["profileList", "notTheOnlyProfile", "keepsThisEim"]);
         let path = format!("/api/v1/euiccs/{eid}/operations");
         let reply = self.send(Role::Admin, "POST", &path, &[], body.to_string()).await;
         assert_eq!(reply.status, 202, "{}", reply.text());

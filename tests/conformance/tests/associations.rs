@@ -698,7 +698,13 @@ fn a_device_that_another_eim_hands_over_counts_when_it_has_answered() {
             (&json!("associated"), &json!(true)),
             "asked at its first poll"
         );
-        assert_eq!(other(world, &eid).await["state"], "foreign", "and who else may command it is known");
+        let giver = other(world, &eid).await;
+        assert_eq!(
+            (&giver["state"], &giver["verified"]),
+            (&json!("associated"), &json!(true)),
+            "and who else may: {giver}"
+        );
+        assert!(world.events_of(&eid, "foreignEim").await.is_empty(), "that one was told of");
 
         // A token that was told wrong: refused by the eUICC, never associated.
         let mut wrong = world.device_of(world.pki.euicc(2).unwrap()).await;

@@ -16,7 +16,7 @@ async fn linked(world: &World) {
     let store = world.server().eim.store().clone();
     let none_waits = async || {
         jobs::seal_audit(&world.server().eim).await.unwrap();
-        store.audit_strays().await.unwrap().waiting == 0
+        store.audit_waiting().await.unwrap().records == 0
     };
     world.until("every record has its place", none_waits).await;
 }
@@ -177,6 +177,9 @@ fn a_record_that_is_changed_removed_or_inserted_is_found() {
             (format!("UPDATE audit_records SET body = replace(body, 'test', 'best') WHERE seq = {seq} OR seq = (SELECT record_seq FROM kept_links WHERE tenant_id = 1 AND position = 2)"), "was changed"),
             (format!("UPDATE audit_records SET at = at + 1 WHERE seq = {seq}"), "beside record 5 says otherwise"),
             (format!("UPDATE audit_records SET eid = 'x' WHERE seq = {seq}"), "beside record 5 says otherwise"),
+            (format!("UPDATE audit_records SET record_type = 'x' WHERE seq = {seq}"), "beside record 5 says otherwise"),
+            (format!("UPDATE audit_records SET tenant_id = 2 WHERE seq = {seq}"), "record 5 is missing"),
+            ("UPDATE audit_links SET tenant_id = 2 WHERE tenant_id = 1 AND position = 5".to_owned(), "record 5 is missing"),
             (format!("DELETE FROM audit_records WHERE seq = {seq}"), "record 5 is missing"),
             ("DELETE FROM audit_links WHERE tenant_id = 1 AND position = 5".to_owned(), "record 5 is missing"),
             ("DELETE FROM audit_links WHERE tenant_id = 1 AND position = 5".to_owned(), "outside of the chain"),
@@ -232,6 +235,99 @@ fn links_computed_anew_do_not_fit_the_checkpoint_and_a_cut_end_does_not_fit_one_
         world.sql("UPDATE audit_checkpoints SET statement = replace(statement, '\"number\":1', '\"number\":1 ') WHERE tenant_id = 1 AND number = 1").await;
         let report = verified(world).await;
         assert!(messages(&report).iter().any(|message| message.contains("signature does not verify")), "{report:?}");
+    });
+}
+
+/// What stands beside a checkpoint to find it by.
+#[test]
+fn a_checkpoint_whose_columns_are_changed_is_found() {
+    each_store(async |world: &mut World| {
+        story(world).await;
+        let last = "tenant_id = 1 AND number = (SELECT max(number) FROM audit_checkpoints WHERE tenant_id = 1)";
+        for (change, back) in [("at = at + 1", "at = at - 1"), ("number = number + 1", "number = number - 1")] {
+            world.sql(&format!("UPDATE audit_checkpoints SET {change} WHERE {last}")).await;
+            let report = verified(world).await;
+            assert!(
+                messages(&report).iter().any(|message| message.contains("says otherwise than it")),
+                "{change}: {report:?}"
+            );
+            world.sql(&format!("UPDATE audit_checkpoints SET {back} WHERE {last}")).await;
+            assert!(verified(world).await.is_good(), "as it was");
+        }
+    });
+}
+
+async fn warnings(world: &World) -> String {
+    let ready = world.send(Role::Nobody, "GET", "/readyz", &[], "").await;
+    assert_eq!(ready.status, 200, "{}", ready.text());
+    ready.json()["warnings"].to_string()
+}
+
+/// A record that nobody can link yet, as one behind a transaction that stays open.
+#[test]
+fn records_without_a_place_are_counted_and_told_and_are_a_fault_after_an_hour() {
+    each_store(async |world: &mut World| {
+        story(world).await;
+        let report = verified(world).await;
+        assert_eq!((report.waiting, &report.waiting_since), (0, &None));
+        let at = world.now().timestamp_millis();
+        for later in [0, 1_000] {
+            world
+                .sql(&format!(
+                    "INSERT INTO audit_records (xid, tenant_id, at, record_type, eid, body) \
+                     VALUES (9000000000000000000, 1, {}, 'test', '', '{{}}')",
+                    at + later
+                ))
+                .await;
+        }
+        let eim = world.server().eim.clone();
+        jobs::seal_audit(&eim).await.unwrap();
+        let report = verified(world).await;
+        assert!(report.is_good(), "{report:?}");
+        let since = world.now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+        assert_eq!((report.waiting, report.waiting_since), (2, Some(since.clone())));
+        assert!(!warnings(world).await.contains("audit log"));
+        world.clock.advance(TimeDelta::minutes(6));
+        jobs::seal_audit(&eim).await.unwrap();
+        let told = warnings(world).await;
+        assert!(told.contains("2 record(s) of the audit log wait") && told.contains(&since), "{told}");
+        assert!(world.metric("eim_audit_unlinked_seconds", &[]).await > 359.5);
+        assert!(verified(world).await.is_good(), "a warning");
+        world.clock.advance(TimeDelta::minutes(55));
+        let report = verified(world).await;
+        assert!(messages(&report).iter().any(|message| message.contains("have no place in the chain")), "{report:?}");
+        world.sql("DELETE FROM audit_records WHERE record_type = 'test'").await;
+        jobs::seal_audit(&eim).await.unwrap();
+        assert!(!warnings(world).await.contains("audit log"));
+        assert!(verified(world).await.is_good());
+    });
+}
+
+/// Somebody has put a place where the next record would get its own.
+#[test]
+fn a_log_that_can_not_be_linked_is_told_and_does_not_hold_up_those_of_other_tenants() {
+    each_store(async |world: &mut World| {
+        story(world).await;
+        let key = world.tenant("acme").await;
+        linked(world).await;
+        world.sql("INSERT INTO audit_links (tenant_id, position, record_seq, link) SELECT 1, max(position) + 1, -1, (SELECT link FROM audit_links WHERE tenant_id = 1 AND position = 1) FROM audit_links WHERE tenant_id = 1").await;
+        assert_eq!(world.post("/api/v1/euiccs", json!({ "eid": "1" })).await.status, 422);
+        let body = json!({ "name": "more", "role": "viewer" });
+        assert_eq!(world.send_as(&key, "POST", "/api/v1/api-keys", body).await.status, 201);
+        let eim = world.server().eim.clone();
+        let acme = eim_core::manage::as_tenant("acme", &eim).await.unwrap();
+        let others = async || {
+            // On PostgreSQL a record waits as long as transactions of others do that began before it.
+            jobs::seal_audit(&eim).await.is_err() && acme.store().audit_waiting().await.unwrap().records == 0
+        };
+        world.until("the other tenant's records have their place", others).await;
+        let told = warnings(world).await;
+        assert!(told.contains("the audit log can't be linked since"), "{told}");
+        assert!(world.metric("eim_jobs_total", &["seal_audit", "failed"]).await > 0.5);
+        world.sql("DELETE FROM audit_links WHERE tenant_id = 1 AND record_seq = -1").await;
+        linked(world).await;
+        assert!(!warnings(world).await.contains("audit log"));
+        assert!(verified(world).await.is_good());
     });
 }
 
@@ -294,6 +390,34 @@ fn an_exported_log_is_verified_without_the_database_and_one_flipped_bit_is_found
                 !check(&changed.join("\n"), vec![key.clone()]).is_ok_and(|report| report.is_good()),
                 "removed {index}"
             );
+        }
+        // One spelling: the same value in other letters is none of this server.
+        let upper = |line: &str, member: &str| {
+            let (head, rest) = line.split_once(&format!("\"{member}\":\"")).unwrap();
+            let (value, tail) = rest.split_once('"').unwrap();
+            assert!(value.bytes().any(|octet| octet.is_ascii_lowercase()), "{value}");
+            format!("{head}\"{member}\":\"{}\"{tail}", value.to_ascii_uppercase())
+        };
+        let first = |begins: &str| lines.iter().position(|line| line.starts_with(begins)).unwrap();
+        let (record, checkpoint) = (first("{\"position\""), first("{\"checkpoint\""));
+        let padded = lines[record].replacen("\"position\":", "\"position\":0", 1);
+        for (index, changed) in [
+            (record, upper(lines[record], "link")),
+            (record, padded),
+            (checkpoint, upper(lines[checkpoint], "publicKey")),
+            (checkpoint, upper(lines[checkpoint], "signature")),
+        ] {
+            let mut file = lines.clone();
+            file[index] = &changed;
+            let checked = check(&file.join("\n"), vec![key.clone()]);
+            assert!(!checked.is_ok_and(|report| report.is_good()), "{changed}");
+        }
+        let shown = admin(world, "/api/v1/audit/checkpoints").await["items"][0].clone();
+        assert!(kept_checkpoint(&shown.to_string()).is_ok());
+        for member in ["publicKey", "signature"] {
+            let mut shown = shown.clone();
+            shown[member] = shown[member].as_str().unwrap().to_ascii_uppercase().into();
+            assert!(kept_checkpoint(&shown.to_string()).is_err(), "{member}");
         }
         let cut = lines[..lines.len() - 1].join("\n");
         assert!(messages(&check(&cut, vec![key]).unwrap()).iter().any(|message| message.contains("not whole")));

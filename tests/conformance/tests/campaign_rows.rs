@@ -366,7 +366,9 @@ fn a_device_that_goes_back_after_its_end_is_counted_where_it_is() {
         let outcomes = json!({ "proven": 1, "rolledBack": 1 });
         assert_eq!((&done["state"], &done["totals"]["outcomes"]), (&json!("completed"), &outcomes), "{done}");
         let shown = row(world, &id, &fleet[0]).await;
-        assert_eq!((&shown["outcome"], &shown["reason"]), (&json!("rolledBack"), &json!("rolledBackLater")), "{shown}");
+        let told = (&shown["outcome"], &shown["reason"]["name"]);
+        assert_eq!(told, (&json!("rolledBack"), &json!("rolledBackLater")), "{shown}");
+        assert!(shown["reason"]["message"].as_str().unwrap().len() > 20, "{shown}");
     });
 }
 
@@ -391,6 +393,10 @@ fn devices_that_were_under_way_when_a_campaign_is_reverted_are_moved_back_when_t
         }
         let done = show(world, &id).await;
         assert_eq!(done["state"], "reverted", "{done}");
+        let back: u64 = done["reverts"]["outcomes"].as_object().unwrap().values().map(|n| n.as_u64().unwrap()).sum();
+        let told = world.get(&format!("/api/v1/campaigns/{id}/devices")).await;
+        let tried = told["items"].as_array().unwrap().iter().filter(|part| part["revert"].is_string()).count();
+        assert_eq!(usize::try_from(back).unwrap(), tried, "each that was to be moved back is counted: {done}");
         let expected =
             [("proven", Some("proven")), ("proven", Some("proven")), ("rolledBack", None), ("cancelled", None)];
         for (device, (outcome, revert)) in fleet.iter().zip(expected) {

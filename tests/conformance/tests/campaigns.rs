@@ -143,9 +143,18 @@ fn a_second_person_approves_and_nothing_happens_before() {
         assert_eq!(world.enabled(&fleet[0].eid()).await, [fleet[0].iccid(1)]);
         let eim = &world.server().eim;
         let (_, second) = manage::create_api_key("second", manage::Role::Approver, eim).await.unwrap();
-        let reply = world.send_as(&second, "POST", &path, Value::Null).await;
+        let reply = world.send_as(&second, "POST", &path, json!({ "message": "as agreed" })).await;
         assert_eq!(reply.status, 200, "{}", reply.text());
-        assert_eq!(reply.json()["history"]["approvedBy"]["name"], "second");
+        let history = reply.json()["history"].clone();
+        assert_eq!(
+            (&history["approvedBy"]["name"], &history["approvedMessage"]),
+            (&json!("second"), &json!("as agreed"))
+        );
+        let told =
+            async || world.get("/api/v1/events?type=eim.campaignCreated").await["items"].as_array().unwrap().clone();
+        world.until("eim.campaignCreated", async || !told().await.is_empty()).await;
+        let event = told().await.remove(0);
+        assert!(event["data"]["by"]["keyId"].is_string() && event["data"]["by"]["name"] == "test", "{event}");
         go(world, &id, &["start"]).await;
         sessions(&mut fleet).await;
         drive(world).await;
@@ -221,7 +230,11 @@ fn what_was_delivered_goes_on_when_a_campaign_is_aborted() {
         let mut fleet = fleet(world, 2).await;
         let id = started(world, json!({})).await;
         fleet[0].fetch().await;
-        go(world, &id, &["abort"]).await;
+        let aborted = verb(world, &id, "abort").await.json();
+        assert_eq!(aborted["waitsFor"]["name"], "devices", "{aborted}");
+        let says = aborted["waitsFor"]["message"].as_str().unwrap();
+        assert!(says.contains("what was delivered can't be recalled"), "the answer itself says so: {says}");
+        drive(world).await;
         let shown = show(world, &id).await;
         assert_eq!(
             (&shown["state"], &shown["totals"]["outcomes"]),
@@ -278,15 +291,21 @@ fn devices_begin_at_the_pace_and_in_the_windows_that_were_asked_for() {
         let windows = json!([{ "cron": "0 2 * * *", "durationMinutes": 60, "zone": "Etc/UTC" }]);
         let more = json!({ "rate": { "maxPerMinute": 2 }, "maintenanceWindows": windows });
         let id = started(world, more).await;
-        assert_eq!(show(world, &id).await["totals"]["running"], 0, "it is not two yet");
+        let shown = show(world, &id).await;
+        assert_eq!(shown["totals"]["running"], 0, "it is not two yet");
+        assert_eq!(shown["waitsFor"]["name"], "window", "{shown}");
+        assert!(shown["waitsFor"]["until"].as_str().unwrap().contains("T02:00:00"), "{shown}");
         world.advance(TimeDelta::hours(2)).await;
-        assert_eq!(show(world, &id).await["totals"]["running"], 2);
+        let shown = show(world, &id).await;
+        assert_eq!((&shown["totals"]["running"], &shown["waitsFor"]["name"]), (&json!(2), &json!("rate")), "{shown}");
         world.advance(TimeDelta::seconds(30)).await;
         assert_eq!(show(world, &id).await["totals"]["running"], 2);
         world.advance(TimeDelta::seconds(40)).await;
         assert_eq!(show(world, &id).await["totals"]["running"], 4);
         world.advance(TimeDelta::minutes(70)).await;
-        assert_eq!(show(world, &id).await["totals"]["running"], 4, "the window has closed");
+        let shown = show(world, &id).await;
+        assert_eq!(shown["totals"]["running"], 4, "the window has closed");
+        assert_eq!(shown["waitsFor"]["name"], "window", "{shown}");
     });
 }
 
@@ -301,6 +320,10 @@ fn the_campaign_of_higher_priority_has_the_device() {
         drive(world).await;
         let shown = show(world, &low).await;
         assert_eq!(shown["totals"]["outcomes"], json!({ "superseded": 1 }), "{shown}");
+        let part = devices(world, &low).await.remove(0);
+        assert_eq!(part["reason"]["name"], "priority", "{part}");
+        let told = world.events_of(&fleet[0].eid(), "campaignDeviceEnded").await;
+        assert_eq!((&told[0]["campaign"], &told[0]["outcome"]), (&json!(low), &json!("superseded")), "{told:?}");
         sessions(&mut fleet).await;
         drive(world).await;
         assert_eq!(show(world, &high).await["state"], "completed");
@@ -398,9 +421,94 @@ fn a_device_that_never_told_its_profiles_is_asked_for_them_first() {
         }
         let ended = devices(world, &id).await;
         let left = ended.iter().find(|device| device["eid"] == absent.eid()).unwrap();
-        assert_eq!((&left["outcome"], &left["reason"]), (&json!("refused"), &json!("profileList")), "{left}");
+        assert_eq!((&left["outcome"], &left["reason"]["name"]), (&json!("refused"), &json!("profileList")), "{left}");
+        assert!(left["reason"]["message"].as_str().unwrap().contains("listProfileInfo"), "with the cure: {left}");
         assert_eq!(show(world, &id).await["state"], "completed");
         assert_eq!(world.operations(&absent.eid()).await.len(), 1, "asked once");
+    });
+}
+
+#[test]
+fn a_device_that_the_guard_refuses_says_why_and_what_to_do() {
+    each_store(async |world: &mut World| {
+        let fleet = fleet(world, 2).await;
+        let nowhere = json!({ "switch": { "to": { "profile": { "name": "Nowhere" } }, "waive": ["fallback"] } });
+        let id = started(world, json!({ "plan": nowhere })).await;
+        drive(world).await;
+        for part in devices(world, &id).await {
+            assert_eq!((&part["outcome"], &part["reason"]["name"]), (&json!("refused"), &json!("target")), "{part}");
+            let says = part["reason"]["message"].as_str().unwrap();
+            assert!(says.contains("No installed profile fits") && says.contains("Name a profile"), "{says}");
+        }
+        for device in &fleet {
+            let told = world.events_of(&device.eid(), "campaignDeviceEnded").await;
+            assert_eq!(told.len(), 1, "{told:?}");
+            assert_eq!((&told[0]["campaign"], &told[0]["outcome"]), (&json!(id), &json!("refused")), "{told:?}");
+            assert_eq!(told[0]["reason"]["name"], "target", "{told:?}");
+        }
+        let stream = async || world.get("/api/v1/events?type=eim.campaignDeviceEnded").await["items"].clone();
+        world.until("eim.campaignDeviceEnded", async || stream().await.as_array().unwrap().len() == 2).await;
+        // Tried again they are refused again; what was said before is not left standing meanwhile.
+        assert_eq!(verb(world, &id, "retryFailed").await.status, 200);
+        assert!(devices(world, &id).await.iter().all(|part| part["reason"].is_null()));
+    });
+}
+
+#[test]
+fn a_list_of_operations_that_strands_its_devices_together_is_refused() {
+    each_store(async |world: &mut World| {
+        let mut fleet = fleet(world, 1).await;
+        let set = json!({ "psmo": [{ "setFallbackAttribute": { "iccid": fleet[0].iccid(3) } }] });
+        world.queue(&fleet[0].eid(), set).await;
+        sessions(&mut fleet).await;
+        let plan = json!({ "operations": [
+            { "psmo": [{ "unsetFallbackAttribute": {} }] },
+            { "psmo": [{ "disable": { "iccid": fleet[0].iccid(1) } }] },
+        ] });
+        let id = started(world, json!({ "plan": plan })).await;
+        sessions(&mut fleet).await;
+        drive(world).await;
+        let part = devices(world, &id).await.remove(0);
+        let told = (&part["outcome"], &part["reason"]["name"]);
+        assert_eq!(told, (&json!("refused"), &json!("notTheOnlyProfile")), "{part}");
+        assert_eq!(world.enabled(&fleet[0].eid()).await, [fleet[0].iccid(1)]);
+    });
+}
+
+#[test]
+fn a_campaign_says_what_it_waits_for() {
+    each_store(async |world: &mut World| {
+        let mut fleet = fleet(world, 2).await;
+        // The clock of a world begins at midnight UTC.
+        let now = chrono::DateTime::from_timestamp_millis(world.server().eim.clock().now_ms()).unwrap();
+        let at = |hours: i64| (now + TimeDelta::hours(hours)).to_rfc3339();
+        let waves = json!([{ "count": 1, "soakSeconds": 3600 }, { "rest": true, "startAt": at(6) }]);
+        let id = create(world, campaign(json!({ "waves": waves, "startAt": at(2) }))).await;
+        let waits = async |world: &World| show(world, &id).await["waitsFor"]["name"].clone();
+        assert_eq!(waits(world).await, "submit");
+        go(world, &id, &["submit"]).await;
+        assert_eq!(waits(world).await, "startAt");
+        go(world, &id, &["start"]).await;
+        let shown = show(world, &id).await;
+        assert_eq!((&shown["state"], &shown["waitsFor"]["name"]), (&json!("running"), &json!("startAt")), "{shown}");
+        let early = verb(world, &id, "nextWave").await;
+        assert_eq!(early.problem(409)["type"], "urn:eim:problem:campaign-state");
+        assert_eq!(show(world, &id).await["wave"], Value::Null, "no wave has begun");
+        world.advance(TimeDelta::hours(2)).await;
+        assert_eq!(waits(world).await, "devices");
+        sessions(&mut fleet).await;
+        drive(world).await;
+        assert_eq!(waits(world).await, "soak");
+        world.advance(TimeDelta::minutes(61)).await;
+        assert_eq!(waits(world).await, "waveStartAt");
+        go(world, &id, &["pause"]).await;
+        assert_eq!(waits(world).await, "resume");
+        go(world, &id, &["resume", "nextWave"]).await;
+        assert_eq!(waits(world).await, "devices");
+        sessions(&mut fleet).await;
+        drive(world).await;
+        let done = show(world, &id).await;
+        assert_eq!((&done["state"], &done["waitsFor"]), (&json!("completed"), &Value::Null), "{done}");
     });
 }
 

@@ -454,12 +454,13 @@ fn a_device_that_goes_back_is_given_up_and_told_once() {
 }
 
 #[test]
-fn a_device_that_does_not_stay_is_not_switched_without_end() {
+fn a_device_that_does_not_stay_is_brought_back_ever_less_often() {
     each_store(async |world: &mut World| {
         let mut device = tagged(world, 1, &["meters"]).await;
         let eid = device.eid();
         create(world, two(json!({ "enforce": true }))).await;
-        for _ in 0..6 {
+        let mut begun = vec![];
+        for _ in 0..24 {
             for _ in 0..2 {
                 device.session().await;
                 tick(world).await;
@@ -469,11 +470,19 @@ fn a_device_that_does_not_stay_is_not_switched_without_end() {
             device.poll_with(&PollOptions::state_change(127)).await;
             device.session().await;
             world.advance(TimeDelta::minutes(10)).await;
+            begun.push(switches(world, &eid).await.len());
         }
         let shown = of(world, &eid).await;
-        assert_eq!(shown["correcting"], "givenUp", "{shown}");
-        assert_eq!(switches(world, &eid).await.len(), 2);
-        assert_eq!(told(world, &eid).await.2, 1);
+        assert_eq!(begun[0], 2, "the first time it is brought back at once: {begun:?}");
+        // 60 seconds, then twice as long each time: of four hours most are spent waiting.
+        let last = begun[23];
+        assert!((7..=11).contains(&last), "{begun:?}");
+        assert!(last - begun[11] <= begun[11] / 2, "the last waits are the longest: {begun:?}");
+        if shown["correcting"] == "waiting" {
+            assert_eq!(shown["reason"]["name"], "didNotStay", "{shown}");
+        }
+        assert!(shown["broughtBack"].as_u64().unwrap() + 1 >= last as u64, "{shown}");
+        assert_eq!(told(world, &eid).await.2, 0, "nothing failed, so nothing is given up");
     });
 }
 
@@ -679,15 +688,23 @@ fn two_states_do_not_have_a_device_to_and_fro_without_end() {
             let more = json!({ "name": name, "filter": { "tags": [name] }, "enforce": true, "state": { "enabled": { "profile": { "name": profile } } } });
             create(world, two(more)).await;
         }
-        // Something outside changes with each switch which of the two counts.
-        for round in 0..12 {
-            device.session().await;
-            device.session().await;
-            world.patch(&eid, json!({ "tags": [if round % 2 == 0 { "b" } else { "a" }] })).await;
-            world.advance(TimeDelta::minutes(10)).await;
+        // Something outside changes with each switch which of the two counts, at first at once and then over a time without any.
+        for (rounds, gap) in [(12, false), (12, true)] {
+            let before = switches(world, &eid).await.len();
+            for round in 0..rounds {
+                device.session().await;
+                device.session().await;
+                if gap {
+                    world.patch(&eid, json!({ "tags": [] })).await;
+                    tick(world).await;
+                }
+                world.patch(&eid, json!({ "tags": [if round % 2 == 0 { "b" } else { "a" }] })).await;
+                world.advance(TimeDelta::minutes(10)).await;
+            }
+            let made = switches(world, &eid).await.len() - before;
+            assert!(made <= 6, "each waits longer than the one before: {made} and not {rounds}");
+            assert_eq!(made == 0, gap, "what was tried is not forgotten over a time without a state: {made}");
         }
-        let made = switches(world, &eid).await.len();
-        assert!(made <= 4, "two attempts at each of the two profiles, and not {made}");
     });
 }
 

@@ -6,6 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chrono::TimeDelta;
 use eim_conformance::{Device, Reply, Role, World, each_store};
+use eim_core::ids::AssociationToken;
 use serde_json::{Value, json};
 
 async fn admin(world: &World, method: &str, path: &str, body: Value) -> Reply {
@@ -224,11 +225,11 @@ fn a_hand_over_is_called_off_until_the_deletion_is_delivered() {
         devices[0].fetch().await;
         let shown = admin(world, "POST", &format!("/handovers/{id}/cancel"), Value::Null).await;
         assert_eq!((shown.status, &shown.json()["state"]), (200, &json!("cancelled")));
+        assert_eq!(shown.json()["totals"], json!({ "deleting": 3 }), "as its view: {}", shown.text());
+        assert_eq!(shown.json(), world.get(&format!("/api/v1/handovers/{id}")).await);
         drive(world).await;
-        let listed = world.get(&format!("/api/v1/handovers/{id}/devices")).await;
-        let past: Vec<(&str, bool)> = listed["items"]
-            .as_array()
-            .unwrap()
+        let shown = listed(world, &id).await;
+        let past: Vec<(&str, bool)> = shown
             .iter()
             .map(|it| (it["state"].as_str().unwrap(), it["pastPointOfNoReturn"].as_bool().unwrap()))
             .collect();
@@ -238,6 +239,11 @@ fn a_hand_over_is_called_off_until_the_deletion_is_delivered() {
         assert_eq!(states(world, &id).await, ["handedOver", "proven", "proven"]);
         let kept: Vec<usize> = devices.iter().map(|device| device.euicc.associations().len()).collect();
         assert_eq!(kept, [1, 2, 2], "what was not delivered was withdrawn");
+        let past: Vec<Value> =
+            listed(world, &id).await.iter().map(|device| device["pastPointOfNoReturn"].clone()).collect();
+        assert_eq!(past, [json!(true), json!(false), json!(false)]);
+        let shown = world.get(&format!("/api/v1/handovers/{id}")).await;
+        assert_eq!(shown["totals"], json!({ "handedOver": 1, "proven": 2 }), "{shown}");
         assert_eq!(admin(world, "POST", &format!("/handovers/{id}/cancel"), Value::Null).await.status, 409);
     });
 }
@@ -558,6 +564,216 @@ fn a_key_that_was_rotated_before_the_proof_is_named_and_the_proof_is_taken() {
         let good = admin(&other, "GET", &format!("{path}={told}"), Value::Null).await;
         assert_eq!(good.status, 200, "{}", good.text());
         assert_eq!(prove(world, &id, vec![good.json()]).await.status, 200);
+        drive(world).await;
+        visit(world, &mut devices).await;
+        drive(world).await;
+        all_are(world, &id, "handedOver").await;
+    });
+}
+
+/// The deletion went out before the hand-over was called off, and nobody learns what became of it.
+#[test]
+fn a_device_that_fails_behind_the_point_of_no_return_stays_there_after_a_cancel() {
+    each_store(async |world: &mut World| {
+        let other = world.another().await;
+        let mut devices = fleet(world, 2).await;
+        let id = begin(world, &other, &devices, "afterProof").await;
+        drive(world).await;
+        visit(world, &mut devices).await;
+        drive(world).await;
+        let eids: Vec<String> = devices.iter().map(Device::eid).collect();
+        let confirm = format!("/handovers/{id}/confirm");
+        assert_eq!(admin(world, "POST", &confirm, json!({ "eids": eids })).await.status, 200);
+        drive(world).await;
+        devices[0].fetch().await;
+        assert_eq!(act(world, &id, "cancel").await.json()["state"], "cancelled");
+        let operation = listed(world, &id).await[0]["operation"].as_str().unwrap().to_owned();
+        assert_eq!(world.post(&format!("/api/v1/operations/{operation}/abandon"), Value::Null).await.status, 200);
+        drive(world).await;
+        let shown: Vec<(Value, Value, Value)> = listed(world, &id)
+            .await
+            .iter()
+            .map(|it| (it["state"].clone(), it["pastPointOfNoReturn"].clone(), it["mayBeRetried"].clone()))
+            .collect();
+        assert_eq!(
+            shown,
+            [(json!("failed"), json!(true), json!(false)), (json!("proven"), json!(false), json!(false))],
+            "the first may be gone, the second is not"
+        );
+        assert_eq!(act(world, &id, "retryFailed").await.status, 409);
+    });
+}
+
+#[test]
+fn a_device_that_this_eim_does_not_command_fails_with_its_reason() {
+    each_store(async |world: &mut World| {
+        let other = world.another().await;
+        let mut devices = fleet(world, 2).await;
+        let eid = devices[0].eid();
+        world.queue_anyway(&eid, json!({ "eco": [{ "deleteEim": { "eimId": world.eim_id().await } }] })).await;
+        visit(world, &mut devices).await;
+        assert_eq!(world.euicc(&eid).await["state"], "unmanaged");
+        // Named by its EID: it is taken, so that the others are not held up, and fails alone.
+        let id = begin(world, &other, &devices, "afterProof").await;
+        drive(world).await;
+        drive(world).await;
+        assert_eq!(states(world, &id).await, ["failed", "adding"]);
+        let shown = listed(world, &id).await[0].clone();
+        for (member, value) in
+            [("reason", json!("unmanaged")), ("pastPointOfNoReturn", json!(false)), ("mayBeRetried", json!(true))]
+        {
+            assert_eq!(shown[member], value, "{member}: {shown}");
+        }
+        assert_eq!(shown.get("operation"), None, "nothing was asked of it: {shown}");
+        let told = world.events_of(&eid, "handoverFailed").await;
+        assert_eq!((told.len(), &told[0]["reason"]), (1, &json!("unmanaged")), "{told:?}");
+
+        // Associated again, it is tried again.
+        let path = format!("/api/v1/euiccs/{eid}/eim-configuration");
+        let request = world.send(Role::Viewer, "GET", &path, &[], "").await.body;
+        let response = STANDARD.encode(devices[0].euicc.add_initial_eim(&request).unwrap());
+        let body = json!({ "addInitialEimResponse": response });
+        assert_eq!(world.post(&format!("/api/v1/euiccs/{eid}/associations"), body).await.status, 200);
+        assert_eq!(act(world, &id, "retryFailed").await.status, 200);
+        drive(world).await;
+        visit(world, &mut devices).await;
+        visit(world, &mut devices).await;
+        drive(world).await;
+        all_are(world, &id, "added").await;
+    });
+}
+
+async fn association(world: &World, eid: &str, eim_id: &str) -> Value {
+    let all = world.get(&format!("/api/v1/euiccs/{eid}/associations")).await["items"].clone();
+    all.as_array().unwrap().iter().find(|it| it["eimId"] == eim_id).cloned().unwrap_or_default()
+}
+
+/// To who takes over, the eIM that gives is no surprise: it is shown, and nobody is alarmed. Any other one is one, and so is this
+/// one when it comes back.
+#[test]
+fn the_eim_that_handed_a_device_over_is_not_foreign() {
+    each_store(async |world: &mut World| {
+        let other = world.another().await;
+        let giver = world.eim_id().await;
+        let mut devices = fleet(world, 2).await;
+        let (eid, second) = (devices[0].eid(), devices[1].eid());
+        // Somebody else commands the second one, too.
+        let mut third = devices[1].euicc.associations()[0].clone();
+        third.eim_id = "2.999.3".to_owned();
+        devices[1].euicc.associate(third);
+        let id = begin(world, &other, &devices, "afterProof").await;
+        drive(world).await;
+        visit(world, &mut devices).await;
+        drive(world).await;
+        take_over(world, &other, &id, &mut devices).await;
+        visit(&other, &mut devices).await;
+        let known = association(&other, &eid, &giver).await;
+        assert_eq!((&known["state"], &known["verified"]), (&json!("associated"), &json!(true)), "{known}");
+        assert!(other.events_of(&eid, "foreignEim").await.is_empty());
+        assert!(!other.euicc(&eid).await["warnings"].to_string().contains(&giver));
+        let told = other.events_of(&second, "foreignEim").await;
+        assert_eq!((told.len(), &told[0]["new"], &told[0]["eims"]), (1, &json!(["2.999.3"]), &json!(["2.999.3"])));
+
+        let mut proofs = Vec::new();
+        for device in &devices {
+            proofs.push(proof(&other, device, &id).await);
+        }
+        assert_eq!(prove(world, &id, proofs).await.status, 200);
+        drive(world).await;
+        let before = devices[0].euicc.association(&giver).unwrap().clone();
+        visit(world, &mut devices).await;
+        drive(world).await;
+        all_are(world, &id, "handedOver").await;
+        let list = json!({ "eco": [{ "listEim": {} }] });
+        other.queue(&eid, list.clone()).await;
+        visit(&other, &mut devices).await;
+        assert_eq!(association(&other, &eid, &giver).await["state"], "gone");
+        devices[0].euicc.associate(before);
+        other.queue(&eid, list).await;
+        visit(&other, &mut devices).await;
+        let told = other.events_of(&eid, "foreignEim").await;
+        assert_eq!((told.len(), &told[0]["new"]), (1, &json!([giver])), "it came back behind our back");
+        assert_eq!(association(&other, &eid, &giver).await["state"], "foreign");
+        assert!(other.euicc(&eid).await["warnings"].to_string().contains(&giver));
+
+        // Told of once more, it is none any more.
+        other.advance(TimeDelta::minutes(1)).await;
+        let theirs = other.eim_id().await;
+        let there = devices[0].euicc.association_mut(&theirs).unwrap();
+        let token = there.token.unwrap().value() + 1;
+        there.token = Some(AssociationToken::new(token));
+        let counter = other.euicc(&eid).await["association"]["counterValue"].clone();
+        let body =
+            json!({ "associationToken": token, "counterValue": counter, "learnedBy": "handover", "toldBy": giver });
+        let reply = other.post(&format!("/api/v1/euiccs/{eid}/associations"), body).await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        visit(&other, &mut devices).await;
+        assert_eq!(association(&other, &eid, &theirs).await["state"], "associated");
+        assert_eq!(association(&other, &eid, &giver).await["state"], "associated");
+        assert_eq!(other.events_of(&eid, "foreignEim").await.len(), 1);
+        assert!(!other.euicc(&eid).await["warnings"].to_string().contains(&giver));
+    });
+}
+
+/// Who takes over knows the device from the first try. It has another token now, which is told to it, and its old proof proves nothing.
+#[test]
+fn a_device_that_is_offered_again_needs_its_new_token_and_a_fresh_proof() {
+    each_store(async |world: &mut World| {
+        let other = world.another().await;
+        let (giver, theirs) = (world.eim_id().await, other.eim_id().await);
+        let mut devices = fleet(world, 2).await;
+        let id = begin(world, &other, &devices, "afterProof").await;
+        drive(world).await;
+        visit(world, &mut devices).await;
+        drive(world).await;
+        take_over(world, &other, &id, &mut devices).await;
+        let mut stale = Vec::new();
+        for device in &devices {
+            stale.push(proof(&other, device, &id).await);
+            world.queue(&device.eid(), json!({ "eco": [{ "deleteEim": { "eimId": theirs } }] })).await;
+        }
+        visit(world, &mut devices).await;
+        assert_eq!(prove(world, &id, stale.clone()).await.status, 200);
+        drive(world).await;
+        all_are(world, &id, "failed").await;
+        assert_eq!(act(world, &id, "retryFailed").await.status, 200);
+        drive(world).await;
+        visit(world, &mut devices).await;
+        drive(world).await;
+        all_are(world, &id, "added").await;
+
+        let reply = prove(world, &id, stale).await;
+        assert_eq!(reply.pointers(422), ["/proofs/0", "/proofs/1"], "under the token before: {}", reply.text());
+        let offer = admin(world, "GET", &format!("/handovers/{id}/offer"), Value::Null).await;
+        let rows: Vec<Value> = offer.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let headers = [("content-type", "application/x-ndjson")];
+        let reply = other.send(Role::Operator, "POST", "/api/v1/imports/euiccs", &headers, offer.body).await;
+        assert!(reply.text().contains("\"failed\":2"), "an import changes nothing that is known: {}", reply.text());
+        assert!(reply.text().contains("/association/associationToken"), "and says why: {}", reply.text());
+
+        // The first is told as an association, the second as a change of what is known.
+        for (index, row) in rows.iter().enumerate() {
+            let (eid, association) = (row["eid"].as_str().unwrap(), &row["association"]);
+            assert_ne!(other.euicc(eid).await["association"]["associationToken"], association["associationToken"]);
+            if index == 0 {
+                let reply = other.post(&format!("/api/v1/euiccs/{eid}/associations"), association.clone()).await;
+                assert_eq!(reply.status, 200, "{}", reply.text());
+            } else {
+                let members =
+                    ["counterValue", "associationToken"].map(|name| (name.to_owned(), association[name].clone()));
+                other.patch(eid, json!({ "association": Value::Object(members.into_iter().collect()) })).await;
+                other.queue(eid, json!({ "psmo": [{ "listProfileInfo": {} }] })).await;
+            }
+        }
+        visit(&other, &mut devices).await;
+        let told = association(&other, &devices[0].eid(), &theirs).await;
+        assert_eq!((&told["state"], &told["toldBy"]), (&json!("associated"), &json!(giver)), "{told}");
+        let mut fresh = Vec::new();
+        for device in &devices {
+            fresh.push(proof(&other, device, &id).await);
+        }
+        let reply = prove(world, &id, fresh).await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
         drive(world).await;
         visit(world, &mut devices).await;
         drive(world).await;

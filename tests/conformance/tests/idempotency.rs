@@ -228,6 +228,8 @@ async fn rules_of_the_house(world: &World, repeated: &mut Repeated<'_>) {
     let grant = repeated.made("/grants", "/grants", "/grants", grant("enable"), grant("delete")).await;
     let path = format!("/grants/{grant}/revoke");
     repeated.once(admin, "/grants/{id}/revoke", &path, Value::Null, Value::Null).await;
+    let path = format!("/profile-owners/{owner}/withdraw");
+    repeated.once(admin, "/profile-owners/{id}/withdraw", &path, Value::Null, Value::Null).await;
     let key = |name: &str| json!({ "name": name, "role": "viewer" });
     let key = repeated.made("/api-keys", "/api-keys", "/api-keys", key("one"), key("other")).await;
     let path = format!("/api-keys/{key}/rotate");

@@ -167,6 +167,7 @@ fn case(route: &str, things: &Things) -> Case {
         "GET /tenants" | "GET /tenants/{name}" => Refused(403, Value::Null),
         "POST /tenants" => Refused(403, json!({ "name": "mine" })),
         "POST /profile-owners/{id}/confirm" => Refused(403, Value::Null),
+        "POST /profile-owners/{id}/withdraw" => Missing(Value::Null),
         _ => panic!("{route} has no case: say here what a key of another tenant gets"),
     }
 }

@@ -342,6 +342,37 @@ fn a_rotation_that_is_closed_withdraws_what_was_not_delivered() {
     });
 }
 
+/// Whoever is away is told apart from whoever polls and has something else to do first.
+#[test]
+fn what_a_straggler_waits_for_is_one_cause() {
+    each_store(async |world: &mut World| {
+        let mut devices = [world.listed_device(1).await, world.listed_device(2).await, world.listed_device(3).await];
+        let eids: Vec<String> = devices.iter().map(eim_conformance::Device::eid).collect();
+        change_key(world, "next.pem", true).await;
+        devices.iter_mut().for_each(|device| world.reconnect(device));
+        // The second one took a package and its result is not there yet.
+        let busy = world.queue(&eids[1], json!({ "psmo": [{ "getRAT": {} }] })).await;
+        devices[1].fetch().await;
+        let id = rotate(world, json!({ "filter": { "all": true } })).await;
+        world.advance(TimeDelta::seconds(5)).await;
+        devices[1].fetch().await;
+        let reason = async |world: &World, eid: &str| {
+            let waits = listed(world, &id, "running").await;
+            let device = waits.into_iter().find(|device| device["eid"] == eid).expect("it is running");
+            device["reason"].as_str().unwrap().to_owned()
+        };
+        assert_eq!(reason(world, &eids[0]).await, "It has not polled since its turn came.");
+        let under_way = format!("It has polled, and the package of the operation {busy} is under way.");
+        assert_eq!(reason(world, &eids[1]).await, under_way);
+        // The third one polls, and gets what was asked for before.
+        assert_eq!(reason(world, &eids[2]).await, "It has not polled since its turn came.");
+        devices[2].fetch().await;
+        assert!(reason(world, &eids[2]).await.contains("has not answered"));
+        settle(world, &mut devices[1]).await;
+        assert_eq!(world.operation(&busy).await["state"], "succeeded");
+    });
+}
+
 /// Every use of a key is in the audit log, also that before anything goes to a device.
 #[test]
 fn the_proof_of_a_key_before_a_rotation_is_in_the_audit_log() {
@@ -352,7 +383,7 @@ fn the_proof_of_a_key_before_a_rotation_is_in_the_audit_log() {
         let store = world.server().eim.store().clone();
         let linked = async || {
             eim_core::jobs::seal_audit(&world.server().eim).await.unwrap();
-            store.audit_strays().await.unwrap().waiting == 0
+            store.audit_waiting().await.unwrap().records == 0
         };
         world.until("every record has its place", linked).await;
         let log = world.send(Role::Admin, "GET", "/api/v1/audit?type=keyUsed&limit=100", &[], "").await.json();

@@ -545,6 +545,100 @@ fn a_counter_that_is_used_up_is_renewed_with_a_new_key() {
     });
 }
 
+async fn nearly_exhausted(world: &World, eid: &str) -> Vec<i64> {
+    let told = world.events_of(eid, "counterNearlyExhausted").await;
+    told.iter().map(|event| event["counterValue"].as_i64().unwrap()).collect()
+}
+
+#[test]
+fn a_counter_near_its_end_is_told_once_however_it_came_there() {
+    each_store(async |world: &mut World| {
+        let eim_id = world.eim_id().await;
+        // Registered so, and by packages.
+        for (index, counter, expected) in [(1, 8_000_000, 8_000_000), (2, 7_999_999, 8_000_000)] {
+            let mut device = world.device_of(world.pki.euicc(index).unwrap()).await;
+            device.euicc.association_mut(&eim_id).unwrap().counter = counter;
+            world.register(&device, true).await;
+            works(world, &mut device).await;
+            works(world, &mut device).await;
+            assert_eq!(nearly_exhausted(world, &device.eid()).await, [expected], "from {counter}");
+        }
+        // By hand, and higher later.
+        let device = world.device(3).await;
+        for counter in [7_999_999, 8_100_000, 8_200_000] {
+            world.patch(&device.eid(), json!({ "association": { "counterValue": counter } })).await;
+        }
+        assert_eq!(nearly_exhausted(world, &device.eid()).await, [8_100_000]);
+        // By what another eIM tells of a new association, and by one more, whose counter is another one.
+        let path = format!("/api/v1/euiccs/{}/associations", device.eid());
+        for (token, counter) in [(5, 8_000_005), (6, 0), (7, 8_000_007)] {
+            let reply = world.post(&path, json!({ "associationToken": token, "counterValue": counter })).await;
+            assert_eq!(reply.status, 200, "{}", reply.text());
+        }
+        assert_eq!(nearly_exhausted(world, &device.eid()).await, [8_100_000, 8_000_005, 8_000_007]);
+        // In bulk.
+        let eids = [1, 2].map(|number| format!("8999000{number}000000000000000000000001"));
+        let file = format!("eid,counterValue\n{},8000001\n{},7999999\n", eids[0], eids[1]);
+        let csv = [("content-type", "text/csv")];
+        let reply = world.send(Role::Operator, "POST", "/api/v1/imports/euiccs", &csv, file).await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        assert_eq!(nearly_exhausted(world, &eids[0]).await, [8_000_001]);
+        assert_eq!(nearly_exhausted(world, &eids[1]).await, [0_i64; 0]);
+        // By a search for one that was lost.
+        let mut device = world.device(4).await;
+        let eid = device.eid();
+        device.euicc.association_mut(&eim_id).unwrap().counter = 8_000_100;
+        world.queue(&eid, device.enable(2, false)).await;
+        device.session().await;
+        let reply = world.post(&format!("/api/v1/euiccs/{eid}/counter-recovery"), json!({ "above": 7_999_990 })).await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        for _ in 0..20 {
+            device.poll().await;
+        }
+        assert_eq!(world.events_of(&eid, "counterRecovered").await.len(), 1);
+        assert_eq!(nearly_exhausted(world, &eid).await.len(), 1);
+    });
+}
+
+/// A key that was used up on a device is not given to it again; one with few counters left is, and that is told.
+#[test]
+fn a_rotation_leaves_out_whom_the_key_has_no_counters_for() {
+    each_store(async |world: &mut World| {
+        let (mut spent, mut few) = (world.device(1).await, world.device(2).await);
+        let old = signing_key(world, &spent.eid()).await;
+        let new = id_of(&change_key(world, "next.pem", true).await);
+        // The last usual counter is 8 388 543: with that none is left, with the one before it one is.
+        for (device, counter) in [(&mut spent, 8_388_543), (&mut few, 8_388_542)] {
+            world.reconnect(device);
+            let there = json!({ "association": { "signingKey": new, "counterValue": counter } });
+            world.patch(&device.eid(), there).await;
+            world.patch(&device.eid(), json!({ "association": { "signingKey": old } })).await;
+            assert_eq!(nearly_exhausted(world, &device.eid()).await, [counter]);
+            works(world, device).await;
+        }
+        let id = rotate(world, json!({ "filter": { "all": true }, "to": new })).await;
+        let left = listed(world, &id, "notReachable").await;
+        assert_eq!((left.len(), &left[0]["eid"]), (1, &json!(spent.eid())), "{left:?}");
+        assert!(left[0]["reason"].as_str().unwrap().contains("no counters left"), "{left:?}");
+        assert!(
+            world.operations(&spent.eid()).await.iter().all(|operation| operation["kind"] != "eco"),
+            "nothing is sent"
+        );
+        few.session().await;
+        world.advance(TimeDelta::seconds(20)).await;
+        let shown = rotation(world, &id).await;
+        assert_eq!((&shown["state"], &shown["devices"]["rotated"]), (&json!("completed"), &json!(1)), "{shown}");
+        assert_eq!(signing_key(world, &few.eid()).await, new);
+        assert_eq!(
+            nearly_exhausted(world, &few.eid()).await,
+            [8_388_542, 8_388_542],
+            "told for the key that it has now"
+        );
+        assert_eq!(signing_key(world, &spent.eid()).await, old);
+        works(world, &mut spent).await;
+    });
+}
+
 /// ST-19: the database knows of fewer packages than the eUICC.
 #[test]
 fn a_lost_counter_is_found_again_in_growing_steps_and_no_counter_is_used_twice() {

@@ -119,6 +119,8 @@ fn nothing_is_lost_while_the_module_is_away() {
         for _ in 0..2 {
             assert!(device.ipa.poll_once(&mut device.euicc, &PollOptions::default()).await.is_err());
         }
+        assert!(warnings(world).await.contains("is away since"), "{}", warnings(world).await);
+        assert!(world.metric("eim_signing_keys_away", &[]).await > 0.5);
         let operation = world.operation(&id).await;
         assert_eq!((&operation["state"], &operation["attempts"]), (&json!("queued"), &json!(0)), "{operation}");
         std::fs::remove_dir(folder.join("tokens")).unwrap();
@@ -126,7 +128,83 @@ fn nothing_is_lost_while_the_module_is_away() {
         device.session().await;
         let operation = world.operation(&id).await;
         assert_eq!((&operation["state"], &operation["counterValue"]), (&json!("succeeded"), &json!(2)), "{operation}");
+        assert_eq!(warnings(world).await, "null");
+        assert!(world.metric("eim_signing_keys_away", &[]).await < 0.5);
     });
+}
+
+async fn warnings(world: &World) -> String {
+    let ready = world.send(Role::Nobody, "GET", "/readyz", &[], "").await;
+    assert_eq!(ready.status, 200, "{}", ready.text());
+    ready.json()["warnings"].to_string()
+}
+
+/// Moves the files of the token away, or back: the module is told nothing of it, and its sessions stay open.
+fn move_objects(options: &TokenOptions, from: &str, to: &str) {
+    let folder = options.pin_file.as_deref().unwrap().parent().unwrap();
+    std::fs::create_dir_all(folder.join(to)).unwrap();
+    for entry in std::fs::read_dir(folder.join(from)).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::rename(entry.path(), folder.join(to).join(entry.file_name())).unwrap();
+    }
+}
+
+/// The sessions do not fail, but the key is not there: the module is started anew, and finds it when it has come back. Nobody polls
+/// meanwhile: the server looks by itself.
+#[test]
+fn a_key_that_is_gone_has_the_module_started_anew_and_is_found_when_it_is_back() {
+    let test = "a_key_that_is_gone_has_the_module_started_anew_and_is_found_when_it_is_back";
+    let Some(options) = with_token(test) else { return };
+    let token = Token::open(options.clone()).unwrap();
+    token.generate("first", Curve::P256).unwrap();
+    world(&options, "first", async |world| {
+        let mut device = world.device(1).await;
+        works(world, &mut device).await;
+        assert!(world.server().eim.look_for_keys_away().await.is_empty());
+        move_objects(&options, "tokens", "away");
+        assert_eq!(world.server().eim.look_for_keys_away().await.len(), 1);
+        assert!(warnings(world).await.contains("is away since"), "{}", warnings(world).await);
+        let id = world.queue(&device.eid(), json!({ "psmo": [{ "getRAT": {} }] })).await;
+        assert!(device.ipa.poll_once(&mut device.euicc, &PollOptions::default()).await.is_err());
+        move_objects(&options, "away", "tokens");
+        assert!(world.server().eim.look_for_keys_away().await.is_empty(), "it has signed again");
+        assert_eq!(warnings(world).await, "null");
+        device.session().await;
+        assert_eq!(world.operation(&id).await["state"], "succeeded");
+        works(world, &mut device).await;
+    });
+}
+
+/// One session is in a call while the connection that it belongs to is given up and a key is missed on the next one.
+#[test]
+fn the_module_is_not_ended_beside_a_call_of_an_earlier_connection() {
+    let Some(options) = with_token("the_module_is_not_ended_beside_a_call_of_an_earlier_connection") else { return };
+    let token = Token::open(options).unwrap();
+    let first = token.generate("first", Curve::P256).unwrap();
+    let survived = token.outlives(|| {
+        first.sign(b"on the next connection").unwrap();
+        assert!(!token.start_anew(), "a session is in use, though none of this connection");
+        first.sign(b"still there").unwrap();
+    });
+    assert!(survived, "the module was ended beside a call");
+    assert!(token.start_anew(), "now nobody uses it");
+    first.sign(b"found anew").unwrap();
+    assert!(!token.start_anew(), "not again at once");
+}
+
+/// The configuration names keys between commas, and leaves spaces out.
+#[test]
+fn a_key_is_not_made_under_a_label_that_the_configuration_can_not_name() {
+    let Some(options) = with_token("a_key_is_not_made_under_a_label_that_the_configuration_can_not_name") else {
+        return;
+    };
+    let token = Token::open(options).unwrap();
+    for (label, why) in [("", "empty"), ("a,b", "comma"), (" a", "space")] {
+        let refused = format!("{:#}", token.generate(label, Curve::P256).unwrap_err());
+        assert!(refused.contains(why), "{label:?}: {refused}");
+        assert!(token.signer(label).is_err(), "nothing was made");
+    }
+    token.generate("a b-c", Curve::P256).unwrap();
 }
 
 /// A wrong PIN must not lock the token.

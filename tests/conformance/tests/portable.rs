@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "a test")]
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use eim_conformance::{Device, Reply, Role, World, each_store};
 use eim_core::domain::statement::key_id;
 use eim_core::manage::portable::PortableCheck;
@@ -10,6 +12,8 @@ use std::path::PathBuf;
 
 const IMPORT: &str = "/api/v1/imports/portable";
 const NDJSON: (&str, &str) = ("content-type", "application/x-ndjson");
+/// An eIM that was added.
+const ADDED: &str = "2.999.77";
 /// An eIM that nobody here added.
 const FOREIGN: &str = "1.3.6.1.4.1.99999.1";
 
@@ -111,7 +115,7 @@ fn devices_associations_profiles_and_history_come_to_another_eim_once() {
             let exporting = known.iter().find(|eim| eim["eimId"] == from).expect("the eIM that made the export");
             assert_eq!(
                 (&exporting["state"], &exporting["verified"], &exporting["learnedBy"]),
-                (&json!("foreign"), &json!(false), &json!("imported")),
+                (&json!("associated"), &json!(false), &json!("imported")),
                 "{exporting}"
             );
         }
@@ -156,6 +160,10 @@ fn the_same_eim_goes_on_elsewhere_where_it_was() {
             devices.push(world.listed_device(index).await);
         }
         with_foreign_eim(world, &mut devices[0]).await;
+        let key = STANDARD.encode(world.eim_key().await.to_spki());
+        let add = json!({ "eimId": ADDED, "counterValue": 0, "eimPublicKeyData": { "eimPublicKey": key } });
+        world.queue(&devices[0].eid(), json!({ "eco": [{ "addEim": add }] })).await;
+        devices[0].session().await;
         let eids: Vec<String> = devices.iter().map(Device::eid).collect();
         world.sql(&format!("UPDATE euiccs SET state = 'counterLost' WHERE eid = '{}'", eids[1])).await;
         world.sql(&format!("UPDATE euiccs SET state = 'unmanaged' WHERE eid = '{}'", eids[2])).await;
@@ -173,7 +181,12 @@ fn the_same_eim_goes_on_elsewhere_where_it_was() {
         }
         let own = associations(&other, &eids[0]).await;
         assert_eq!((&own[0]["state"], &own[0]["learnedBy"]), (&json!("expected"), &json!("imported")));
-        assert_eq!((&own[1]["eimId"], &own[1]["verified"]), (&json!(FOREIGN), &json!(false)));
+        let of =
+            |own: &[Value], eim_id: &str| own.iter().find(|eim| eim["eimId"] == eim_id).cloned().unwrap_or_default();
+        for (eim_id, state) in [(FOREIGN, "foreign"), (ADDED, "associated")] {
+            let eim = of(&own, eim_id);
+            assert_eq!((&eim["state"], &eim["verified"]), (&json!(state), &json!(false)), "{eim}");
+        }
 
         let last = world.euicc(&eids[0]).await["association"]["counterValue"].as_i64().unwrap();
         let id = other.queue(&eids[0], json!({ "psmo": [{ "listProfileInfo": {} }] })).await;
@@ -184,9 +197,36 @@ fn the_same_eim_goes_on_elsewhere_where_it_was() {
         assert!(operation["counterValue"].as_i64().unwrap() > last, "{operation}");
         let own = associations(&other, &eids[0]).await;
         assert_eq!((&own[0]["state"], &own[0]["verified"]), (&json!("associated"), &json!(true)));
-        // Asked for its eIMs at its first poll, so that hearsay is known now, and nobody's word has silenced the alarm.
-        assert_eq!((&own[1]["eimId"], &own[1]["verified"]), (&json!(FOREIGN), &json!(true)), "{own:?}");
-        assert_eq!(other.events_of(&eids[0], "foreignEim").await.len(), 1);
+        // Asked for its eIMs at its first poll, so that hearsay is known now. What was foreign to who made the export raises the
+        // alarm here, too; what that one had added is nobody's surprise.
+        for (eim_id, state) in [(FOREIGN, "foreign"), (ADDED, "associated")] {
+            let eim = of(&own, eim_id);
+            assert_eq!((&eim["state"], &eim["verified"]), (&json!(state), &json!(true)), "{eim}");
+        }
+        let told = other.events_of(&eids[0], "foreignEim").await;
+        assert_eq!(
+            (told.len(), &told[0]["new"], &told[0]["eims"]),
+            (1, &json!([FOREIGN]), &json!([FOREIGN])),
+            "{told:?}"
+        );
+        let warnings = other.euicc(&eids[0]).await["warnings"].to_string();
+        assert!(warnings.contains(FOREIGN) && !warnings.contains(ADDED), "{warnings}");
+    });
+}
+
+#[test]
+fn a_counter_near_its_end_is_told_where_it_goes_on() {
+    each_store(async |world: &mut World| {
+        let device = world.device(1).await;
+        world.patch(&device.eid(), json!({ "association": { "counterValue": 8_000_500 } })).await;
+        let file = exported(world).await;
+        let mut same = world.another().await;
+        become_the_same(&mut same, world).await;
+        let (reports, counts) = report(&send(&same, file.clone(), None).await);
+        assert_eq!(counts, [1, 0, 0], "{reports:?}");
+        report(&send(&same, file, None).await);
+        let told = same.events_of(&device.eid(), "counterNearlyExhausted").await;
+        assert_eq!((told.len(), &told[0]["counterValue"]), (1, &json!(8_000_500)), "{told:?}");
     });
 }
 
@@ -317,14 +357,7 @@ fn one_flipped_bit_is_refused_and_named_and_nothing_is_changed() {
         let (before, digits) = lines[last].split_once("\"signature\":\"").unwrap();
         let capitals = format!("{before}\"signature\":\"{}", digits.to_uppercase());
         assert!(with(last, &capitals).unwrap_err()[0].starts_with(&format!("line {}", last + 1)));
-        assert!(look(lines[..last].join("\n").as_bytes(), &key).unwrap_err()[0].contains("not whole"));
         assert!(look(file.replace('\n', "\r\n").as_bytes(), &key).is_err());
-        let mut fewer = lines.clone();
-        fewer.remove(4);
-        assert!(look(fewer.join("\n").as_bytes(), &key).is_err(), "a line that was taken out");
-        let mut swapped = lines.clone();
-        swapped.swap(4, 5);
-        assert!(look(swapped.join("\n").as_bytes(), &key).is_err(), "lines that changed places");
         assert!(look(file.as_bytes(), &[]).unwrap_err()[0].contains("not trusted"));
 
         // Through the door: the place is named, and nothing is there.
@@ -341,6 +374,79 @@ fn one_flipped_bit_is_refused_and_named_and_nothing_is_changed() {
         let reply = send(&other, changed, Some(&key[0])).await;
         assert!(reply.pointers(422).contains(&"/lines/3".to_owned()), "{}", reply.text());
         assert!(reply.text().contains(&device.eid()), "{}", reply.text());
+        assert_eq!(other.get("/api/v1/euiccs").await["items"], Value::Array(vec![]), "nothing was changed");
+    });
+}
+
+/// A line that is missing, stands elsewhere or twice is named by its number in the export and its place in the file, and nothing else is.
+#[test]
+fn a_line_that_is_missing_or_moved_is_named_and_nothing_is_changed() {
+    each_store(async |world: &mut World| {
+        let devices = [world.listed_device(1).await, world.listed_device(2).await];
+        let file = exported(world).await;
+        let key = [key_of(world).await];
+        let lines: Vec<&str> = file.lines().collect();
+        let last = lines.len() - 1;
+        let told = |lines: &[&str]| look(lines.join("\n").as_bytes(), &key).expect_err("it does not fit");
+        for gone in 0..=last {
+            let mut fewer = lines.clone();
+            fewer.remove(gone);
+            let (faults, at) = (told(&fewer), gone + 1);
+            let expected = match gone {
+                0 => "line 1: it is not the first line".to_owned(),
+                _ if gone == last => format!("line {at}: the export is not whole"),
+                _ => format!("line {at}"),
+            };
+            assert!(faults[0].starts_with(&expected), "{at}: {faults:?}");
+            if gone > 0 && gone < last {
+                let missing = format!("it is line {} of the export, and line {at} of the export is missing", at + 1);
+                assert!(faults[0].contains(&missing), "{at}: {faults:?}");
+            }
+            assert_eq!(faults.len(), 1, "one line, one fault: {faults:?}");
+        }
+        for first in 1..last - 1 {
+            let mut swapped = lines.clone();
+            swapped.swap(first, first + 1);
+            let faults = told(&swapped);
+            let (at, next) = (first + 1, first + 2);
+            assert!(faults[0].starts_with(&format!("line {at}")), "{faults:?}");
+            assert!(faults[0].contains(&format!("line {at} of the export is missing")), "{faults:?}");
+            let moved =
+                format!("it is line {at} of the export, which stands before, and line {} is expected", next + 1);
+            assert!(faults[1].starts_with(&format!("line {next}")) && faults[1].contains(&moved), "{faults:?}");
+        }
+        let mut twice = lines.clone();
+        twice.insert(5, lines[4]);
+        let faults = told(&twice);
+        assert!(faults.len() == 1 && faults[0].contains("it is line 5 of the export"), "{faults:?}");
+        let faults = told(&[&lines[..3], &lines[9..]].concat());
+        assert!(faults[0].contains("lines 4 to 9 of the export are missing before it"), "{faults:?}");
+        // All of the second device, and the tail of it.
+        let second =
+            lines.iter().position(|line| line.contains("\"device\"") && line.contains(&devices[1].eid())).unwrap();
+        for from in [second, second + 2] {
+            let faults = told(&[&lines[..from], &lines[last..]].concat());
+            let missing = format!("lines {} to {last} of the export are missing before it", from + 1);
+            assert!(faults.len() == 1 && faults[0].contains(&missing), "{faults:?}");
+        }
+        // A number that was changed to hide it is not what the digest was made of.
+        let mut hidden = lines.clone();
+        hidden.remove(4);
+        let renumbered = hidden[4].replacen("\"line\":6", "\"line\":5", 1);
+        hidden[4] = &renumbered;
+        assert!(told(&hidden)[0].contains("its digest does not fit"), "{:?}", told(&hidden));
+
+        // Through the door.
+        let other = world.another().await;
+        let mut fewer = lines.clone();
+        fewer.remove(6);
+        let reply = send(&other, fewer.join("\n"), Some(&key[0])).await;
+        assert_eq!(reply.pointers(422), ["/lines/7"], "{}", reply.text());
+        assert!(reply.text().contains("line 7 of the export is missing before it"), "{}", reply.text());
+        let before = file.replacen("\"eimExport\":2", "\"eimExport\":1", 1);
+        let reply = send(&other, before, Some(&key[0])).await;
+        assert_eq!(reply.pointers(422), ["/lines/1"]);
+        assert!(reply.text().contains("notation 1"), "{}", reply.text());
         assert_eq!(other.get("/api/v1/euiccs").await["items"], Value::Array(vec![]), "nothing was changed");
     });
 }

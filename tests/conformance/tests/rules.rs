@@ -785,6 +785,16 @@ fn what_can_t_be_taken_is_named_and_nothing_is_made() {
             let reply = world.post("/api/v1/rules", body(when.clone(), wrong.clone())).await;
             assert!(reply.pointers(422).contains(&place.to_owned()), "{wrong}: {}", reply.text());
         }
+        // The refusal names what is taken.
+        for (wrong, named) in [
+            (json!({ "stateChangeCause": ["weather"] }), "fallback"),
+            (json!({ "outcome": { "of": ["cat"], "outcomes": ["failed"] } }), "switch or kinds of operations (psmo"),
+            (json!({ "outcome": { "of": ["psmo"], "outcomes": ["noShow"] } }), "rolledBack"),
+        ] {
+            let reply = world.post("/api/v1/rules", body(wrong, json!({}))).await;
+            assert_eq!(reply.status, 422);
+            assert!(reply.text().contains(named), "{}", reply.text());
+        }
         assert_eq!(world.get("/api/v1/rules").await["items"], json!([]));
         let path = create(world, body(when, json!({}))).await;
         let before = world.get(&path).await;

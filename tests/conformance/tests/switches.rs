@@ -6,6 +6,7 @@ use eim_conformance::{Device, Role, World, code_of, each_store, matrix, modes, n
 use eim_simulator::euicc::{DeviceDescription, Euicc, Profile};
 use eim_simulator::ipa::{DownloadMode, PollOptions};
 use eim_simulator::rsp::{Refuse, RspFunction, SmdpFaults};
+use eim_simulator::tlv::element;
 use serde_json::{Value, json};
 
 const FALLBACK_CAUSE: i64 = 1;
@@ -332,6 +333,261 @@ fn the_guard_names_what_speaks_against_a_switch_and_the_cure() {
         );
         let absolute = to(&device, 2, json!({ "override": ["target"] }));
         assert_eq!(world.post(&path, absolute).await.pointers(422), ["/override"]);
+    });
+}
+
+#[test]
+fn the_guard_says_where_a_profile_that_is_not_installed_is_to_be_had() {
+    each_store(async |world: &mut World| {
+        let mut device = hourly(world, 1).await;
+        let path = format!("/api/v1/euiccs/{}/switches?dryRun=true", device.eid());
+        let target = async |world: &World, to: Value| {
+            let answer = world.post(&path, json!({ "to": to, "waive": ["fallback"] })).await.json();
+            let found: Vec<&Value> =
+                answer["checks"].as_array().unwrap().iter().filter(|check| check["name"] == "target").collect();
+            assert_eq!(found.len(), 1, "{answer}");
+            let text = |name: &str| found[0][name].as_str().unwrap_or_default().to_owned();
+            (text("result"), text("message"), text("cure"), answer["allowed"] == true)
+        };
+        let code = json!({ "activationCode": "1$smdp.example$SECRET-ID" });
+        let (result, message, cure, allowed) = target(world, code).await;
+        assert_eq!((result.as_str(), allowed), ("unknown", true), "{message}");
+        assert!(message.contains("smdp.example") && !message.contains("SECRET-ID") && !cure.is_empty(), "{message}");
+        let (result, message, ..) = target(world, json!({ "smds": { "address": "smds.example" } })).await;
+        assert_eq!(result, "unknown");
+        assert!(message.contains("smds.example"), "{message}");
+        for (to, tag) in [(json!({ "defaultSmdp": true }), "tag 81"), (json!({ "smds": {} }), "tag 83")] {
+            let (result, message, cure, _) = target(world, to).await;
+            assert_eq!(result, "unknown", "nobody has told it: {message}");
+            assert!(cure.contains(tag), "{cure}");
+        }
+        // What a verified result has set is known.
+        world.queue(&device.eid(), json!({ "euiccData": { "tags": ["BF22"] } })).await;
+        device.session().await;
+        let set = json!({ "psmo": [{ "setDefaultDpAddress": { "defaultDpAddress": "smdp.default.example" } }] });
+        world.queue(&device.eid(), set).await;
+        device.session().await;
+        let (result, message, _, allowed) = target(world, json!({ "defaultSmdp": true })).await;
+        assert_eq!((result.as_str(), allowed), ("unknown", true), "{message}");
+        assert!(message.contains("smdp.default.example"), "{message}");
+        // The device says that there is none: nobody signed that, so it refuses nothing, and the cure is named.
+        let id = world.queue(&device.eid(), json!({ "euiccData": { "tags": ["81"] } })).await;
+        device.fetch().await;
+        let transaction = hex::decode(world.operation(&id).await["eimTransactionId"].as_str().unwrap()).unwrap();
+        let told = [element(0x81, &[b""]), element(0x87, &[&transaction])].concat();
+        device.provide(Some(&device.euicc.eid()), &element(0xbf52, &[&element(0xa0, &[&told])])).await;
+        assert_eq!(world.operation(&id).await["state"], "succeeded");
+        let (result, message, cure, allowed) = target(world, json!({ "defaultSmdp": true })).await;
+        assert_eq!((result.as_str(), allowed), ("unknown", true), "{message}");
+        assert!(cure.contains("setDefaultDpAddress"), "{cure}");
+        // An empty pool is known to be empty.
+        assert_eq!(world.post("/api/v1/pools", json!({ "name": "bare" })).await.status, 201);
+        let (result, message, cure, allowed) = target(world, json!({ "pool": "bare" })).await;
+        assert_eq!((result.as_str(), allowed), ("failed", false), "{message}");
+        assert!(cure.contains("Import"), "{cure}");
+    });
+}
+
+/// Gives a profile the fallback attribute, and has the list told.
+async fn with_fallback(world: &World, device: &mut Device, number: u8) {
+    let set = json!({ "psmo": [{ "setFallbackAttribute": { "iccid": device.iccid(number) } }] });
+    let id = world.queue(&device.eid(), set).await;
+    device.session().await;
+    assert_eq!(world.operation(&id).await["state"], "succeeded");
+}
+
+#[test]
+fn operations_that_are_harmless_one_by_one_are_looked_at_again_before_they_are_signed() {
+    each_store(async |world: &mut World| {
+        let takes_fallback = |device: &Device| {
+            [
+                json!({ "delete": { "iccid": device.iccid(3) } }),
+                json!({ "unsetFallbackAttribute": {} }),
+                json!({ "setFallbackAttribute": { "iccid": device.iccid(1) } }),
+            ]
+        };
+        for (number, kind) in [(1, 0), (2, 1), (3, 2)] {
+            let mut device = world.listed_device(number).await;
+            let eid = device.eid();
+            with_fallback(world, &mut device, 3).await;
+            let first = takes_fallback(&device)[kind].clone();
+            let last = json!({ "disable": { "iccid": device.iccid(1) } });
+            // Together they are refused at once.
+            let path = format!("/api/v1/euiccs/{eid}/operations");
+            let together = world.post(&path, json!({ "psmo": [first, last] })).await;
+            assert_eq!(together.pointers(409), ["/checks/notTheOnlyProfile"]);
+            // Each for itself is fine when it is asked for.
+            let taken = world.queue(&eid, json!({ "psmo": [first] })).await;
+            let refused = world.queue(&eid, json!({ "psmo": [last] })).await;
+            device.session().await;
+            device.session().await;
+            // A fallback attribute on the enabled profile is refused by the eUICC; then disabling it leaves the device what it had.
+            let ended = world.operation(&taken).await;
+            if ended["state"] == "succeeded" {
+                let ended = world.operation(&refused).await;
+                assert_eq!(
+                    (&ended["state"], &ended["error"]["name"], &ended["attempts"]),
+                    (&json!("failed"), &json!("notTheOnlyProfile"), &json!(0)),
+                    "nothing was signed: {ended}"
+                );
+                assert!(ended["error"]["message"].as_str().unwrap().contains("Enable another profile"), "{ended}");
+                assert_eq!(world.enabled(&eid).await, [device.iccid(1)]);
+            } else {
+                assert_eq!(kind, 2, "{ended}");
+            }
+        }
+    });
+}
+
+#[test]
+fn a_list_is_refused_that_strands_the_device_where_the_euicc_refuses_one_of_its_operations() {
+    each_store(async |world: &mut World| {
+        let device = world.listed_device(1).await;
+        let path = format!("/api/v1/euiccs/{}/operations", device.eid());
+        let enable = |number: u8| json!({ "enable": { "iccid": device.iccid(number), "rollback": true } });
+        let disable = |number: u8| json!({ "disable": { "iccid": device.iccid(number) } });
+        let delete = |number: u8| json!({ "delete": { "iccid": device.iccid(number) } });
+        let nobody = json!({ "enable": { "iccid": new_iccid(77).digits() } });
+        for list in [
+            vec![disable(1), enable(2)],
+            vec![disable(1), nobody.clone()],
+            vec![delete(2), disable(1), enable(2)],
+            vec![json!({ "setFallbackAttribute": { "iccid": device.iccid(2) } }), disable(1)],
+            vec![enable(2), disable(2), enable(3)],
+            vec![delete(1)],
+            vec![nobody.clone(), delete(1)],
+            vec![json!({ "setFallbackAttribute": { "iccid": device.iccid(2) } }), delete(1)],
+        ] {
+            let reply = world.post(&path, json!({ "psmo": list })).await;
+            assert_eq!(reply.pointers(409), ["/checks/notTheOnlyProfile"], "{list:?}");
+        }
+        // One that is not enabled is not deleted instead: the eUICC refuses to delete an enabled profile.
+        for list in [vec![enable(2), delete(1)], vec![delete(2), delete(3)], vec![enable(2)]] {
+            let reply = world.post(&format!("{path}?dryRun=true"), json!({ "psmo": list })).await;
+            assert_eq!(reply.json()["allowed"], true, "{list:?}: {}", reply.text());
+        }
+        // A profile that is off in between is off, whatever comes behind.
+        let shown = world.get(&format!("/api/v1/euiccs/{}/profiles", device.eid())).await;
+        let provider = shown["items"][0]["serviceProvider"].as_str().unwrap().to_owned();
+        let policy = json!({ "serviceProvider": provider, "disableAllowed": false }).to_string();
+        assert_eq!(world.send(Role::Admin, "POST", "/api/v1/owner-policies", &[], policy).await.status, 201);
+        for list in [vec![enable(2), enable(1)], vec![disable(1), enable(1)]] {
+            let reply = world.post(&path, json!({ "psmo": list })).await;
+            assert!(reply.pointers(409).contains(&"/checks/ownerPolicy".to_owned()), "{list:?}: {}", reply.text());
+        }
+        let policy = json!({ "serviceProvider": provider, "deleteAllowed": false }).to_string();
+        assert_eq!(world.send(Role::Admin, "POST", "/api/v1/owner-policies", &[], policy).await.status, 201);
+        let reply = world.post(&path, json!({ "psmo": [nobody, delete(1)] })).await;
+        assert!(reply.pointers(409).contains(&"/checks/ownerPolicy".to_owned()), "{}", reply.text());
+    });
+}
+
+#[test]
+fn where_no_profile_is_enabled_the_way_back_is_kept() {
+    each_store(async |world: &mut World| {
+        let mut device = world.listed_device(1).await;
+        let eid = device.eid();
+        with_fallback(world, &mut device, 3).await;
+        let off = world.queue(&eid, json!({ "psmo": [{ "disable": { "iccid": device.iccid(1) } }] })).await;
+        device.session().await;
+        assert_eq!(world.operation(&off).await["state"], "succeeded", "the Fallback Profile is there");
+        let path = format!("/api/v1/euiccs/{eid}/operations");
+        for last in [json!({ "delete": { "iccid": device.iccid(3) } }), json!({ "unsetFallbackAttribute": {} })] {
+            let reply = world.post(&path, json!({ "psmo": [last] })).await;
+            assert_eq!(reply.pointers(409), ["/checks/notTheOnlyProfile"], "{last}");
+        }
+        assert_eq!(
+            world.post(&path, json!({ "psmo": [{ "delete": { "iccid": device.iccid(2) } }] })).await.status,
+            202
+        );
+    });
+}
+
+#[test]
+fn nothing_is_disabled_or_deleted_where_the_profiles_were_never_told() {
+    each_store(async |world: &mut World| {
+        let device = world.device(1).await;
+        let path = format!("/api/v1/euiccs/{}/operations", device.eid());
+        for last in
+            [json!({ "delete": { "iccid": device.iccid(3) } }), json!({ "disable": { "iccid": device.iccid(1) } })]
+        {
+            let mut body = json!({ "psmo": [last] });
+            let reply = world.post(&path, body.clone()).await;
+            assert_eq!(reply.pointers(409), ["/checks/profileList"], "{last}");
+            assert!(reply.text().contains("listProfileInfo"), "{}", reply.text());
+            body["override"] = json!(["profileList"]);
+            assert_eq!(world.post(&path, body.clone()).await.status, 403);
+            let reply = world.send(Role::Admin, "POST", &path, &[], body.to_string()).await;
+            assert_eq!(reply.status, 202, "{}", reply.text());
+        }
+    });
+}
+
+#[test]
+fn what_an_owner_says_since_counts_before_it_is_signed_and_what_an_admin_overrode_still_does() {
+    each_store(async |world: &mut World| {
+        let mut device = world.listed_device(1).await;
+        let eid = device.eid();
+        let path = format!("/api/v1/euiccs/{eid}/operations");
+        let delete = |number: u8| json!({ "psmo": [{ "delete": { "iccid": device.iccid(number) } }] });
+        let mut overriding = delete(3);
+        overriding["override"] = json!(["ownerPolicy"]);
+        let (asked, anyway) = (world.queue(&eid, delete(2)).await, overriding);
+        let shown = world.get(&format!("/api/v1/euiccs/{eid}/profiles")).await;
+        let provider = shown["items"][0]["serviceProvider"].as_str().unwrap().to_owned();
+        let policy = json!({ "serviceProvider": provider, "deleteAllowed": false }).to_string();
+        assert_eq!(world.send(Role::Admin, "POST", "/api/v1/owner-policies", &[], policy).await.status, 201);
+        let anyway = world.send(Role::Admin, "POST", &path, &[], anyway.to_string()).await;
+        assert_eq!(anyway.status, 202, "{}", anyway.text());
+        world.crash_and_restart().await;
+        world.reconnect(&mut device);
+        device.session().await;
+        device.session().await;
+        let ended = world.operation(&asked).await;
+        assert_eq!((&ended["state"], &ended["error"]["name"]), (&json!("failed"), &json!("ownerPolicy")), "{ended}");
+        assert!(device.euicc.profile(&device.raw_iccid(2)).is_some(), "it is still there");
+        let ended = world.operation(anyway.json()["id"].as_str().unwrap()).await;
+        assert_eq!(ended["state"], "succeeded", "{ended}");
+    });
+}
+
+#[test]
+fn a_fallback_profile_that_the_switch_deletes_is_none() {
+    each_store(async |world: &mut World| {
+        let mut device = hourly(world, 1).await;
+        // The device is on the profile that it falls back to, as after it fell back.
+        with_fallback(world, &mut device, 3).await;
+        let id = world.queue(&device.eid(), device.enable(3, false)).await;
+        device.session().await;
+        assert_eq!(world.operation(&id).await["state"], "succeeded");
+        let path = format!("/api/v1/euiccs/{}/switches", device.eid());
+        let mut body = json!({ "to": { "iccid": device.iccid(2) }, "deleteOld": "afterProof" });
+        let reply = world.post(&path, body.clone()).await;
+        assert_eq!(reply.pointers(409), ["/checks/fallback"]);
+        assert!(reply.text().contains("deleted when the switch is proven"), "{}", reply.text());
+        // The same where its owner's policy deletes it; without either it stays, and is a way back.
+        let kept = json!({ "to": { "iccid": device.iccid(2) } });
+        let dry = format!("{path}?dryRun=true");
+        assert_eq!(world.post(&dry, kept.clone()).await.json()["allowed"], true);
+        let shown = world.get(&format!("/api/v1/euiccs/{}/profiles", device.eid())).await;
+        let provider = shown["items"][0]["serviceProvider"].as_str().unwrap().to_owned();
+        let policy = json!({ "serviceProvider": provider, "deleteWhenDisabled": true }).to_string();
+        assert_eq!(world.send(Role::Admin, "POST", "/api/v1/owner-policies", &[], policy).await.status, 201);
+        assert_eq!(world.post(&path, kept).await.pointers(409), ["/checks/fallback"]);
+        // Who says so by name has it.
+        body["waive"] = json!(["fallback"]);
+        assert_eq!(world.post(&path, body).await.status, 202);
+    });
+}
+
+#[test]
+fn a_device_that_is_on_the_profile_already_needs_no_way_back() {
+    each_store(async |world: &mut World| {
+        let mut device = hourly(world, 1).await;
+        let body = json!({ "to": { "iccid": device.iccid(1) } });
+        let switch = ask(world, &device.eid(), body).await;
+        device.session().await;
+        assert_eq!(outcome(&show(world, &switch).await), "unchanged");
     });
 }
 

@@ -10,7 +10,7 @@ use crate::domain::request::Request;
 use crate::domain::request::fields::first_tag;
 use crate::domain::work::Work;
 use crate::ids::{Iccid, OperationId};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Applies each entry that says that something was done. An entry counts for the operation at the same place of the
 /// request, and only if it is of the same kind.
@@ -87,6 +87,19 @@ fn profile_operation(work: &mut Work, id: Option<OperationId>, psmo: &Psmo, entr
         }
         (Psmo::SetFallbackAttribute(set), EuiccResultData::SetFallbackAttributeResult(0)) => {
             fallback(work, Some(&set.iccid), verified);
+        }
+        // A new address makes the one that the IPA told before wrong, whoever says that it is set.
+        (Psmo::SetDefaultDpAddress(set), EuiccResultData::SetDefaultDpAddressResult(result))
+            if result.set_default_dp_address_result == 0 =>
+        {
+            let told = work.euicc().capabilities.get_or_insert_with(|| json!({}));
+            if let Value::Object(told) = told {
+                let name = "defaultSmdpAddress";
+                match verified {
+                    true => told.insert(name.to_owned(), json!(set.default_dp_address)),
+                    false => told.remove(name),
+                };
+            }
         }
         (Psmo::UnsetFallbackAttribute(_), EuiccResultData::UnsetFallbackAttributeResult(0)) => {
             fallback(work, None, verified);
@@ -208,7 +221,10 @@ fn configuration_operation(
     match (eco, entry) {
         (Eco::DeleteEim(delete), EuiccResultData::DeleteEimResult(0 | 2)) if is_own(work, &delete.eim_id) => {
             work.euicc().state = EuiccState::Unmanaged;
-            work.euicc().own_association.end_verified = verified;
+            let now = work.now();
+            let own = &mut work.euicc().own_association;
+            own.end_verified = verified;
+            own.ended_at = Some(now);
             work.event("associationEnded", json!({ "operation": id, "verified": verified }));
         }
         // Key and counter of our own association are changed by the job alone, a token by nobody: see manage.

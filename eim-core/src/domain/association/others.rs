@@ -136,7 +136,7 @@ fn reconcile(work: &mut Work, id: Option<OperationId>, listed: &[(String, Option
         return;
     }
     let now = work.now();
-    work.euicc().own_association.eims_listed_at = Some(now);
+    let before = work.euicc().own_association.eims_listed_at.replace(now);
     if !listed.iter().any(|(eim_id, _)| is_own(work, eim_id)) {
         lost(work, id, "notListed");
     }
@@ -161,12 +161,27 @@ fn reconcile(work: &mut Work, id: Option<OperationId>, listed: &[(String, Option
     others.truncate(LISTED_MAX);
     let mut new = Vec::new();
     for (eim_id, eim_id_type) in &others {
-        // Hearsay does not silence the alarm.
-        let is_known = |eim: &OtherEim| eim.is_there() && eim.learned_by != LearnedBy::Imported;
-        let known = work.state.other_eims.iter().any(|eim| eim.eim_id == *eim_id && is_known(eim));
-        put(work, id, eim_id, LearnedBy::ListEim, |eim| eim.eim_id_type = eim_id_type.or(eim.eim_id_type));
+        // An export tells of an eIM that was foreign to who made it, too: nobody has added that one.
+        let is_known = |eim: &OtherEim| {
+            eim.is_there() && (eim.learned_by != LearnedBy::Imported || eim.state == AssociationState::Associated)
+        };
+        let of_it = || work.state.other_eims.iter().filter(|eim| eim.eim_id == *eim_id);
+        // One that went since it was told of has come back behind our back.
+        let own = &work.state.euicc.own_association;
+        let told = own.was_told_of(eim_id, before) && !of_it().any(|eim| Some(eim.changed_at) >= own.renewed_at);
+        let known = told || of_it().any(is_known);
+        put(work, id, eim_id, LearnedBy::ListEim, |eim| {
+            eim.eim_id_type = eim_id_type.or(eim.eim_id_type);
+            if told {
+                eim.state = AssociationState::Associated;
+            }
+        });
         // Warned of by a version that kept nothing else.
-        let warned = work.state.euicc.warnings.contains(&format!("{OTHER_EIM}{eim_id}"));
+        let warning = format!("{OTHER_EIM}{eim_id}");
+        let warned = work.state.euicc.warnings.contains(&warning);
+        if told && warned {
+            work.euicc().warnings.retain(|known| *known != warning);
+        }
         if !known && !warned {
             new.push(eim_id.clone());
         }

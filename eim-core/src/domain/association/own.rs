@@ -174,6 +174,7 @@ pub fn renew(work: &mut Work, renewal: &Renewal) {
         highest_counter: used,
         eims_asked_at: before.eims_asked_at,
         eims_listed_at: before.eims_listed_at,
+        look_over_at: before.look_over_at,
         ..OwnAssociation::told(renewal.learned_by, renewal.told_by.clone(), now)
     };
     euicc.warnings.retain(|warning| warning != LOST);
@@ -227,6 +228,7 @@ pub fn set_by_hand(work: &mut Work, before: Option<AssociationToken>) {
             token_policy: known.token_policy,
             highest_token: known.highest_token.max(tokens[0]).max(tokens[1]),
             highest_counter: known.highest_counter,
+            look_over_at: known.look_over_at,
             ..OwnAssociation::told(LearnedBy::Registered, None, now)
         };
     }
@@ -235,6 +237,7 @@ pub fn set_by_hand(work: &mut Work, before: Option<AssociationToken>) {
     }
     euicc.own_association.lost_at = None;
     euicc.own_association.lost_cause = None;
+    euicc.own_association.ended_at = None;
     euicc.own_association.refusals = 0;
     euicc.warnings.retain(|warning| warning != LOST);
 }
@@ -268,6 +271,51 @@ pub(in crate::domain) fn ask_eims(work: &mut Work) {
     work.ask(Purpose::Refresh, Kind::Eco, None, list_eims());
 }
 
+/// Has eIMs and profiles asked for every so many milliseconds, at a poll. Each device has its own turn within the span, by its EID,
+/// so that a fleet is not asked at once; one that was away is asked when it is back. `None` takes the turn away.
+pub fn look_over(work: &mut Work, every_ms: Option<i64>) {
+    let (now, turn) = (work.now(), work.state.euicc.own_association.look_over_at);
+    let (every, turn) = match (every_ms, turn) {
+        (None, None) => return,
+        (None, Some(_)) => {
+            work.euicc().own_association.look_over_at = None;
+            return;
+        }
+        _ if work.state.euicc.state != EuiccState::Active => return,
+        // The first time, or the span has become a shorter one.
+        (Some(every), turn) if turn.is_none_or(|turn| turn - now > every) => {
+            let turn = now + spread(work.state.euicc.eid.octets(), every);
+            work.euicc().own_association.look_over_at = Some(turn);
+            return;
+        }
+        (Some(every), turn) => (every, turn.unwrap_or(now)),
+    };
+    if turn > now {
+        return;
+    }
+    // The next one keeps to the turn, however late this one is.
+    let own = &mut work.euicc().own_association;
+    own.look_over_at = Some(turn + ((now - turn) / every + 1) * every);
+    own.eims_asked_at = Some(now);
+    if !work.asks_already(Purpose::Refresh, Kind::Psmo) {
+        work.ask(Purpose::Refresh, Kind::Psmo, None, list_profiles());
+    }
+    if !work.asks_already(Purpose::Refresh, Kind::Eco) {
+        work.ask(Purpose::Refresh, Kind::Eco, None, list_eims());
+    }
+}
+
+/// A place in a span, from 1 to all of it, that is the same for an EID each time and another one for most others.
+fn spread(eid: &[u8], span: i64) -> i64 {
+    // FNV-1a, then a multiplication that brings the last digits to the front: EIDs of a fleet differ in those.
+    let hash = eid
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, octet| (hash ^ u64::from(*octet)).wrapping_mul(0x0000_0100_0000_01b3));
+    let part = u128::from(hash.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let place = (part * u128::from(span.unsigned_abs())) >> 64;
+    i64::try_from(place).unwrap_or(0) + 1
+}
+
 /// Whether an operation is the question that finds out whether a lost association is there after all.
 pub(in crate::domain) fn is_probe(operation: &Operation) -> bool {
     operation.purpose == Some(Purpose::Refresh) && operation.kind == Kind::Eco
@@ -282,5 +330,29 @@ pub(in crate::domain) fn state_changed(work: &mut Work, cause: i64) {
     }
     if matches!(cause, CAUSE_OTHER_EIM | CAUSE_RESET) {
         ask_eims(work);
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::spread;
+    use crate::ids::Eid;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn ten_thousand_devices_have_their_turns_all_over_the_span() {
+        const MINUTE_MS: i64 = 60_000;
+        let week = 7 * 24 * 60 * MINUTE_MS;
+        let mut of_each_minute = BTreeMap::<i64, u32>::new();
+        for number in 0..10_000_u128 {
+            let eid: Eid = (89_049_032_000_000_000_000_000_000_000_000 + number * 100).to_string().parse().unwrap();
+            let turn = spread(eid.octets(), week);
+            assert!((1..=week).contains(&turn));
+            assert_eq!(turn, spread(eid.octets(), week), "the same each time");
+            *of_each_minute.entry(turn / MINUTE_MS).or_default() += 1;
+        }
+        assert!(of_each_minute.values().all(|devices| *devices <= 10), "about one a minute");
+        assert!(of_each_minute.len() > 5_000, "{}", of_each_minute.len());
     }
 }

@@ -4,6 +4,7 @@
 //! is as good as its last checkpoint under a key that is known from elsewhere. What comes behind that one is only consistent.
 
 use super::{Checkpoint, Link, Record, beginning, link};
+use crate::domain::rfc3339;
 use crate::domain::statement::{Purpose, SignedStatement, digest};
 use chrono::DateTime;
 use serde::Serialize;
@@ -13,6 +14,10 @@ const FAULTS_MAX: usize = 100;
 
 /// A checkpoint follows a record within a minute while a server runs; over so many milliseconds of records one is missed.
 const CHECKPOINT_MISSED_MS: i64 = 10 * 60_000;
+
+/// Records get their place within seconds while a server that links them runs; after so many milliseconds it is a fault that they
+/// have none: until then whoever writes the store can change them without a trace.
+pub const UNLINKED_MAX_MS: i64 = 60 * 60_000;
 
 /// Something that does not fit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -38,6 +43,11 @@ pub struct Report {
     pub proven_to: i64,
     /// The last record; what is behind `provenTo` is only consistent.
     pub last: i64,
+    /// How many records are behind the last one and have no place in the chain yet; nothing is proven of them. A file has none.
+    pub waiting: i64,
+    /// When the first of those was made, RFC 3339. More than an hour ago is a fault.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting_since: Option<String>,
     /// What does not fit, the first hundred.
     pub faults: Vec<Fault>,
 }
@@ -68,6 +78,8 @@ pub struct Check {
     last_is_trusted: bool,
     /// When the first record behind the last trusted checkpoint and the last record of all were made, milliseconds since 1970.
     unproven: Option<(i64, i64)>,
+    waiting: i64,
+    waiting_since: Option<String>,
     faults: Vec<Fault>,
 }
 
@@ -88,6 +100,8 @@ impl Check {
             proven_to: 0,
             last_is_trusted: true,
             unproven: None,
+            waiting: 0,
+            waiting_since: None,
             faults: vec![],
         }
     }
@@ -96,6 +110,20 @@ impl Check {
     pub fn fault(&mut self, position: impl Into<Option<i64>>, message: impl Into<String>) {
         if self.faults.len() < FAULTS_MAX {
             self.faults.push(Fault { position: position.into(), message: message.into() });
+        }
+    }
+
+    /// Records that have no place yet, the first of them made at `since`, milliseconds since 1970 like `now`.
+    pub fn waits(&mut self, records: i64, since: Option<i64>, now: i64) {
+        self.waiting = records;
+        self.waiting_since = since.map(rfc3339);
+        if let Some(since) = since.filter(|since| now - since > UNLINKED_MAX_MS) {
+            let message = format!(
+                "{records} record(s) have no place in the chain, the first of {}: until a server links them they can be changed \
+                 without a trace",
+                rfc3339(since)
+            );
+            self.fault(None, message);
         }
     }
 
@@ -221,6 +249,8 @@ impl Check {
             checkpoints: self.checkpoints,
             proven_to: self.proven_to,
             last: self.position,
+            waiting: self.waiting,
+            waiting_since: self.waiting_since,
             faults: self.faults,
         }
     }

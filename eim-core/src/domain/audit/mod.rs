@@ -5,7 +5,7 @@
 
 mod check;
 
-pub use check::{Check, Fault, Report};
+pub use check::{Check, Fault, Report, UNLINKED_MAX_MS};
 
 use super::rfc3339;
 use crate::ids::Eid;

@@ -3,15 +3,17 @@
 //! Each check says what was found and what to do. A check whose facts are not known neither permits nor refuses; it says
 //! that it does not know. Nothing here replaces the checks of the eUICC.
 
+use super::outlook::{Outlook, outlook};
 use super::policy::{self, OwnerPolicy};
 use crate::asn1::{Eco, EimConfigurationData, Psmo, TrustedPublicKeyDataTls};
 use crate::domain::association::protocol_names;
 use crate::domain::authority::{self, Action, Authority, Rights, Subject as Owned};
 use crate::domain::euicc::words;
-use crate::domain::{Capabilities, Euicc, EuiccState, InstalledRules, Profile, ResultPolicy};
+use crate::domain::{Capabilities, Euicc, EuiccState, InstalledRules, OperationError, Profile, ResultPolicy};
 use crate::ids::{Iccid, RspAddress};
 use crate::pki;
 use serde::Serialize;
+use std::collections::BTreeSet;
 
 words!(
     /// What a check came to.
@@ -51,6 +53,18 @@ pub struct Check {
     /// Whether nobody here can set it aside: it is the word of another tenant.
     #[serde(skip)]
     pub absolute: bool,
+}
+
+impl Check {
+    /// What it found with what to do, as the reason of something that was not done.
+    #[must_use]
+    pub fn reason(&self) -> OperationError {
+        let message = match &self.cure {
+            Some(cure) => format!("{} {cure}", self.message),
+            None => self.message.clone(),
+        };
+        OperationError::named(self.name, &message)
+    }
 }
 
 /// The eUICC can be managed by this eIM.
@@ -104,8 +118,10 @@ pub enum SmdpAddress<'a> {
     Known(&'a str),
     /// The default SM-DP+ of the eUICC.
     Default,
-    /// An SM-DS or a code of a pool will tell.
-    Unknown,
+    /// An SM-DS will tell: this one, or the root SM-DS of the eUICC.
+    Smds(Option<&'a str>),
+    /// A code of a pool will tell.
+    Pool,
 }
 
 /// What is to be done to an eUICC, as far as the guard cares.
@@ -172,7 +188,7 @@ pub fn checks(subject: Subject<'_>, known: Known<'_>, waived: &[String], overrid
             checks.push(foretold(owners_let_go(&off, &gone, known), &off, deletes_old, known));
             checks.push(rules_let_go(&off, &gone));
             checks.extend(granted(&acts(subject, known), known));
-            checks.push(fallback(Some(iccid), known));
+            checks.push(fallback(Some(iccid), &deleted_after(&off, deletes_old, known), known));
         }
         Subject::NoProfile => checks.insert(
             2,
@@ -183,16 +199,18 @@ pub fn checks(subject: Subject<'_>, known: Known<'_>, waived: &[String], overrid
                 "Name a profile that is installed once on every device.",
             ),
         ),
-        Subject::DownloadAndEnable { deletes_old, memory_bytes, .. } => {
+        Subject::DownloadAndEnable { deletes_old, memory_bytes, smdp } => {
+            checks.insert(2, obtainable(smdp, known.euicc));
             checks.push(memory(memory_bytes, known));
             let off = enabled_but(None, known);
             let gone = if deletes_old { off.clone() } else { vec![] };
             checks.push(foretold(owners_let_go(&off, &gone, known), &off, deletes_old, known));
             checks.push(rules_permit_another(&off, &gone, known));
             checks.extend(granted(&acts(subject, known), known));
-            checks.push(fallback(None, known));
+            checks.push(fallback(None, &deleted_after(&off, deletes_old, known), known));
         }
-        Subject::Download { memory_bytes, .. } => {
+        Subject::Download { memory_bytes, smdp } => {
+            checks.insert(2, obtainable(smdp, known.euicc));
             checks.push(memory(memory_bytes, known));
             checks.extend(granted(&acts(subject, known), known));
         }
@@ -202,7 +220,8 @@ pub fn checks(subject: Subject<'_>, known: Known<'_>, waived: &[String], overrid
             checks.push(owners_let_go(&disabled, &deleted, known));
             checks.push(rules_let_go(&disabled, &deleted));
             checks.extend(granted(&acts(subject, known), known));
-            checks.push(not_the_only(&disabled, &deleted, known));
+            // Nothing is disabled or deleted but by a list of operations, which is looked at once more before it is signed.
+            checks.push(only_profile(keeps_one(&disabled, &deleted, known)));
         }
     }
     doubt_what_was_never_listed(&mut checks, known);
@@ -228,12 +247,8 @@ fn doubt_what_was_never_listed(checks: &mut [Check], known: Known<'_>) {
 
 /// What a list of profile state operations does to the profiles that are known.
 struct Effects {
-    /// Those that are enabled before and not after.
-    disabled: Vec<Iccid>,
-    /// Those that are deleted.
-    deleted: Vec<Iccid>,
-    /// Whether a profile was enabled before, and none is after.
-    leaves_none: bool,
+    /// What may be left, whichever of them the eUICC refuses.
+    outlook: Outlook,
     /// What needs the permission of whom.
     named: Vec<(Action, Iccid)>,
     /// Servers that downloads are led to.
@@ -244,10 +259,6 @@ struct Effects {
 
 fn effects(operations: &[Psmo], known: Known<'_>) -> Effects {
     let iccid = |octets: &[u8]| Iccid::from_octets(octets).ok();
-    let before: Vec<Iccid> =
-        known.profiles.iter().filter(|profile| profile.enabled == Some(true)).map(|profile| profile.iccid).collect();
-    let mut enabled = before.clone();
-    let mut deleted: Vec<Iccid> = Vec::new();
     let mut named: Vec<(Action, Iccid)> = Vec::new();
     let mut servers = Vec::new();
     let mut fallback_untold = false;
@@ -259,19 +270,9 @@ fn effects(operations: &[Psmo], known: Known<'_>) -> Effects {
     };
     for operation in operations {
         match operation {
-            Psmo::Enable(enable) => {
-                enabled = iccid(&enable.iccid).into_iter().collect();
-                named.extend(iccid(&enable.iccid).map(|one| (Action::Enable, one)));
-            }
-            Psmo::Disable(disable) => {
-                enabled.retain(|one| iccid(&disable.iccid) != Some(*one));
-                named.extend(iccid(&disable.iccid).map(|one| (Action::Disable, one)));
-            }
-            Psmo::Delete(delete) => {
-                named.extend(iccid(&delete.iccid).map(|one| (Action::Delete, one)));
-                enabled.retain(|one| iccid(&delete.iccid) != Some(*one));
-                deleted.extend(iccid(&delete.iccid));
-            }
+            Psmo::Enable(enable) => named.extend(iccid(&enable.iccid).map(|one| (Action::Enable, one))),
+            Psmo::Disable(disable) => named.extend(iccid(&disable.iccid).map(|one| (Action::Disable, one))),
+            Psmo::Delete(delete) => named.extend(iccid(&delete.iccid).map(|one| (Action::Delete, one))),
             // It says which profile a device without network falls back to.
             Psmo::SetFallbackAttribute(set) => {
                 let target = iccid(&set.iccid);
@@ -291,18 +292,18 @@ fn effects(operations: &[Psmo], known: Known<'_>) -> Effects {
             _ => {}
         }
     }
-    let disabled: Vec<Iccid> = before.iter().filter(|one| !enabled.contains(one)).copied().collect();
-    named.extend(disabled.iter().map(|one| (Action::Disable, *one)));
-    let leaves_none = enabled.is_empty() && !before.is_empty();
-    Effects { disabled, deleted, leaves_none, named, servers, fallback_untold }
+    let outlook = outlook(operations, known.profiles, is_listed);
+    named.extend(outlook.off.iter().map(|one| (Action::Disable, *one)));
+    Effects { outlook, named, servers, fallback_untold }
 }
 
 /// What a list of profile state operations leaves of the profiles that are enabled now: the checks that speak against it.
-/// Only what is known of the profiles counts; an eUICC whose profiles were never listed is not guarded here.
+/// Only what is known of the profiles counts; where they were never listed nothing is disabled or deleted.
 #[must_use]
 pub fn package_checks(operations: &[Psmo], known: Known<'_>, overridden: &[String]) -> Vec<Check> {
-    let Effects { disabled, deleted, leaves_none, named, servers, fallback_untold } = effects(operations, known);
-    let (off, gone) = (find(&disabled, known), find(&deleted, known));
+    let Effects { outlook, named, servers, fallback_untold } = effects(operations, known);
+    let among = |iccids: &BTreeSet<Iccid>| known.profiles.iter().filter(|one| iccids.contains(&one.iccid)).collect();
+    let (off, gone): (Vec<&Profile>, Vec<&Profile>) = (among(&outlook.off), among(&outlook.gone));
     let mut checks = vec![owners_let_go(&off, &gone, known), rules_let_go(&off, &gone)];
     let cure = "Ask the device for its profiles first (listProfileInfo).";
     let unlisted = named.iter().any(|(_, one)| find(&[*one], known).is_empty());
@@ -316,14 +317,26 @@ pub fn package_checks(operations: &[Psmo], known: Known<'_>, overridden: &[Strin
     } else {
         checks.extend(granted(&package_acts(&named, servers, known), known));
     }
-    let takes_away = || operations.iter().any(|operation| matches!(operation, Psmo::Disable(_) | Psmo::Delete(_)));
-    let is_unlisted = known.euicc.profiles_listed_at.is_none();
-    if leaves_none || is_unlisted && takes_away() {
-        checks.push(not_the_only(&off, &gone, known));
+    let disables = |operation: &Psmo| matches!(operation, Psmo::Disable(_) | Psmo::Delete(_));
+    if known.euicc.profiles_listed_at.is_none() && operations.iter().any(disables) {
+        let message = "The profiles of the device were never told, so nobody knows what it would be left with.";
+        checks.push(check(PROFILE_LIST, CheckResult::Failed, message, cure));
+    } else if takes_away(operations) {
+        checks.push(only_profile(outlook.keeps_one));
     }
     doubt_what_was_never_listed(&mut checks, known);
     set_aside(&mut checks, &[], overridden);
     checks
+}
+
+/// Whether a list of profile state operations may take from a device what it needs, so that it is looked at when it is asked for and
+/// once more before it is signed.
+#[must_use]
+pub fn takes_away(operations: &[Psmo]) -> bool {
+    let takes = |psmo: &Psmo| {
+        matches!(psmo, Psmo::Enable(_) | Psmo::Disable(_) | Psmo::Delete(_) | Psmo::UnsetFallbackAttribute(_))
+    };
+    operations.iter().any(takes)
 }
 
 fn package_acts<'a>(named: &[(Action, Iccid)], servers: Vec<Smdp>, known: Known<'a>) -> Acts<'a> {
@@ -534,6 +547,37 @@ fn installed(iccid: Iccid, known: Known<'_>) -> Check {
     }
 }
 
+/// Where a profile is to be had that is not installed. That it waits there is for the server to tell, and what the IPA told of the
+/// eUICC's own servers nobody signed: so it is never more than unknown, and never refused.
+fn obtainable(smdp: SmdpAddress<'_>, euicc: &Euicc) -> Check {
+    let own = |name: &str| Capabilities(euicc.capabilities.as_ref()).0?.get(name)?.as_str();
+    let (place, not_told, no_place) = match smdp {
+        SmdpAddress::Known(address) => (Some(("SM-DP+", address)), "", ""),
+        SmdpAddress::Smds(Some(address)) => (Some(("SM-DS", address)), "", ""),
+        SmdpAddress::Default => (
+            own("defaultSmdpAddress").map(|address| ("default SM-DP+", address)),
+            "The device has not told the default SM-DP+ of its eUICC, or that it has none.",
+            "Ask for it (euiccData with the tag 81). Where there is none, set one (psmo setDefaultDpAddress) or name an activation code.",
+        ),
+        SmdpAddress::Smds(None) => (
+            own("rootSmdsAddress").map(|address| ("root SM-DS", address)),
+            "The device has not told the root SM-DS of its eUICC, or that it has none.",
+            "Ask for it (euiccData with the tag 83). Where there is none, name the address of an SM-DS or an activation code.",
+        ),
+        SmdpAddress::Pool => (Some(("SM-DP+", "that a code of the pool names")), "", ""),
+    };
+    match place.filter(|(_, address)| !address.is_empty()) {
+        Some((kind, address)) => {
+            let address: String = address.chars().filter(|c| !c.is_control()).collect();
+            let message = format!(
+                "The profile is asked for at the {kind} {address}: whether it waits there is told when it is downloaded."
+            );
+            check(TARGET, CheckResult::Unknown, message, "See that the profile's operator has it ready there.")
+        }
+        None => check(TARGET, CheckResult::Unknown, not_told, no_place),
+    }
+}
+
 /// The profiles that lose their place when another one is enabled.
 fn enabled_but<'a>(target: Option<Iccid>, known: Known<'a>) -> Vec<&'a Profile> {
     let loses = |profile: &&Profile| profile.enabled == Some(true) && Some(profile.iccid) != target;
@@ -671,7 +715,7 @@ fn acts<'a>(subject: Subject<'_>, known: Known<'a>) -> Acts<'a> {
     let from = |smdp: SmdpAddress<'_>| match smdp {
         SmdpAddress::Known(address) => Some(Smdp::At(address.to_owned())),
         SmdpAddress::Default => Some(default_server(known.euicc)),
-        SmdpAddress::Unknown => None,
+        SmdpAddress::Smds(_) | SmdpAddress::Pool => None,
     };
     match subject {
         Subject::Enable { iccid, deletes_old } => {
@@ -809,12 +853,25 @@ fn foretold(check: Check, off: &[&Profile], deletes_old: bool, known: Known<'_>)
     passed(OWNER_POLICY, message)
 }
 
-fn fallback(target: Option<Iccid>, known: Known<'_>) -> Check {
-    let holder = fallback_holder(known.profiles, target);
-    if let Ok(Some(_)) = holder {
-        return passed(FALLBACK, "Another profile has the fallback attribute.");
+/// The profiles that are deleted once the switch is proven: because it was asked for, or by their owner's policy.
+fn deleted_after(off: &[&Profile], deletes_old: bool, known: Known<'_>) -> Vec<Iccid> {
+    let is_deleted = |profile: &&&Profile| deletes_old || policy::deletes_when_disabled(known.policies, profile);
+    off.iter().filter(is_deleted).map(|profile| profile.iccid).collect()
+}
+
+fn fallback(target: Option<Iccid>, deleted: &[Iccid], known: Known<'_>) -> Check {
+    let is_on = |profile: &Profile| Some(profile.iccid) == target && profile.enabled == Some(true) && profile.verified;
+    if known.profiles.iter().any(is_on) {
+        return passed(FALLBACK, "The profile is enabled already: nothing changes.");
     }
-    let message = if holder.is_err() {
+    let holder = fallback_holder(known.profiles, target);
+    let message = if let Ok(Some(holder)) = holder {
+        if !deleted.contains(&holder.iccid) {
+            return passed(FALLBACK, "Another profile has the fallback attribute.");
+        }
+        "The profile that has the fallback attribute is the one that is deleted when the switch is proven (deleteOld, or the \
+         deleteWhenDisabled of its owner's policy): a device without network would stay there."
+    } else if holder.is_err() {
         "No other profile is known to have the fallback attribute, since the profile list was not asked for it: a device \
          without network might stay there."
     } else {
@@ -828,25 +885,25 @@ fn fallback(target: Option<Iccid>, known: Known<'_>) -> Check {
     )
 }
 
-/// A profile is usable when it is operational and would remain.
-fn not_the_only(disabled: &[&Profile], deleted: &[&Profile], known: Known<'_>) -> Check {
-    let gone = |profile: &Profile| deleted.iter().any(|gone| gone.iccid == profile.iccid);
-    let off = |profile: &Profile| gone(profile) || disabled.iter().any(|off| off.iccid == profile.iccid);
+/// Whether a profile is left when these are disabled and deleted.
+fn keeps_one(disabled: &[&Profile], deleted: &[&Profile], known: Known<'_>) -> bool {
+    let without = |what: &[&Profile], one: &Profile| what.iter().all(|other| other.iccid != one.iccid);
     let counts = |profile: &&Profile| profile.profile_class.unwrap_or(2) != 0;
-    let stays_on = known.profiles.iter().filter(counts).any(|profile| profile.enabled == Some(true) && !off(profile));
-    let was_on = known.profiles.iter().filter(counts).any(|profile| profile.enabled == Some(true));
-    let comes_back = known
-        .profiles
-        .iter()
-        .filter(counts)
-        .any(|profile| profile.fallback == Some(true) && !gone(profile) && !off(profile));
-    if !was_on || stays_on || comes_back {
+    let is_kept = |one: &&Profile| without(disabled, one) && without(deleted, one);
+    let usable = |one: &&Profile| one.enabled == Some(true) || one.fallback == Some(true);
+    let all = || known.profiles.iter().filter(counts).filter(usable);
+    all().next().is_none() || all().any(|one| is_kept(&one))
+}
+
+fn only_profile(keeps_one: bool) -> Check {
+    if keeps_one {
         return passed(NOT_THE_ONLY_PROFILE, "The device keeps a profile that it can use.");
     }
     check(
         NOT_THE_ONLY_PROFILE,
         CheckResult::Failed,
-        "No enabled profile and no Fallback Profile would be left: the device could not be reached again.",
-        "Enable another profile instead, which disables this one; or set a Fallback Profile first.",
+        "No enabled profile and no Fallback Profile would be left, or might not where the eUICC refuses an operation of the list: the \
+         device could not be reached again.",
+        "Enable another profile instead, which disables this one; or set a Fallback Profile first, in an operation of its own.",
     )
 }

@@ -9,6 +9,7 @@ pub mod desired;
 pub mod filter;
 pub mod guard;
 pub mod outcome;
+mod outlook;
 pub mod plan;
 pub mod policy;
 pub mod rule;

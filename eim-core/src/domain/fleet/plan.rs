@@ -83,9 +83,9 @@ pub fn switch(value: &Value, pointer: &str) -> Result<Planned, Vec<FieldError>> 
         let waivable = "names of checks that can be waived (fallback, memory)";
         let waive = fields.texts("waive", waivable, guard::NAMES.len(), named(&guard::WAIVABLE)).unwrap_or_default();
         let overridable = |text: &str| guard::NAMES.contains(&text) && !guard::ABSOLUTE.contains(&text);
-        let overridden = fields
-            .texts("override", "names of checks that an admin can override", guard::NAMES.len(), overridable)
-            .unwrap_or_default();
+        let names: Vec<&str> = guard::NAMES.into_iter().filter(|name| overridable(name)).collect();
+        let expected = format!("names of checks that an admin can override ({})", names.join(", "));
+        let overridden = fields.texts("override", &expected, guard::NAMES.len(), overridable).unwrap_or_default();
         fields.finish();
         let to = to?;
         Some(Plan::Switch { to, rollback, delete_old, proof, no_show_after, memory_bytes, waive, overridden })

@@ -322,18 +322,33 @@ pub fn checks(plan: &Plan, work: &Work, busy_with: Option<&str>) -> Vec<Check> {
             let general = guard::checks(nothing, known, &[], &[]).into_iter();
             let mut checks: Vec<Check> =
                 general.filter(|check| [guard::MANAGED, guard::NOTHING_IN_FLIGHT].contains(&check.name)).collect();
+            // What one leaves is what the next one finds.
+            let mut together = vec![];
             for request in requests {
                 let read = request.as_object().and_then(|body| Request::parse(body).ok());
                 match (read, work.own_eim_id()) {
-                    (Some(Request::Psmo(list)), _) => checks.extend(guard::package_checks(&list, known, &[])),
+                    (Some(Request::Psmo(list)), _) => together.extend(list),
                     (Some(Request::Eco(list)), Some(own)) => {
                         checks.extend(guard::configuration_checks(&list, own, work.own_address(), &[]))
                     }
                     _ => {}
                 }
             }
+            if !together.is_empty() {
+                checks.extend(guard::package_checks(&together, known, &[]));
+            }
             checks
         }
+    }
+}
+
+/// The checks that an admin has overridden for an operation, or for the switch that asks for it.
+#[must_use]
+pub fn overridden(work: &Work, operation: &Operation) -> Vec<String> {
+    let of_switch = work.state.switch.as_ref().filter(|switch| operation.subject == Some(switch.id));
+    match of_switch.map(|switch| &switch.plan) {
+        Some(Plan::Switch { overridden, .. }) => overridden.clone(),
+        _ => operation.overridden.clone(),
     }
 }
 
@@ -390,12 +405,12 @@ fn subject<'a>(plan: &'a Plan, work: &Work) -> Option<Subject<'a>> {
 }
 
 fn smdp_address(from: &Target) -> SmdpAddress<'_> {
-    let Target::Download(request) = from else { return SmdpAddress::Unknown };
+    let Target::Download(request) = from else { return SmdpAddress::Pool };
     let download = &request["profileDownload"];
     match download["activationCode"]["smdpAddress"].as_str() {
         Some(address) => SmdpAddress::Known(address),
         None if download["defaultSmdp"] == true => SmdpAddress::Default,
-        None => SmdpAddress::Unknown,
+        None => SmdpAddress::Smds(download["smds"]["address"].as_str()),
     }
 }
 
@@ -493,6 +508,7 @@ fn ask(work: &mut Work, switch: &mut Switch, kind: Kind, request: Value) {
         not_before: None,
         valid_until: None,
         secret: None,
+        overridden: vec![],
     };
     switch.facts.operations.push(operation.id);
     switch.facts.awaiting = vec![operation.id];
@@ -657,12 +673,7 @@ fn guarded(work: &mut Work, switch: &mut Switch) {
     match guard::refusal(&checks) {
         None => proceed(work, switch),
         Some(check) => {
-            let message = match &check.cure {
-                Some(cure) => format!("{} {cure}", check.message),
-                None => check.message.clone(),
-            };
-            let reason = OperationError::named(check.name, &message);
-            switch.end(Outcome::Refused, Some(reason), work.now());
+            switch.end(Outcome::Refused, Some(check.reason()), work.now());
             announce(work, switch);
         }
     }

@@ -5,7 +5,7 @@ use crate::asn1::{
     self, Certificate, EimConfigurationData, EimIdText, EimPublicKeyData, Null, OctetString, SubjectPublicKeyInfo,
     TrustedPublicKeyDataTls,
 };
-use crate::ids::CounterValue;
+use crate::ids::{CounterValue, EimId};
 use crate::pki;
 use serde_json::Value;
 
@@ -15,20 +15,26 @@ const TOKEN_MAX: i64 = i32::MAX as i64;
 /// Reads the configuration of an eIM. `eimId` is always needed.
 pub(super) fn read(fields: &mut Fields<'_>) -> Option<EimConfigurationData> {
     if fields.member("eimConfigurationData").is_some() {
-        let data = fields.parsed("eimConfigurationData", "hexadecimal DER of an EimConfigurationData", |text| {
-            asn1::decode::<EimConfigurationData>(&hex::decode(text).ok()?).ok()
-        })?;
-        return match fault(&data) {
-            None => Some(data),
-            Some((member, expected)) => {
-                fields.wrong("eimConfigurationData", &format!("{member} in it can't be taken: {expected}"));
-                None
-            }
+        let octets = fields.parsed("eimConfigurationData", DER_EXPECTED, |text| hex::decode(text).ok())?;
+        let why = match asn1::decode::<EimConfigurationData>(&octets) {
+            Ok(data) => match fault(&data) {
+                None => return Some(data),
+                Some((member, expected)) => format!("{member} in it can't be taken: {expected} is expected"),
+            },
+            Err(error) => format!("{DER_EXPECTED} is expected: {error}"),
         };
+        fields.wrong("eimConfigurationData", &why);
+        return None;
     }
     let eim_id = fields.parsed("eimId", "an eimId of 1 to 128 octets, none of them zero", |text| {
         EimIdText::new(text).ok().filter(|_| !text.contains('\0'))
     });
+    let eim_id_type = fields.number("eimIdType", 1..=3);
+    if let (Some(eim_id), Some(eim_id_type)) = (&eim_id, eim_id_type)
+        && let Some(expected) = EimId::expected_of_type(eim_id, eim_id_type)
+    {
+        fields.wrong("eimId", &format!("{expected} is expected"));
+    }
     if fields.member("eimId").is_none() {
         fields.wrong("eimId", "the eimId is expected");
     }
@@ -41,7 +47,7 @@ pub(super) fn read(fields: &mut Fields<'_>) -> Option<EimConfigurationData> {
         let (key, certificate) = (spki(&mut keys, "trustedEimPkTls"), certificate(&mut keys, "trustedCertificateTls"));
         let data = one_of(
             &mut keys,
-            "trustedEimPkTls",
+            ["trustedEimPkTls", "trustedCertificateTls"],
             key.map(TrustedPublicKeyDataTls::TrustedEimPkTls),
             certificate.map(TrustedPublicKeyDataTls::TrustedCertificateTls),
         );
@@ -65,7 +71,7 @@ pub(super) fn read(fields: &mut Fields<'_>) -> Option<EimConfigurationData> {
     let eim_fqdn = fields.parsed("eimFqdn", HOST_EXPECTED, |text| is_host(text).then(|| text.to_owned()));
     Some(EimConfigurationData {
         eim_fqdn,
-        eim_id_type: fields.number("eimIdType", 1..=3),
+        eim_id_type,
         counter_value: fields.number("counterValue", 0..=CounterValue::MAX.value()),
         association_token: fields.number("associationToken", -1..=TOKEN_MAX),
         eim_public_key_data,
@@ -98,6 +104,7 @@ pub(super) fn is_empty(data: &EimConfigurationData) -> bool {
     *data == nothing
 }
 
+const DER_EXPECTED: &str = "hexadecimal DER of an EimConfigurationData";
 const HOST_EXPECTED: &str = "a host name of 1 to 255 octets";
 const KEY_ID_MAX: usize = 64;
 
@@ -125,7 +132,7 @@ fn eim_key(keys: &mut Fields<'_>) -> Option<EimPublicKeyData> {
     }
     one_of(
         keys,
-        "eimPublicKey",
+        ["eimPublicKey", "eimCertificate"],
         key.map(EimPublicKeyData::EimPublicKey),
         certificate.map(EimPublicKeyData::EimCertificate),
     )
@@ -150,14 +157,14 @@ fn certificate(fields: &mut Fields<'_>, name: &str) -> Option<Certificate> {
     read
 }
 
-fn one_of<T>(fields: &mut Fields<'_>, name: &str, key: Option<T>, certificate: Option<T>) -> Option<T> {
-    match (key, certificate) {
-        (Some(data), None) | (None, Some(data)) => Some(data),
-        _ => {
-            fields.wrong(name, "exactly one of a public key and a certificate is expected");
-            None
-        }
+/// The one of the two that was given. One that could not be read was told of already.
+fn one_of<T>(fields: &mut Fields<'_>, names: [&str; 2], key: Option<T>, certificate: Option<T>) -> Option<T> {
+    let given = names.map(|name| fields.member(name).is_some());
+    if given[0] == given[1] {
+        fields.wrong(names[0], "exactly one of a public key and a certificate is expected");
+        return None;
     }
+    key.or(certificate)
 }
 
 /// What can't be taken in a configuration that comes as one object: the member, and what was expected.
@@ -170,8 +177,11 @@ fn fault(data: &EimConfigurationData) -> Option<(&'static str, &'static str)> {
     let counter = data.counter_value.is_none_or(|counter| (0..=CounterValue::MAX.value()).contains(&counter));
     let token = data.association_token.is_none_or(|token| (-1..=TOKEN_MAX).contains(&token));
     let id_type = data.eim_id_type.is_none_or(|id_type| (1..=3).contains(&id_type));
+    let eim_id_expected = data.eim_id_type.and_then(|id_type| EimId::expected_of_type(&data.eim_id, id_type));
     let ci = data.euicc_ci_pk_id.as_ref().is_none_or(|id| (1..=KEY_ID_MAX).contains(&id.len()));
     [
+        (!data.eim_id.contains('\0'), "eimId", "an eimId without a zero octet"),
+        (eim_id_expected.is_none(), "eimId", eim_id_expected.unwrap_or_default()),
         (data.eim_fqdn.as_deref().is_none_or(is_host), "eimFqdn", HOST_EXPECTED),
         (id_type, "eimIdType", "1 to 3"),
         (counter, "counterValue", "0 to 8388607"),

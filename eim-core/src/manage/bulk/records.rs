@@ -50,11 +50,22 @@ pub(super) struct Records {
     ended: bool,
     /// Whether `start` lies in a line that has failed already.
     discarding: bool,
+    /// So many octets behind `start` hold no whole record: without another line break there is none either.
+    fruitless: usize,
 }
 
 impl Records {
     pub(super) const fn new(format: BulkFormat) -> Self {
-        Self { format, buffer: Vec::new(), start: 0, line: 1, begun: false, ended: false, discarding: false }
+        Self {
+            format,
+            buffer: Vec::new(),
+            start: 0,
+            line: 1,
+            begun: false,
+            ended: false,
+            discarding: false,
+            fruitless: 0,
+        }
     }
 
     /// More octets. To be called when [`Self::next`] has nothing more to give.
@@ -96,13 +107,21 @@ impl Records {
                 return None;
             }
             let window = rest.get(..=LINE_MAX).unwrap_or(rest);
+            let added = window.get(self.fruitless..).unwrap_or_default();
+            if self.fruitless > 0 && !self.ended && window.len() <= LINE_MAX && line_break(added).is_none() {
+                self.fruitless = window.len();
+                return None;
+            }
             let whole = self.ended && window.len() == rest.len();
             let scanned = match self.format {
                 BulkFormat::Csv => scan_cells(window, whole),
                 BulkFormat::Ndjson => scan_line(window, whole),
             };
             match scanned {
-                Scan::More if window.len() <= LINE_MAX => return None,
+                Scan::More if window.len() <= LINE_MAX => {
+                    self.fruitless = window.len();
+                    return None;
+                }
                 Scan::More => return Some(self.fail(format!("a line may have {LINE_MAX} octets"))),
                 Scan::Malformed(why) => return Some(self.fail(why.to_owned())),
                 Scan::Record { octets, content } => {
@@ -121,6 +140,7 @@ impl Records {
         let passed = self.buffer.get(self.start..self.start + octets).unwrap_or_default();
         self.line += passed.iter().map(|octet| u64::from(*octet == b'\n')).sum::<u64>();
         self.start += octets;
+        self.fruitless = 0;
     }
 
     /// Gives up the line at `start`, and no other.
@@ -131,6 +151,7 @@ impl Records {
             Some(at) => self.pass(at + 1),
             None => {
                 self.start = self.buffer.len();
+                self.fruitless = 0;
                 self.discarding = true;
             }
         }

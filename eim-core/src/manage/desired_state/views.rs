@@ -111,9 +111,11 @@ pub struct DriftView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub reason: Option<Reason>,
-    /// How often each correction was tried.
+    /// How often each correction was tried since the device was in line the last time.
     #[schema(value_type = Object)]
     pub attempts: Value,
+    /// How often it was brought back since it was in line for a day.
+    pub brought_back: i64,
     /// When the next one is tried at the earliest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_try_at: Option<String>,

@@ -1,7 +1,8 @@
 //! Writing the portable export, a part at a time.
 
 use super::{
-    AssociationLine, Digests, ExportStatement, Heading, HistoryLine, Line, NOTATION, OtherEimLine, ProfileLine, text,
+    AssociationLine, Digests, ExportStatement, Heading, HistoryLine, Line, NOTATION, OtherEimLine, ProfileLine,
+    line_digest, text,
 };
 use crate::Eim;
 use crate::domain::audit::AuditNote;
@@ -106,12 +107,14 @@ impl PortableExport {
 
     fn put(&mut self, line: &Line, out: &mut String) {
         let text = text(line);
-        let digest = digest(text.as_bytes());
         self.lines += 1;
+        // The first line of the file is none of these.
+        let number = self.lines + 1;
+        let digest = line_digest(number, &text);
         if let Some(digests) = &mut self.digests {
             digests.add(&digest);
         }
-        out.push_str(&format!("{{\"digest\":\"{digest}\",\"says\":{text}}}\n"));
+        out.push_str(&format!("{{\"digest\":\"{digest}\",\"line\":{number},\"says\":{text}}}\n"));
     }
 
     async fn device(&mut self, euicc: &Euicc, out: &mut String, eim: &Eim) -> Result<(), ManageError> {

@@ -4,7 +4,7 @@
 //! else tells it. Each device is taken whole or not at all.
 
 use super::lines::Lines;
-use super::{AssociationLine, ExportStatement, HistoryLine, Line, parts};
+use super::{AssociationLine, ExportStatement, HistoryLine, Line, Parts};
 use crate::Eim;
 use crate::domain::audit::AuditNote;
 use crate::domain::{AssociationState, Changes, Euicc, EuiccState, Event, LearnedBy, OtherEim, OwnAssociation};
@@ -60,7 +60,7 @@ impl PortableImport {
         while let Some(line) = self.lines_in.next() {
             self.number += 1;
             let line = line.unwrap_or_default();
-            let Some(line) = parts(&line).and_then(|(_, text)| serde_json::from_str(text).ok()) else { continue };
+            let Some(line) = Parts::of(&line).and_then(|it| serde_json::from_str(it.text).ok()) else { continue };
             self.line(line);
             if self.waiting.len() >= GROUP {
                 reports.extend(self.write(eim).await?);
@@ -179,10 +179,7 @@ async fn put(told: Told, says: &ExportStatement, eim: &Eim) -> Result<LineOutcom
         }
     }
     if own.is_none() {
-        // To this eIM those of the other one are not its own, and the other one is another eIM.
-        for eim in changes.other_eims.put.iter_mut().filter(|eim| eim.is_there()) {
-            eim.state = AssociationState::Foreign;
-        }
+        // To this eIM the one that made the export is another one.
         changes.other_eims.put.extend(told.association.as_ref().and_then(|it| exporting(it, now)));
     }
     changes.other_eims.put.retain(|other| eim.identity_named(&other.eim_id).is_none());
@@ -237,7 +234,7 @@ fn exporting(it: &AssociationLine, now: i64) -> Option<OtherEim> {
         counter_value: None,
         key_sha256: hex::decode(&it.key).ok().and_then(|digest| digest.try_into().ok()),
         learned_by: LearnedBy::Imported,
-        state: AssociationState::Foreign,
+        state: AssociationState::Associated,
         operation: None,
         learned_at: now,
         changed_at: now,

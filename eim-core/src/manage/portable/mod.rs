@@ -1,8 +1,8 @@
 //! The portable export: devices, every association, profiles and history of a tenant, with digests and a signature, so that nobody
 //! is locked in; and its import on another server.
 //!
-//! Every line has a digest of its text, so that what does not fit is named; the last line is a statement of the eIM about all of
-//! them. A file has one spelling: whatever the export would have written otherwise was changed on the way. An import looks at the
+//! Every line has its number and a digest of number and text, so that what does not fit is named, and what is missing or stands
+//! elsewhere, too; the last line is a statement of the eIM about all of them. A file has one spelling: whatever the export would have written otherwise was changed on the way. An import looks at the
 //! whole file first ([`PortableCheck`]), and changes nothing when anything does not fit.
 
 mod check;
@@ -17,13 +17,14 @@ pub use import::PortableImport;
 use super::NewEuicc;
 use crate::Eim;
 use crate::domain::keys::KeyFacts;
+use crate::domain::statement::digest;
 use crate::domain::{AssociationState, EuiccState, InstalledRules, LearnedBy, OtherEim, Profile, rfc3339};
 use crate::ids::{Eid, EimId, Iccid};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// The version of the notation.
-const NOTATION: u32 = 1;
+/// The version of the notation. Lines of the first one had no numbers, so that one that was missing could not be named.
+const NOTATION: u32 = 2;
 
 /// The first line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -279,8 +280,32 @@ fn text(line: &impl Serialize) -> String {
     serde_json::to_string(line).unwrap_or_default()
 }
 
-/// Digest and text of a line, the text as it stands there.
-fn parts(line: &str) -> Option<(&str, &str)> {
-    let (digest, rest) = line.strip_prefix("{\"digest\":\"")?.split_once("\",\"says\":")?;
-    Some((digest, rest.strip_suffix('}')?))
+/// A line between the first and the last as it stands there.
+struct Parts<'a> {
+    /// The digest that it has.
+    digest: &'a str,
+    /// Its number in the export, from 1; the first line of the file counts.
+    number: u64,
+    /// What it says.
+    text: &'a str,
+}
+
+impl<'a> Parts<'a> {
+    fn of(line: &'a str) -> Option<Self> {
+        let (digest, rest) = line.strip_prefix("{\"digest\":\"")?.split_once("\",\"line\":")?;
+        let (number, rest) = rest.split_once(",\"says\":")?;
+        // Another spelling of the number is not the export's.
+        let number = number.parse::<u64>().ok().filter(|read| read.to_string() == number)?;
+        Some(Self { digest, number, text: rest.strip_suffix('}')? })
+    }
+
+    /// Whether number and text are those that the digest was made of.
+    fn fits(&self) -> bool {
+        line_digest(self.number, self.text) == self.digest
+    }
+}
+
+/// The digest of a line: SHA-256 over its number in digits, a space and its text, hexadecimal.
+fn line_digest(number: u64, text: &str) -> String {
+    digest(format!("{number} {text}").as_bytes())
 }

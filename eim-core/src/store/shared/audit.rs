@@ -10,7 +10,9 @@ use crate::domain::statement::SignedStatement;
 use crate::domain::{Received, ReceivedStatus};
 use crate::ids::{Eid, TenantId};
 use crate::store::StoreError;
-use crate::store::audit::{AuditFilter, AuditStrays, ChainEnd, LinkedRecord, RecordColumns, StoredCheckpoint};
+use crate::store::audit::{
+    AuditFilter, AuditStrays, AuditWaiting, ChainEnd, LinkedRecord, RecordColumns, StoredCheckpoint,
+};
 use crate::store::schema::{
     audit_chains as chains, audit_checkpoints as checkpoints, audit_links as links, audit_records as records, tenants,
 };
@@ -318,6 +320,21 @@ pub(in crate::store) fn checkpoint_page(
     Ok(rows.into_iter().map(stored).collect())
 }
 
+pub(in crate::store) fn audit_waiting(conn: &mut Connection, tenant: TenantId) -> Result<AuditWaiting, StoreError> {
+    let (end, _) = chain(conn, tenant)?;
+    let StreamPosition { xid, seq } = end.cursor;
+    let mine = || records::table.filter(records::tenant_id.eq(tenant.value()));
+    // Two ranges of the index: as one condition the whole log would be read.
+    let same = || mine().filter(records::xid.eq(xid).and(records::seq.gt(seq)));
+    let later = || mine().filter(records::xid.gt(xid));
+    let counts: [i64; 2] = [same().count().get_result(conn)?, later().count().get_result(conn)?];
+    let firsts: [Option<i64>; 2] = [
+        same().order(records::seq).select(records::at).first(conn).optional()?,
+        later().order((records::xid, records::seq)).select(records::at).first(conn).optional()?,
+    ];
+    Ok(AuditWaiting { records: counts.iter().sum(), since: firsts.into_iter().flatten().min() })
+}
+
 pub(in crate::store) fn audit_strays(conn: &mut Connection, tenant: TenantId) -> Result<AuditStrays, StoreError> {
     let (end, _) = chain(conn, tenant)?;
     let StreamPosition { xid, seq } = end.cursor;
@@ -326,7 +343,7 @@ pub(in crate::store) fn audit_strays(conn: &mut Connection, tenant: TenantId) ->
     let linked = links::table.filter(links::record_seq.eq(records::seq).and(links::tenant_id.eq(tenant.value())));
     let without_place: i64 =
         mine().filter(behind()).filter(diesel::dsl::not(diesel::dsl::exists(linked))).count().get_result(conn)?;
-    let waiting: i64 = mine().filter(diesel::dsl::not(behind())).count().get_result(conn)?;
+    let waiting = audit_waiting(conn, tenant)?;
     // In one statement: the end moves on meanwhile.
     let behind_the_end: i64 = links::table
         .inner_join(chains::table.on(chains::tenant_id.eq(links::tenant_id)))

@@ -235,6 +235,31 @@ pub(in crate::store) fn confirm_owner(
     done_if_known(conn, known, once, tenant)
 }
 
+/// What an owner claims counts no more. Of this tenant alone, where one is named; `Conflict` when there is none of this name.
+pub(in crate::store) fn withdraw_owner(
+    conn: &mut Connection,
+    id: &str,
+    of: Option<TenantId>,
+    once: Option<&IdempotencyKey>,
+    tenant: TenantId,
+    now: i64,
+) -> Result<SavedOnce, StoreError> {
+    if let Some(earlier) = claim_once(conn, once, id, tenant, now)? {
+        return Ok(earlier);
+    }
+    let mut meant = owners::table.filter(owners::id.eq(id)).into_boxed();
+    if let Some(of) = of {
+        meant = meant.filter(owners::tenant_id.eq(of.value()));
+    }
+    let known: i64 = meant.count().get_result(conn)?;
+    if known > 0 {
+        diesel::update(owners::table.filter(owners::id.eq(id)))
+            .set(owners::confirmed_at.eq(None::<i64>))
+            .execute(conn)?;
+    }
+    done_if_known(conn, known, once, tenant)
+}
+
 fn done_if_known(
     conn: &mut Connection,
     known: i64,

@@ -2,10 +2,10 @@
 
 use super::Connection;
 use super::decision::{claim_once, free_once};
-use super::event::insert_tenant_event;
+use super::event::{insert_event, insert_tenant_event};
 use crate::domain::fleet::campaign::{Counts, WaveCounts};
 use crate::domain::fleet::{Outcome, SwitchState};
-use crate::domain::{Euicc, Event};
+use crate::domain::{Euicc, Event, OperationError};
 use crate::ids::{Eid, OperationId, TenantId};
 use crate::store::campaign::{
     CampaignChange, CampaignDevice, CampaignRow, DeviceFilter, DueCampaign, NewCampaignRow, NewDevice, StoredCampaign,
@@ -16,6 +16,7 @@ use crate::store::switch::SavedOnce;
 use crate::store::{IdempotencyKey, StoreError};
 use diesel::dsl::exists;
 use diesel::prelude::*;
+use serde_json::json;
 
 /// How many devices are inserted with one statement; PostgreSQL takes 65,535 values in one.
 const INSERTED_AT_ONCE: usize = 2_000;
@@ -181,14 +182,18 @@ pub(in crate::store) fn campaign_counts(
         wave.next_due_at = next;
     }
     let reverts: Vec<(Option<String>, i64)> = mine()
-        .filter(devices::revert.eq_any([PENDING, RUNNING]))
+        .filter(devices::revert.is_not_null())
         .group_by(devices::revert)
         .select((devices::revert, diesel::dsl::count_star()))
         .load(conn)?;
-    for (state, n) in reverts {
-        match state.as_deref() {
-            Some(PENDING) => counts.reverts.pending = n.unsigned_abs(),
-            _ => counts.reverts.running = n.unsigned_abs(),
+    for (state, n) in reverts.into_iter().filter_map(|(state, n)| Some((state?, n.unsigned_abs()))) {
+        match state.as_str() {
+            PENDING => counts.reverts.pending = n,
+            RUNNING => counts.reverts.running = n,
+            word => {
+                let outcome = Outcome::from_word(word).ok_or_else(|| corrupt("campaign_devices.revert"))?;
+                counts.reverts.ended.push((outcome, n));
+            }
         }
     }
     Ok(counts)
@@ -208,8 +213,8 @@ pub(in crate::store) fn campaign_device_page(
     filter: &DeviceFilter,
     tenant: TenantId,
 ) -> Result<Vec<CampaignDevice>, StoreError> {
-    type Row =
-        (String, i64, String, Option<String>, Option<String>, i64, i64, Option<String>, Option<i64>, Option<String>);
+    type Reason = (Option<String>, Option<String>);
+    type Row = (String, i64, String, Option<String>, Reason, i64, i64, Option<String>, Option<i64>, Option<String>);
     let mut query = devices::table
         .filter(devices::tenant_id.eq(tenant.value()).and(devices::campaign_id.eq(filter.campaign.to_string())))
         .filter(devices::eid.gt(filter.after.clone()))
@@ -220,7 +225,7 @@ pub(in crate::store) fn campaign_device_page(
             devices::wave,
             devices::state,
             devices::outcome,
-            devices::reason,
+            (devices::reason, devices::reason_detail),
             devices::attempts,
             devices::not_before,
             devices::switch_id,
@@ -246,7 +251,7 @@ pub(in crate::store) fn campaign_device_page(
                 wave,
                 state,
                 outcome,
-                reason,
+                reason: reason_of(reason)?,
                 attempts,
                 not_before,
                 switch,
@@ -255,6 +260,15 @@ pub(in crate::store) fn campaign_device_page(
             })
         })
         .collect()
+}
+
+/// A version before writes the name alone: what is told beside another name is about something else.
+fn reason_of((name, detail): (Option<String>, Option<String>)) -> Result<Option<OperationError>, StoreError> {
+    let Some(name) = name else { return Ok(None) };
+    let corrupt = |_| StoreError::Corrupt { column: "campaign_devices.reason_detail" };
+    let told: Option<OperationError> =
+        detail.map(|detail| serde_json::from_str(&detail)).transpose().map_err(corrupt)?;
+    Ok(Some(told.filter(|told| told.name == name).unwrap_or_else(|| OperationError::named(&name, &name))))
 }
 
 fn eid_of(text: &str) -> Result<Eid, StoreError> {
@@ -330,6 +344,7 @@ pub(in crate::store) fn save_campaign(
                 devices::state.eq(PENDING),
                 devices::outcome.eq(None::<String>),
                 devices::reason.eq(None::<String>),
+                devices::reason_detail.eq(None::<String>),
                 devices::ended_at.eq(None::<i64>),
                 devices::attempts.eq(0),
                 devices::not_before.eq(0),
@@ -397,13 +412,17 @@ pub(in crate::store) fn end_revert(
     conn: &mut Connection,
     id: OperationId,
     eid: &Eid,
-    outcome: Outcome,
+    (outcome, reason): (Outcome, &OperationError),
+    tenant: TenantId,
+    now: i64,
 ) -> Result<(), StoreError> {
     let mine = devices::table
-        .filter(devices::campaign_id.eq(id.to_string()).and(devices::eid.eq(eid.to_string())))
-        .filter(devices::revert.eq(PENDING));
-    diesel::update(mine).set(devices::revert.eq(outcome.as_str())).execute(conn)?;
-    Ok(())
+        .filter(devices::tenant_id.eq(tenant.value()).and(devices::campaign_id.eq(id.to_string())))
+        .filter(devices::eid.eq(eid.to_string()).and(devices::revert.eq(PENDING)));
+    if diesel::update(mine).set(devices::revert.eq(outcome.as_str())).execute(conn)? == 0 {
+        return Ok(());
+    }
+    insert_event(conn, &device_ended(&id.to_string(), outcome, reason, true), eid, tenant, now)
 }
 
 pub(in crate::store) fn running_devices(
@@ -462,23 +481,11 @@ pub(in crate::store) fn end_device(
     conn: &mut Connection,
     id: OperationId,
     eid: &Eid,
-    outcome: Outcome,
-    reason: &str,
+    (outcome, reason): (Outcome, &OperationError),
+    tenant: TenantId,
     now: i64,
 ) -> Result<(), StoreError> {
-    let mine = devices::table
-        .filter(devices::campaign_id.eq(id.to_string()).and(devices::eid.eq(eid.to_string())))
-        .filter(devices::state.eq(PENDING));
-    diesel::update(mine)
-        .set((
-            devices::state.eq(ENDED),
-            devices::outcome.eq(outcome.as_str()),
-            devices::reason.eq(reason),
-            devices::attempts.eq(devices::attempts + 1),
-            devices::ended_at.eq(now),
-        ))
-        .execute(conn)?;
-    Ok(())
+    end_part(conn, &id.to_string(), eid, (outcome, reason), tenant, now)
 }
 
 pub(in crate::store) fn downloads_under_way(
@@ -493,9 +500,9 @@ pub(in crate::store) fn downloads_under_way(
         .get_result(conn)?)
 }
 
-/// Takes a device for a campaign that begins with it: `false` when it is not waiting there. Devices that wait in campaigns
-/// of lower priority are theirs no more.
-pub(super) fn claim_device(
+/// Takes a device for a campaign that begins with it, from those of lower priority that it waits in, too; `false` when it is not
+/// waiting there. Whoever calls holds the row of the eUICC.
+pub(super) fn begin_device(
     conn: &mut Connection,
     campaign: OperationId,
     eid: &Eid,
@@ -503,57 +510,72 @@ pub(super) fn claim_device(
     tenant: TenantId,
     now: i64,
 ) -> Result<bool, StoreError> {
-    let of = |campaign: String| {
-        devices::table.filter(devices::campaign_id.eq(campaign).and(devices::eid.eq(eid.to_string())))
-    };
+    let mine =
+        || devices::table.filter(devices::campaign_id.eq(campaign.to_string()).and(devices::eid.eq(eid.to_string())));
     if reverts {
-        let waiting = of(campaign.to_string()).filter(devices::revert.eq(PENDING));
-        let taken = diesel::update(waiting)
+        let taken = diesel::update(mine().filter(devices::revert.eq(PENDING)))
             .set((devices::revert.eq(RUNNING), devices::revert_switch_id.eq(switch.to_string())))
             .execute(conn)?;
         return Ok(taken == 1);
     }
-    let priority: Option<i64> =
-        of(campaign.to_string()).filter(devices::state.eq(PENDING)).select(devices::priority).first(conn).optional()?;
-    let Some(priority) = priority else { return Ok(false) };
-    diesel::update(of(campaign.to_string()).filter(devices::state.eq(PENDING)))
+    let taken = diesel::update(mine().filter(devices::state.eq(PENDING)))
         .set((
             devices::state.eq(RUNNING),
             devices::switch_id.eq(switch.to_string()),
             devices::attempts.eq(devices::attempts + 1),
         ))
         .execute(conn)?;
-    let lower = devices::table
+    if taken == 0 {
+        return Ok(false);
+    }
+    let priority: i64 = mine().select(devices::priority).first(conn)?;
+    let lower: Vec<String> = devices::table
         .filter(devices::tenant_id.eq(tenant.value()).and(devices::eid.eq(eid.to_string())))
         .filter(devices::state.eq(PENDING).and(devices::priority.lt(priority)))
-        .filter(devices::campaign_id.ne(campaign.to_string()));
-    diesel::update(lower)
-        .set((devices::state.eq(ENDED), devices::outcome.eq(Outcome::Superseded.as_str()), devices::ended_at.eq(now)))
-        .execute(conn)?;
+        .filter(devices::campaign_id.ne(campaign.to_string()))
+        .order(devices::campaign_id)
+        .select(devices::campaign_id)
+        .load(conn)?;
+    let reason =
+        OperationError::named("priority", &format!("The campaign {campaign} of higher priority took the device."));
+    for other in lower {
+        end_part(conn, &other, eid, (Outcome::Superseded, &reason), tenant, now)?;
+    }
     Ok(true)
 }
 
-/// Gives back what [`claim_device`] took, in the same transaction.
-pub(super) fn unclaim_device(
+/// Ends the part of a device that waits in a campaign, if it still does, and tells it.
+fn end_part(
     conn: &mut Connection,
-    campaign: OperationId,
+    campaign: &str,
     eid: &Eid,
-    reverts: bool,
+    (outcome, reason): (Outcome, &OperationError),
+    tenant: TenantId,
+    now: i64,
 ) -> Result<(), StoreError> {
-    let mine =
-        devices::table.filter(devices::campaign_id.eq(campaign.to_string()).and(devices::eid.eq(eid.to_string())));
-    if reverts {
-        diesel::update(mine)
-            .set((devices::revert.eq(PENDING), devices::revert_switch_id.eq(None::<String>)))
-            .execute(conn)?;
-        return Ok(());
-    }
-    diesel::update(mine)
+    let mine = devices::table
+        .filter(devices::tenant_id.eq(tenant.value()).and(devices::campaign_id.eq(campaign)))
+        .filter(devices::eid.eq(eid.to_string()).and(devices::state.eq(PENDING)));
+    // To be taken by another campaign is no attempt of this one.
+    let tried = i64::from(outcome != Outcome::Superseded);
+    let ended = diesel::update(mine)
         .set((
-            devices::state.eq(PENDING),
-            devices::switch_id.eq(None::<String>),
-            devices::attempts.eq(devices::attempts - 1),
+            devices::state.eq(ENDED),
+            devices::outcome.eq(outcome.as_str()),
+            devices::reason.eq(&reason.name),
+            devices::reason_detail.eq(text_of(reason)),
+            devices::attempts.eq(devices::attempts + tried),
+            devices::ended_at.eq(now),
         ))
         .execute(conn)?;
-    Ok(())
+    if ended == 0 {
+        return Ok(());
+    }
+    insert_event(conn, &device_ended(campaign, outcome, reason, false), eid, tenant, now)
+}
+
+/// A device's part in a campaign, or its way back, ended without a switch of it.
+fn device_ended(campaign: &str, outcome: Outcome, reason: &OperationError, reverts: bool) -> Event {
+    let details = json!({ "campaign": campaign, "outcome": outcome.as_str(), "reason": reason, "reverts": reverts });
+    Event::new("campaignDeviceEnded", details)
 }

@@ -3,7 +3,7 @@
 use super::Connection;
 use super::association::put_other_eims;
 use super::audit::{insert_audit, record_received};
-use super::campaign::{claim_device, unclaim_device};
+use super::campaign::begin_device;
 use super::desired::{drift_stands, mark_changed, put_drift};
 use super::download::put_sessions;
 use super::event::{drop_oldest_unproven, insert_event, is_unproven};
@@ -26,6 +26,14 @@ const NOTIFICATIONS_KEPT: i64 = 512;
 /// The same for all that belongs to no eUICC known here, together.
 const UNATTRIBUTED_KEPT: i64 = 4_096;
 
+/// Holds the row of an eUICC; `false` when it has another version.
+fn hold(conn: &mut Connection, eid: &Eid, version: i64, tenant: TenantId) -> Result<bool, StoreError> {
+    let row = euiccs::table
+        .filter(euiccs::tenant_id.eq(tenant.value()).and(euiccs::eid.eq(eid.to_string())))
+        .filter(euiccs::version.eq(version));
+    Ok(diesel::update(row).set(euiccs::version.eq(version)).execute(conn)? == 1)
+}
+
 pub(in crate::store) fn save_decision(
     conn: &mut Connection,
     eid: &Eid,
@@ -34,36 +42,18 @@ pub(in crate::store) fn save_decision(
     tenant: TenantId,
     now: i64,
 ) -> Result<Saved, StoreError> {
-    if let Some(drift) = &changes.drift {
-        // The eUICC's row is held first, as by every decision: two that hold one each would wait for each other.
-        let held = diesel::update(
-            euiccs::table
-                .filter(euiccs::tenant_id.eq(tenant.value()).and(euiccs::eid.eq(eid.to_string())))
-                .filter(euiccs::version.eq(version)),
-        )
-        .set(euiccs::version.eq(version))
-        .execute(conn)?;
-        if held == 0 || !drift_stands(conn, eid, drift, tenant)? {
-            return Ok(Saved::Conflict);
-        }
-    }
-    // A switch of a campaign begins only where the campaign still waits for the device; nothing is written before that is
-    // known.
     let begins = changes
         .switch
         .as_ref()
         .filter(|switch| switch.seq == 0)
         .and_then(|switch| Some((switch.campaign?, (switch.id, switch.facts.reverts))));
-    let current: Option<i64> = match begins {
-        None => None,
-        Some(_) => euiccs::table
-            .filter(euiccs::tenant_id.eq(tenant.value()).and(euiccs::eid.eq(eid.to_string())))
-            .select(euiccs::version)
-            .first(conn)
-            .optional()?,
-    };
-    if let Some((campaign, switch)) = begins
-        && (current != Some(version) || !claim_device(conn, campaign, eid, switch, tenant, now)?)
+    // Who takes more than the eUICC holds its row first, as by every decision: two that hold one each would wait for each other.
+    let takes_more = begins.is_some() || changes.code.is_some() || changes.drift.is_some();
+    if takes_more && !hold(conn, eid, version, tenant)? {
+        return Ok(Saved::Conflict);
+    }
+    if let Some(drift) = &changes.drift
+        && !drift_stands(conn, eid, drift, tenant)?
     {
         return Ok(Saved::Conflict);
     }
@@ -71,8 +61,14 @@ pub(in crate::store) fn save_decision(
         && !reserve_code(conn, code, switch.id, eid, tenant, now)?
     {
         // Somebody else has it; another one is free, or the pool is empty.
-        if let Some((campaign, (_, reverts))) = begins {
-            unclaim_device(conn, campaign, eid, reverts)?;
+        return Ok(Saved::Conflict);
+    }
+    // A switch of a campaign begins only where the campaign still waits for the device.
+    if let Some((campaign, switch)) = begins
+        && !begin_device(conn, campaign, eid, switch, tenant, now)?
+    {
+        if let Some(code) = &changes.code {
+            unreserve_code(conn, code, tenant, now)?;
         }
         return Ok(Saved::Conflict);
     }
@@ -83,13 +79,8 @@ pub(in crate::store) fn save_decision(
         Some(euicc) => diesel::update(row).set(EuiccChange::new(euicc, version + 1)).execute(conn)?,
         None => diesel::update(row).set(euiccs::version.eq(version + 1)).execute(conn)?,
     };
+    // Nothing was taken then: whoever takes more holds the row.
     if written == 0 {
-        if let Some((campaign, (_, reverts))) = begins {
-            unclaim_device(conn, campaign, eid, reverts)?;
-        }
-        if let Some(code) = &changes.code {
-            unreserve_code(conn, code, tenant, now)?;
-        }
         return Ok(Saved::Conflict);
     }
     if let Some(euicc) = &changes.euicc {

@@ -4,6 +4,7 @@ use super::Connection;
 use super::decision::{claim_key, free_key, put_tags, save_decision};
 use super::desired::mark_changed;
 use super::event::insert_event;
+use crate::domain::keys::nearly_exhausted;
 use crate::domain::{Changes, Euicc, Event, ReceivedStatus};
 use crate::ids::{Eid, TenantId};
 use crate::store::rows::EuiccRow;
@@ -43,6 +44,9 @@ pub(in crate::store) fn insert_euicc(
     }
     put_tags(conn, &euicc.eid, &euicc.tags, tenant)?;
     insert_event(conn, event, &euicc.eid, tenant, now)?;
+    if let Some(warning) = nearly_exhausted(None, euicc) {
+        insert_event(conn, &warning, &euicc.eid, tenant, now)?;
+    }
     mark_changed(conn, &euicc.eid, tenant, now)?;
     Ok(Enqueued::Done)
 }

@@ -20,6 +20,10 @@ use diesel::prelude::*;
 const INSERTED_AT_ONCE: usize = 2_000;
 
 pub(in crate::store) fn record_keys(conn: &mut Connection, keys: &[KnownKey]) -> Result<Option<KeyId>, StoreError> {
+    // What is refused is not noted: the same key may be meant for another eIM the next time.
+    if let Some(other) = KnownKey::of_another_eim(keys, &known_keys(conn)?) {
+        return Ok(Some(other.id));
+    }
     for key in keys {
         diesel::insert_into(signing_keys::table)
             .values((
@@ -32,10 +36,6 @@ pub(in crate::store) fn record_keys(conn: &mut Connection, keys: &[KnownKey]) ->
             .execute(conn)?;
     }
     let known = known_keys(conn)?;
-    let other = |key: &&KnownKey| known.iter().any(|known| known.id == key.id && known.eim_id != key.eim_id);
-    if let Some(other) = keys.iter().find(other) {
-        return Ok(Some(other.id));
-    }
     if let Some(first) = known.first() {
         diesel::update(euiccs::table.filter(euiccs::signing_key.is_null()))
             .set(euiccs::signing_key.eq(first.id.to_string()))

@@ -60,6 +60,7 @@ pub(super) fn put_switch(
                 campaign_devices::state.eq("ended"),
                 campaign_devices::outcome.eq(outcome.as_str()),
                 campaign_devices::reason.eq(switch.facts.reason.as_ref().map(|reason| reason.name.clone())),
+                campaign_devices::reason_detail.eq(switch.facts.reason.as_ref().map(text_of)),
                 campaign_devices::ended_at.eq(switch.ended_at),
             ))
             .execute(conn)?;

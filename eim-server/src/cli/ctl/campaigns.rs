@@ -10,15 +10,22 @@ use serde_json::{Value, json};
 use std::io::Write;
 use std::path::PathBuf;
 
-const CAMPAIGNS: [Column; 5] =
-    [("ID", "/id"), ("NAME", "/name"), ("STATE", "/state"), ("WAVE", "/wave"), ("CREATED", "/createdAt")];
-const DEVICES: [Column; 6] = [
+const CAMPAIGNS: [Column; 6] = [
+    ("ID", "/id"),
+    ("NAME", "/name"),
+    ("STATE", "/state"),
+    ("WAVE", "/wave"),
+    ("WAITS FOR", "/waitsFor/name"),
+    ("CREATED", "/createdAt"),
+];
+const DEVICES: [Column; 7] = [
     ("EID", "/eid"),
     ("WAVE", "/wave"),
     ("STATE", "/state"),
     ("OUTCOME", "/outcome"),
     ("ATTEMPTS", "/attempts"),
-    ("REASON", "/reason"),
+    ("REVERT", "/revert"),
+    ("REASON", "/reason/message"),
 ];
 const WAVES: [Column; 6] = [
     ("WAVE", "/index"),
@@ -27,13 +34,6 @@ const WAVES: [Column; 6] = [
     ("RUNNING", "/running"),
     ("ENDED", "/ended"),
     ("OUTCOMES", "/shown"),
-];
-/// The states that a campaign does not leave by itself, and what it waits for there.
-const WAITS_FOR: [(&str, &str); 4] = [
-    ("draft", "it begins when it is submitted"),
-    ("submitted", "it begins when another person has approved it"),
-    ("approved", "it begins when it is started, or at its startAt"),
-    ("paused", "it goes on when it is resumed"),
 ];
 const ENDED: [&str; 5] = ["completed", "aborted", "reverted", "expired", "denied"];
 const BAR: u64 = 40;
@@ -278,15 +278,13 @@ fn totals(campaign: &Value) -> (u64, u64) {
 
 fn line(campaign: &Value) -> String {
     let (ended, devices) = totals(campaign);
-    let reason = campaign.pointer("/reason/message").and_then(Value::as_str).map(printable);
-    let waits_for =
-        WAITS_FOR.iter().find(|(state, _)| *state == state_of(campaign)).map(|(_, what)| (*what).to_owned());
+    let waits_for = campaign.pointer("/waitsFor/message").and_then(Value::as_str).map(printable);
     format!(
         "{} wave {}: {ended} of {devices} ended, {}{}\n",
         printable(state_of(campaign)),
         cell(&campaign["wave"]),
         listed(&outcomes(campaign)),
-        reason.or(waits_for).map(|reason| format!("; {reason}")).unwrap_or_default()
+        waits_for.map(|what| format!("; {what}")).unwrap_or_default()
     )
 }
 
@@ -331,6 +329,10 @@ mod tests {
     #[test]
     fn progress_counts_over_all_waves() {
         assert_eq!(line(&campaign()), "running wave 1: 20 of 40 ended, proven 19, rolledBack 1\n");
+        let mut waiting = campaign();
+        waiting["waitsFor"] = json!({ "name": "window", "message": "No maintenance window is open." });
+        let told = "running wave 1: 20 of 40 ended, proven 19, rolledBack 1; No maintenance window is open.\n";
+        assert_eq!(line(&waiting), told);
         let text = progress(&campaign());
         assert!(text.ends_with("] 50%  20 of 40\n"), "{text}");
         assert!(!text.contains('\u{1b}'));

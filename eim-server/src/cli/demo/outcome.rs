@@ -237,7 +237,7 @@ async fn why(member: &Member, device: &Value, switch: &Value, api: &mut Api) -> 
         let operation = get(api, &format!("/api/v1/operations/{id}")).await?;
         let refusals = operation["refusals"].as_array().map_or(0, Vec::len);
         let reason = text(&operation["refusals"][0]["reason"]);
-        return Ok(format!("{}; {refusals} answer(s) not believed: {reason}", text(&device["reason"])));
+        return Ok(format!("{}; {refusals} answer(s) not believed: {reason}", text(&device["reason"]["message"])));
     }
     if let Some(name) = switch["reason"]["name"].as_str() {
         return Ok(format!("{name}: {}", text(&switch["reason"]["message"])));
@@ -254,7 +254,7 @@ async fn why(member: &Member, device: &Value, switch: &Value, api: &mut Api) -> 
             let signed = signed.collect::<Vec<_>>().join(", ");
             format!("the operation is {}, the eUICC signed: {signed}", text(&operation["state"]))
         }
-        None => text(&device["reason"]),
+        None => text(&device["reason"]["message"]),
     })
 }
 

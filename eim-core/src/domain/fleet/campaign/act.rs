@@ -22,7 +22,8 @@ words!(
         Pause = "pause",
         /// It goes on, whatever paused it.
         Resume = "resume",
-        /// The next wave begins now, whether the one before it has ended or not; windows still hold for its devices.
+        /// The next wave begins now, whether the one before it has ended or not; windows still hold for its devices. Not before the
+        /// campaign's own `startAt`.
         NextWave = "nextWave",
         /// It is given up. What was delivered to a device can't be recalled.
         Abort = "abort",
@@ -74,6 +75,9 @@ pub enum ActError {
     /// Its end has come.
     #[error("the endAt of the campaign has passed")]
     PastEnd,
+    /// Its beginning has not come.
+    #[error("the startAt of the campaign has not come, and nothing begins before it")]
+    BeforeStart,
     /// There is no wave after this one.
     #[error("the last wave has begun already")]
     LastWave,
@@ -126,6 +130,7 @@ pub fn act(
         Verb::Submit => {
             facts.submitted_by = Some(by.clone());
             facts.submitted_at = Some(now);
+            facts.submitted_message = message.map(str::to_owned);
             event("campaignSubmitted", who);
             *state = match spec.approval {
                 super::spec::Approval::Required => CampaignState::Submitted,
@@ -135,6 +140,7 @@ pub fn act(
         Verb::Approve => {
             facts.approved_by = Some(by.clone());
             facts.approved_at = Some(now);
+            facts.approved_message = message.map(str::to_owned);
             event("campaignApproved", who);
             *state = CampaignState::Approved;
         }
@@ -220,6 +226,7 @@ fn refuse(
     }
     match verb {
         Verb::Approve if is_same_person(act.by, facts) => Err(ActError::SamePerson),
+        Verb::NextWave if spec.start_at.is_some_and(|start| start > act.now) => Err(ActError::BeforeStart),
         Verb::NextWave if facts.wave.is_some_and(|wave| wave + 1 >= spec.waves.len()) => Err(ActError::LastWave),
         Verb::Revert if !spec.is_switch() => Err(ActError::NoRevert),
         Verb::RetryFailed if counts.failed() == 0 => Err(ActError::NothingFailed),

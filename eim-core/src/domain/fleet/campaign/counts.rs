@@ -70,12 +70,28 @@ const fn is_withdrawn(outcome: Outcome) -> bool {
 }
 
 /// The devices that are moved back.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reverts {
     /// Have not begun.
     pub pending: u64,
     /// Have begun and not ended.
     pub running: u64,
+    /// Have ended: how, and how many.
+    pub ended: Vec<(Outcome, u64)>,
+}
+
+impl Reverts {
+    /// How many are where they were before.
+    #[must_use]
+    pub fn succeeded(&self) -> u64 {
+        self.ended.iter().filter(|(outcome, _)| outcome.is_success()).map(|(_, n)| n).sum()
+    }
+
+    /// How many are not.
+    #[must_use]
+    pub fn failed(&self) -> u64 {
+        self.ended.iter().filter(|(outcome, _)| !outcome.is_success()).map(|(_, n)| n).sum()
+    }
 }
 
 /// All devices of a campaign.

@@ -22,20 +22,50 @@ pub(super) struct Cron {
     text: String,
 }
 
+/// What was expected where something else stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum CronError {
+    /// In all of it.
+    #[error("five fields of cron are expected: minute, hour, day, month, weekday")]
+    Fields,
+    /// In one field.
+    #[error(
+        "{name}s from {first} to {last} are expected in the field of the {name}: numbers, lists (1,5), ranges (1-5), steps (*/5)"
+    )]
+    Field {
+        /// Which one.
+        name: &'static str,
+        /// Its least number.
+        first: u32,
+        /// Its greatest number.
+        last: u32,
+    },
+}
+
 impl Cron {
-    /// Reads five fields with blanks between them; `None` when that is not what stands there.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    /// Reads five fields with blanks between them.
+    ///
+    /// # Errors
+    /// What was expected.
+    pub(super) fn parse(text: &str) -> Result<Self, CronError> {
         if text.len() > TEXT_MAX {
-            return None;
+            return Err(CronError::Fields);
         }
         let fields: Vec<&str> = text.split_ascii_whitespace().collect();
-        let [minute, hour, day, month, weekday] = fields.as_slice() else { return None };
-        let weekdays = bits(weekday, 0, 7, &WEEKDAYS)?;
-        Some(Self {
-            minutes: bits(minute, 0, 59, &[])?,
-            hours: bits(hour, 0, 23, &[])?,
-            days: bits(day, 1, 31, &[])?,
-            months: bits(month, 1, 12, &MONTHS)?,
+        let [minute, hour, day, month, weekday] = fields.as_slice() else { return Err(CronError::Fields) };
+        let read = |name, field: &str, first, last, names: &[&str]| {
+            bits(field, first, last, names).ok_or(CronError::Field { name, first, last })
+        };
+        let minutes = read("minute", minute, 0, 59, &[])?;
+        let hours = read("hour", hour, 0, 23, &[])?;
+        let days = read("day", day, 1, 31, &[])?;
+        let months = read("month", month, 1, 12, &MONTHS)?;
+        let weekdays = read("weekday", weekday, 0, 7, &WEEKDAYS)?;
+        Ok(Self {
+            minutes,
+            hours,
+            days,
+            months,
             // Sunday is 0 and 7.
             weekdays: (weekdays | weekdays >> 7) & 0x7f,
             either_day: !day.starts_with('*') && !weekday.starts_with('*'),
@@ -184,9 +214,11 @@ mod tests {
             "*-5 2 * * *",
             "0 2 ? * *",
         ] {
-            assert!(Cron::parse(text).is_none(), "{text}");
+            assert!(Cron::parse(text).is_err(), "{text}");
         }
-        assert!(Cron::parse(&format!("0 2 * * 1{}", ",1".repeat(200))).is_none(), "too long");
+        assert!(Cron::parse(&format!("0 2 * * 1{}", ",1".repeat(200))).is_err(), "too long");
+        let expected = "hours from 0 to 23 are expected in the field of the hour: ";
+        assert!(Cron::parse("0 99 * * *").unwrap_err().to_string().starts_with(expected));
         assert_eq!(Cron::parse(" 0  2 * * 1 ").unwrap().text(), "0 2 * * 1");
     }
 }

@@ -14,6 +14,7 @@ mod state;
 mod step;
 #[cfg(test)]
 pub(in crate::domain::fleet) mod test_fleet;
+mod waits;
 #[cfg(test)]
 mod walk;
 mod waves;
@@ -28,5 +29,6 @@ pub use spec::{
 };
 pub use state::{Actor, Begin, CampaignEvent, CampaignFacts, CampaignState, Pause, Retry, Step};
 pub use step::step;
+pub use waits::{Wait, WaitFor, waits_for};
 pub use waves::{Assignment, Place, assign, place_later};
 pub use window::{Window, is_open, next_opening};

@@ -1,6 +1,6 @@
 //! Reads a campaign from a request of the API, each mistake with its place.
 
-use super::cron::Cron;
+use super::cron::{Cron, CronError};
 use super::spec::{
     Approval, BACKOFF_MAX_SECONDS, CampaignSpec, EndBehavior, ErrorAction, ErrorThreshold, Rate, RetryRule, Share,
     SuccessAction, Target, TargetMode, Wave, WaveSize,
@@ -275,7 +275,10 @@ fn read_window(value: &Value, pointer: &str, errors: &mut Errors) -> Option<Wind
     for needed in ["cron", "durationMinutes", "zone"] {
         fields.missing(needed);
     }
-    let cron = fields.parsed("cron", "five fields of cron: minute, hour, day, month, weekday", Cron::parse);
+    let cron = fields.text("cron").and_then(|text| {
+        let wrong = |error: CronError| fields.wrong("cron", &error.to_string());
+        Cron::parse(&text).map_err(wrong).ok()
+    });
     let minutes = fields.number("durationMinutes", 1..=window::MINUTES_MAX);
     let zone =
         fields.parsed("zone", "a time zone of the IANA database, like Europe/Berlin,", |text| text.parse::<Tz>().ok());

@@ -89,10 +89,14 @@ pub struct CampaignFacts {
     pub submitted_by: Option<Actor>,
     /// When.
     pub submitted_at: Option<i64>,
+    /// In the words of who did.
+    pub submitted_message: Option<String>,
     /// Who approved it.
     pub approved_by: Option<Actor>,
     /// When.
     pub approved_at: Option<i64>,
+    /// In the words of who did.
+    pub approved_message: Option<String>,
     /// Who denied it.
     pub denied_by: Option<Actor>,
     /// When.

@@ -263,7 +263,7 @@ impl Turn<'_> {
 
     /// Devices are moved back: those that were moved, and, when they have ended, those that run still.
     fn revert(&mut self) {
-        let reverts = self.counts.reverts;
+        let reverts = &self.counts.reverts;
         if self.counts.pending() > 0 {
             self.step.end_pending = Some(Outcome::Cancelled);
         }
@@ -304,7 +304,12 @@ impl Turn<'_> {
 
     fn end(&mut self, state: CampaignState, kind: &'static str) {
         self.facts.ended_at = Some(self.now);
-        self.turn_to(state, kind, json!({ "succeeded": self.succeeded(), "failed": self.counts.failed() }));
+        let mut details = json!({ "succeeded": self.succeeded(), "failed": self.counts.failed() });
+        let reverts = &self.counts.reverts;
+        if !reverts.ended.is_empty() {
+            details["reverts"] = json!({ "succeeded": reverts.succeeded(), "failed": reverts.failed() });
+        }
+        self.turn_to(state, kind, details);
     }
 
     fn succeeded(&self) -> u64 {

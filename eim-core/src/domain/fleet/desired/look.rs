@@ -44,8 +44,8 @@ words!(
 /// How often a wait after a failed attempt doubles at most, and how long it is at most.
 const DOUBLED_MAX: i64 = 10;
 const BACK_OFF_MAX_MS: i64 = 7 * 86_400_000;
-/// How long a device must have been in line before attempts are counted anew: what goes back again and again is not tried
-/// without end.
+/// How long a device must have been in line before it is forgotten how often it was brought back: what goes back again and again is
+/// brought back ever less often.
 const CALM_MS: i64 = 86_400_000;
 /// How long until it is looked again when something else is under way, and when the guard refuses.
 const BUSY_MS: i64 = 300_000;
@@ -89,8 +89,12 @@ pub struct DriftFacts {
     pub found_at: Option<i64>,
     /// Whether it was told that it is given up.
     pub given_up: bool,
-    /// How often each step was tried.
+    /// How often each step was tried since the device was in line the last time.
     pub tries: BTreeMap<String, i64>,
+    /// How often it was brought back since it was in line for a day.
+    pub brought_back: i64,
+    /// Not brought back again before, since it did not stay.
+    pub not_again_before: Option<i64>,
     /// Since when it is in line.
     pub in_line_since: Option<i64>,
     /// Not tried before.
@@ -107,6 +111,25 @@ pub struct DriftFacts {
     pub unproven_since: Option<i64>,
     /// When it was looked at.
     pub checked_at: i64,
+}
+
+impl DriftFacts {
+    /// Before which time nothing is tried, milliseconds since 1970; `None` when nothing holds it up.
+    #[must_use]
+    pub fn waits_until(&self) -> Option<i64> {
+        self.next_try_at.max(self.not_again_before)
+    }
+
+    /// Keeps what was tried when another state counts, or none: else a device could be had to and fro between two of them.
+    pub fn keep_tries(&mut self, before: &mut Self) {
+        self.tries = std::mem::take(&mut before.tries);
+        self.brought_back = before.brought_back;
+        self.not_again_before = before.not_again_before;
+        self.in_line_since = before.in_line_since;
+        self.next_try_at = before.next_try_at;
+        // How the last one ended says whether it was brought back.
+        self.last_outcome = before.last_outcome.take();
+    }
 }
 
 /// The version of facts that are about another desired state than the one that counts now.
@@ -186,8 +209,7 @@ pub fn look(
         fresh.unproven_since = facts.unproven_since;
         if facts.state_version == OTHER_STATE {
             // Another state counts now. What was tried is not forgotten: else two of them could have a device to and fro.
-            fresh.tries = std::mem::take(&mut facts.tries);
-            (fresh.in_line_since, fresh.next_try_at) = (facts.in_line_since, facts.next_try_at);
+            fresh.keep_tries(facts);
         }
         *facts = fresh;
         before = DriftState::None;
@@ -232,11 +254,16 @@ pub fn look(
             }
             facts.found.clear();
             facts.found_at = None;
+            let last = facts.last_outcome.as_deref().and_then(Outcome::from_word);
+            if !facts.tries.is_empty() && last.is_none_or(Outcome::is_success) {
+                facts.brought_back += 1;
+            }
             facts.given_up = false;
             facts.next_try_at = None;
             facts.last_switch = None;
             (facts.last_outcome, facts.last_reason) = (None, None);
-            facts.tries.remove(LIST);
+            facts.tries.clear();
+            facts.not_again_before = None;
             facts.in_line_since.get_or_insert(now);
         }
         Drift::Drifting(differences) => {
@@ -305,9 +332,16 @@ fn drifting(facts: &mut DriftFacts, force: &Force<'_>, differences: &[Difference
     steps.dedup();
     let tried = |facts: &DriftFacts| steps.iter().filter_map(|(step, _)| facts.tries.get(step).copied()).max();
     match facts.in_line_since.take() {
-        Some(since) if since + CALM_MS <= now => facts.tries.clear(),
-        // It was brought back a short time ago and did not stay.
-        Some(_) => facts.next_try_at = tried(facts).map(|tried| now + back_off(force.retry, tried)),
+        Some(since) if since + CALM_MS <= now => {
+            facts.tries.clear();
+            facts.brought_back = 0;
+        }
+        // Once is an accident, and is mended at once. Who is put back again and again waits, longer each time.
+        Some(_) => {
+            facts.next_try_at = None;
+            facts.not_again_before =
+                (facts.brought_back > 1).then(|| now + back_off(force.retry, facts.brought_back - 1));
+        }
         // What was tried before was for another state.
         None if tried(facts).is_none() => facts.next_try_at = None,
         None => {}
@@ -337,9 +371,17 @@ fn drifting(facts: &mut DriftFacts, force: &Force<'_>, differences: &[Difference
         return;
     }
     facts.given_up = false;
-    if let Some(at) = facts.next_try_at.filter(|at| *at > now) {
-        let message = "It was tried before; the next attempt has to wait (retry).".to_owned();
-        facts.reason = Some(Reason::new("retry", message));
+    if let Some(at) = facts.waits_until().filter(|at| *at > now) {
+        facts.reason = Some(match facts.not_again_before == Some(at) {
+            true => {
+                let message = format!(
+                    "It was brought back {} times and did not stay; the next time has to wait.",
+                    facts.brought_back
+                );
+                Reason::new("didNotStay", message)
+            }
+            false => Reason::new("retry", "It was tried before; the next attempt has to wait (retry)."),
+        });
         look.correcting = Correcting::Waiting;
         look.look_at = Some(at);
         return;

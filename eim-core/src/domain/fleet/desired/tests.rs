@@ -123,30 +123,35 @@ fn several_profiles_of_one_name_are_not_guessed_between() {
 }
 
 #[test]
-fn attempts_are_counted_over_a_short_calm_and_forgotten_after_a_day() {
+fn who_does_not_stay_is_brought_back_at_once_and_then_ever_less_often() {
     let spec = read(json!({ "enabled": { "rawIccid": iccid(2).raw_hex() } }));
     let off = [profile(1, None, Some(true)), profile(2, None, Some(false))];
     let drifts = || drift(&spec.wanted, false, &listed(), &off);
     let (mut facts, force) = (DriftFacts::default(), force(&spec));
     let mut now = 0;
-    for attempt in 1..=spec.retry.attempts {
+    for (attempt, hours) in [(1, 0), (2, 1), (3, 2), (4, 4), (5, 8)] {
         let looked = look(&mut facts, DriftState::None, &force, drifts(), None, now);
-        assert_eq!(looked.steps.len(), 1, "attempt {attempt}");
+        assert_eq!(looked.steps.len(), 1, "time {attempt}");
         *facts.tries.entry(looked.steps[0].0.clone()).or_default() += 1;
         facts.switch = Some(OperationId::new(0, [2; 10]));
         // It worked, and an hour later it is otherwise again.
         let proven = ended(Outcome::Proven, now);
         look(&mut facts, DriftState::Drifting, &force, Drift::InLine, Some(&proven), now);
         now += HOUR;
-        let waits = look(&mut facts, DriftState::InLine, &force, drifts(), None, now);
-        if attempt < spec.retry.attempts {
-            assert_eq!((waits.correcting, waits.steps.len()), (Correcting::Waiting, 0), "it did not stay");
-            now = waits.look_at.unwrap();
+        let again = look(&mut facts, DriftState::InLine, &force, drifts(), None, now);
+        assert_eq!(facts.brought_back, attempt);
+        if hours == 0 {
+            assert_eq!(again.steps.len(), 1, "the first time it is mended at once");
+            continue;
         }
+        assert_eq!((again.correcting, again.steps.len()), (Correcting::Waiting, 0), "it did not stay");
+        assert_eq!(facts.reason.as_ref().unwrap().name, "didNotStay");
+        assert_eq!(again.look_at, Some(now + hours * HOUR));
+        // Another look in the meantime changes nothing.
+        let looked = look(&mut facts, DriftState::Drifting, &force, drifts(), None, now + 1);
+        assert_eq!((looked.correcting, looked.look_at), (Correcting::Waiting, again.look_at));
+        now = again.look_at.unwrap();
     }
-    let looked = look(&mut facts, DriftState::Drifting, &force, drifts(), None, now);
-    assert_eq!(looked.correcting, Correcting::GivenUp);
-    assert!(looked.events.is_empty(), "it was told before");
     look(&mut facts, DriftState::Drifting, &force, Drift::InLine, None, now);
     let looked = look(&mut facts, DriftState::InLine, &force, drifts(), None, now + DAY);
     assert_eq!(looked.steps.len(), 1, "after a calm day it begins anew");

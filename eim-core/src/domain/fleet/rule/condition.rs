@@ -237,7 +237,9 @@ fn list(fields: &mut Fields<'_>, name: &str, expected: &str, is_good: impl Fn(&s
 
 fn causes(fields: &mut Fields<'_>) -> Option<Condition> {
     let is_cause = |text: &str| code_value(CodeTable::StateChangeCause, text).is_some();
-    let causes = list(fields, "stateChangeCause", "names of StateChangeCause", is_cause);
+    let names: Vec<&str> = CodeTable::StateChangeCause.entries().iter().map(|(_, name)| *name).collect();
+    let expected = format!("names of StateChangeCause ({})", names.join(", "));
+    let causes = list(fields, "stateChangeCause", &expected, is_cause);
     Some(Condition::StateChangeCause(causes))
 }
 
@@ -262,11 +264,20 @@ fn outcomes(fields: &mut Fields<'_>) -> Option<Condition> {
     let mut inner = fields.object("outcome")?;
     inner.missing("of");
     inner.missing("outcomes");
-    let of = list(&mut inner, "of", "switch or a kind of operations", |text| OutcomeOf::from_word(text).is_some());
+    let kinds: Vec<&str> = Kind::ALL.iter().map(|kind| kind.as_str()).collect();
+    let expected = format!("{SWITCH} or kinds of operations ({})", kinds.join(", "));
+    let of = list(&mut inner, "of", &expected, |text| OutcomeOf::from_word(text).is_some());
     let of: Vec<OutcomeOf> = of.iter().filter_map(|word| OutcomeOf::from_word(word)).collect();
-    let outcomes = list(&mut inner, "outcomes", "ends that those under of can come to", |text| {
-        of.iter().any(|of| of.can_be(text))
-    });
+    let all = Outcome::ALL.iter().map(|outcome| outcome.as_str());
+    let all = all.chain(OperationState::ALL.iter().map(|state| state.as_str())).chain([ABANDONED]);
+    let mut possible: Vec<&str> = all.filter(|word| of.iter().any(|of| of.can_be(word))).collect();
+    possible.sort_unstable();
+    possible.dedup();
+    let expected = match possible.as_slice() {
+        [] => "ends that those under of can come to".to_owned(),
+        words => format!("ends that those under of can come to ({})", words.join(", ")),
+    };
+    let outcomes = list(&mut inner, "outcomes", &expected, |text| of.iter().any(|of| of.can_be(text)));
     inner.finish();
     Some(Condition::Outcome(Outcomes { of, outcomes }))
 }

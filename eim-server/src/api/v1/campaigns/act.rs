@@ -176,7 +176,7 @@ pub async fn resume(
     act(Verb::Resume, request, id, payload, caller, api).await
 }
 
-/// The next wave begins now; windows still hold for its devices.
+/// The next wave begins now; windows still hold for its devices. Refused before the `startAt` of the campaign.
 #[utoipa::path(
     post, path = "/api/v1/campaigns/{id}/nextWave", tag = "Campaigns", operation_id = "nextWaveCampaign",
     params(

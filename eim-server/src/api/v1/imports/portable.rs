@@ -22,9 +22,10 @@ const PART_BYTES: usize = 64 * 1024;
 /// Takes in a portable export of this or another eIM (NDJSON as `GET /exports/portable` gives it), and reports on each device.
 ///
 /// The whole file is looked at first: one flipped bit, a line that is missing, in another place or too much, or another key than
-/// one that is trusted is 422, and nothing is changed. A line that was changed has `/lines/` and its number; for one that is missing,
-/// doubled or in another place the pointer is empty. Then each device is taken whole or not at all, whatever becomes of the others; those that are here already stay as they are
-/// (`exists`), so an import may be repeated. `line` of a report is the first line of the device.
+/// one that is trusted is 422, and nothing is changed. The pointer is `/lines/` and the number of the line in the file at which it
+/// shows, and the message says which lines of the export are missing before it or which one it is. Then each device is taken whole
+/// or not at all, whatever becomes of the others; those that are here already stay as they are (`exists`), so an import may be
+/// repeated. `line` of a report is the first line of the device.
 ///
 /// What comes in is hearsay: profiles and other eIMs are shown as unverified, history as `historyImported`. Counter, token and key
 /// are taken over where the file was made by this same eIM (its eimId), which must be stopped there; the association is `expected`
@@ -37,7 +38,7 @@ const PART_BYTES: usize = 64 * 1024;
         (status = 200, description = "A report on each device (`LineReport`), and a last line with the summary (`SummaryLine`).", content((LineReport = "application/x-ndjson"))),
         (status = 413, description = "The body is too large.", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "The media type is another one.", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "The file does not fit; every line that was changed is named. Nothing was changed.", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "The file does not fit; every line that was changed, is missing or stands elsewhere is named, the first hundred. Nothing was changed.", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "Two imports of this kind are under way.", body = Problem, content_type = "application/problem+json"),
     ),
     security(("apiKey" = ["admin"])),

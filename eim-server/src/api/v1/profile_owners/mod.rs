@@ -3,3 +3,4 @@
 pub mod confirm;
 pub mod create;
 pub mod list;
+pub mod withdraw;

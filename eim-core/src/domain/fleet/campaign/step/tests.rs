@@ -302,7 +302,7 @@ fn reverting_ends_when_what_ran_has_been_moved_back_too() {
     let step = bench.step(10);
     assert!(step.revert && step.withdraw_undelivered);
     // Those that were moved are back, and two run still.
-    bench.counts.reverts = super::super::counts::Reverts { pending: 0, running: 0 };
+    bench.counts.reverts = super::super::counts::Reverts::default();
     assert!(bench.step(20).revert);
     assert_eq!(bench.state, CampaignState::Reverting);
     bench.counts.waves[0] = WaveCounts { ended: vec![(Outcome::Proven, 1, 7)], ..WaveCounts::default() };

@@ -1,0 +1,1 @@
+ALTER TABLE campaign_devices DROP COLUMN reason_detail;

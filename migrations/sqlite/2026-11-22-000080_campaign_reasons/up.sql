@@ -1,0 +1,2 @@
+-- Why a device of a campaign ended so, as the API shows it; the column reason keeps its name alone.
+ALTER TABLE campaign_devices ADD COLUMN reason_detail TEXT;
