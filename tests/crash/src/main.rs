@@ -173,6 +173,8 @@ async fn main() -> anyhow::Result<ExitCode> {
     if results.failed.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
+    // Once more, where who reads only the end finds it.
+    results.differences.iter().for_each(|difference| println!("{difference}"));
     println!("FAILED: {}", results.failed.join(", "));
     Ok(ExitCode::FAILURE)
 }
@@ -214,6 +216,8 @@ struct Results {
     accidents: usize,
     operations: usize,
     failed: Vec<String>,
+    /// Of all runs that failed.
+    differences: Vec<String>,
 }
 
 impl Results {
@@ -233,7 +237,11 @@ impl Results {
         }
         println!("{name}: FAILED: {facts}");
         print!("{plan}{logs}");
-        differences.iter().for_each(|difference| println!("DIFFERENCE {name}: {difference}"));
+        for difference in differences {
+            let line = format!("DIFFERENCE {name}: {difference}");
+            println!("{line}");
+            self.differences.push(line);
+        }
         self.failed.push(name);
     }
 
