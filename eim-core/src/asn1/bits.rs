@@ -59,6 +59,11 @@ impl<N: BitNames> Bits<N> {
         Some(Self { set, names: PhantomData })
     }
 
+    /// The names of all bits that have one, in order of number.
+    pub fn known_names() -> impl Iterator<Item = &'static str> {
+        N::NAMES.iter().map(|(name, _)| *name)
+    }
+
     /// Whether the bit of this number is set.
     #[must_use]
     pub fn contains(&self, number: u32) -> bool {

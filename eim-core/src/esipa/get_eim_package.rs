@@ -156,7 +156,11 @@ async fn refused_by_now(work: &Work, id: OperationId, eim: &Eim) -> Result<Optio
         }
     };
     let known = Known { euicc: &work.state.euicc, profiles, busy_with: None, policies, rights: None };
-    let checks = guard::package_checks(&list, known, &switch::overridden(work, operation));
+    let mut checks = guard::package_checks(&list, known, &switch::overridden(work, operation));
+    let other = work.state.switch.as_ref().filter(|switch| operation.subject != Some(switch.id));
+    checks.extend(
+        switch::counts_on_what_goes(other, &list, profiles).map(|switch| guard::counted_on(&switch.id.to_string())),
+    );
     Ok(guard::refusal(&checks).map(Check::reason))
 }
 

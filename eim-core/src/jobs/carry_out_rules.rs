@@ -166,6 +166,7 @@ async fn ask(firing: &Firing, action: &Action, rule: &StoredRule, eim: &Eim) -> 
         planned: Planned { plan, secrets, overrides: action.overrides() },
         label: Some(rule.name.clone()),
         not_before: None,
+        desired_state: None,
         campaign: None,
         reverts: false,
         rules: firing.chain.clone(),

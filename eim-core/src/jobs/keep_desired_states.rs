@@ -284,13 +284,11 @@ struct Device<'a> {
 impl Device<'_> {
     async fn act(&self, mut facts: DriftFacts, mut looked: Look) -> Result<(), ManageError> {
         let steps = std::mem::take(&mut looked.steps);
-        if !steps.is_empty() && self.eim.store().is_in_live_campaign(self.eid).await? {
-            busy(
-                &mut facts,
-                &mut looked,
-                Reason::new("campaign", "A campaign is to do something with it first."),
-                self.now,
-            );
+        let campaign = if steps.is_empty() { None } else { self.eim.store().live_campaign(self.eid).await? };
+        if let Some(campaign) = campaign {
+            let message =
+                format!("It belongs to the campaign {campaign}, until that one has ended (by its endAt, or abort).");
+            busy(&mut facts, &mut looked, Reason::new("campaign", message), self.now);
         } else if let Some(bad) = self.state.has_stopped().filter(|_| !steps.is_empty()) {
             stopped(&mut facts, &mut looked, bad);
         } else if let Some(waiting) =
@@ -383,6 +381,7 @@ impl Device<'_> {
             planned: Planned { plan, secrets, overrides: false },
             label: Some(self.state.spec.name.clone()),
             not_before: None,
+            desired_state: Some(self.state.stored.id),
             campaign: None,
             reverts: false,
             rules: vec![],

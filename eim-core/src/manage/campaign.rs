@@ -6,7 +6,8 @@ use super::views::{CampaignDeviceView, CampaignPreview, CampaignView, Page, Prev
 use super::{FieldError, ManageError, Principal, Role, page, view};
 use crate::Eim;
 use crate::domain::fleet::campaign::{
-    Act, Actor, Assignment, CampaignFacts, CampaignSpec, CampaignState, Counts, Place, Verb, act, assign, cloned,
+    Act, Actor, Approval, Assignment, CampaignFacts, CampaignSpec, CampaignState, Counts, Place, Verb, act, assign,
+    cloned,
 };
 use crate::domain::fleet::{Outcome, Plan, Target, plan};
 use crate::domain::{Euicc, Event, Secrets};
@@ -147,12 +148,14 @@ pub async fn preview_campaign(body: Value, principal: &Principal, eim: &Eim) -> 
         waves: waves.collect(),
         over_max: asked.assignment.over_max,
         in_no_wave: asked.assignment.in_no_wave,
+        warnings: view::one_code_for_many(&asked.plan, asked.assignment.devices()).into_iter().collect(),
     })
 }
 
 async fn read(body: Value, principal: &Principal, eim: &Eim) -> Result<Asked, ManageError> {
     let spec = CampaignSpec::from_api(&body, "").map_err(ManageError::Invalid)?;
     let (plan, secrets) = read_plan(&spec, principal, eim)?;
+    may_go_alone(&spec, principal)?;
     let now = eim.clock().now_ms();
     if spec.end_at.is_some_and(|end| end <= now) {
         return Err(ManageError::invalid("/endAt", "a time after now is expected"));
@@ -222,6 +225,16 @@ fn read_plan(spec: &CampaignSpec, principal: &Principal, eim: &Eim) -> Result<(P
     let planned = plan::switch(switch, "/plan/switch").map_err(ManageError::Invalid)?;
     may_override(planned.overrides, principal)?;
     Ok((planned.plan, planned.secrets))
+}
+
+/// Who leaves out the approval by a second person must be one who may approve.
+fn may_go_alone(spec: &CampaignSpec, principal: &Principal) -> Result<(), ManageError> {
+    if spec.approval == Approval::None && !principal.role.may(Role::Approver) {
+        let message =
+            "a campaign without approval by a second person (approval: none) needs the role approver or admin";
+        return Err(ManageError::Forbidden(message.to_owned()));
+    }
+    Ok(())
 }
 
 fn may_override(overrides: bool, principal: &Principal) -> Result<(), ManageError> {

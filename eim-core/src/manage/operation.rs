@@ -9,6 +9,7 @@ use crate::Eim;
 use crate::asn1::Eco;
 use crate::domain::apply;
 use crate::domain::fleet::guard::{self, Check, CheckResult, Known};
+use crate::domain::fleet::switch;
 use crate::domain::keys;
 use crate::domain::operation::{ABANDONED, Purpose};
 use crate::domain::poll::list_profiles;
@@ -214,7 +215,11 @@ async fn guard_says(
     let profiles = eim.store().profiles(eid).await?;
     let policies = eim.store().owner_policies().await?;
     let known = Known { euicc: &euicc, profiles: &profiles, busy_with: None, policies: &policies, rights: None };
-    Ok(guard::package_checks(&list, known, overridden))
+    let mut checks = guard::package_checks(&list, known, overridden);
+    let last = eim.store().last_switch(eid).await?;
+    let open = switch::counts_on_what_goes(last.as_ref().map(|last| &last.switch), &list, &profiles);
+    checks.extend(open.map(|switch| guard::counted_on(&switch.id.to_string())));
+    Ok(checks)
 }
 
 fn overrides(body: &mut Map<String, Value>, errors: &mut Vec<FieldError>) -> Vec<String> {

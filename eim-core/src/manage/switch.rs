@@ -54,6 +54,8 @@ pub(crate) struct NewSwitch {
     pub(crate) planned: Planned,
     pub(crate) label: Option<String>,
     pub(crate) not_before: Option<i64>,
+    /// The desired state that it brings a device back to.
+    pub(crate) desired_state: Option<OperationId>,
     pub(crate) campaign: Option<OperationId>,
     pub(crate) reverts: bool,
     /// The rules that cause it, the last one asking for it.
@@ -197,7 +199,7 @@ pub(crate) fn begin(
     for check in checks.iter().filter(set_aside) {
         let who = principal.map(|principal| json!({ "key": principal.key_id, "name": principal.name }));
         let details = json!({ "switch": new.id, "check": check.name, "result": check.result, "found": check.message,
-            "by": who, "rule": new.rules.last(), "campaign": new.campaign, "label": new.label });
+            "by": who, "rule": new.rules.last(), "campaign": new.campaign, "desiredState": new.desired_state, "label": new.label });
         work.event("guardSetAside", details);
     }
     let now = work.now();
@@ -286,7 +288,7 @@ fn read(body: Value, id: OperationId, principal: &Principal) -> Result<NewSwitch
     if planned.overrides && !principal.role.may(Role::Admin) {
         return Err(ManageError::Forbidden("overriding a check of the guard needs the role admin".to_owned()));
     }
-    Ok(NewSwitch { id, planned, label, not_before, campaign: None, reverts: false, rules: vec![] })
+    Ok(NewSwitch { id, planned, label, not_before, desired_state: None, campaign: None, reverts: false, rules: vec![] })
 }
 
 /// Shows one switch.

@@ -131,6 +131,7 @@ pub(super) fn switch(eid: Eid, switch: Switch, euicc: Option<&Euicc>) -> SwitchV
         deadline: switch.deadline.map(rfc3339),
         next_poll_expected_at: euicc.and_then(switch::next_poll_expected_at).map(rfc3339),
         poll_interval_seconds: euicc.map(|euicc| switch::interval(euicc) / 1_000),
+        poll_interval_assumed: euicc.map(|euicc| euicc.poll_interval_ms.is_none()),
         campaign: switch.campaign.map(|id| id.to_string()),
         rules: facts.rules.iter().map(ToString::to_string).collect(),
         label: switch.label,
@@ -199,6 +200,22 @@ pub(super) fn code(code: StoredCode) -> CodeView {
     }
 }
 
+/// As a rule a code with a matchingId is used up by the first device that takes it.
+pub(super) fn one_code_for_many(plan: &Plan, devices: u64) -> Option<String> {
+    let (Plan::Switch { to: Target::Download(request), .. } | Plan::Download { from: Target::Download(request), .. }) =
+        plan
+    else {
+        return None;
+    };
+    let has_code = request["profileDownload"]["activationCode"].is_object();
+    (has_code && devices > 1).then(|| {
+        format!(
+            "one activation code is given to {devices} devices; most codes are for one device, so the SM-DP+ may refuse it to all but \
+             the first. A pool gives each device its own ({{\"to\": {{\"pool\": ...}}}})"
+        )
+    })
+}
+
 /// A campaign with its counts.
 pub(super) fn campaign(loaded: &Loaded, now: i64) -> CampaignView {
     let Loaded { stored, spec, state, facts, counts } = loaded;
@@ -224,6 +241,7 @@ pub(super) fn campaign(loaded: &Loaded, now: i64) -> CampaignView {
         specification["plan"] = plan(&read);
     }
     let time = |at: Option<i64>| at.map(rfc3339);
+    let devices = counts.waves.iter().map(WaveCounts::total).sum();
     CampaignView {
         id: stored.id.to_string(),
         name: stored.name.clone(),
@@ -231,6 +249,7 @@ pub(super) fn campaign(loaded: &Loaded, now: i64) -> CampaignView {
         priority: stored.priority,
         pause: facts.pause.as_ref().map(|pause| OperationError::named(&pause.name, &pause.message)),
         waits_for,
+        warnings: stored_plan(spec).and_then(|read| one_code_for_many(&read, devices)).into_iter().collect(),
         wave: facts.wave,
         soak_until: time(facts.soak_until),
         waves,
@@ -248,6 +267,9 @@ pub(super) fn campaign(loaded: &Loaded, now: i64) -> CampaignView {
             "approvedBy": facts.approved_by, "approvedAt": time(facts.approved_at),
             "approvedMessage": facts.approved_message,
             "deniedBy": facts.denied_by, "deniedAt": time(facts.denied_at), "deniedMessage": facts.denied_message,
+            "acts": facts.acts.iter().map(|act| json!({
+                "verb": act.verb, "by": act.by, "at": rfc3339(act.at), "message": act.message,
+            })).collect::<Vec<_>>(),
         }),
         created_at: rfc3339(stored.created_at),
         started_at: time(facts.started_at),
@@ -277,6 +299,7 @@ pub(super) fn campaign_device(device: CampaignDevice) -> CampaignDeviceView {
         switch: device.switch,
         ended_at: device.ended_at.map(rfc3339),
         revert: device.revert,
+        revert_reason: device.revert_reason,
     }
 }
 

@@ -488,6 +488,9 @@ pub struct SwitchView {
     /// The observed poll interval that deadlines count in, seconds; only of one switch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub poll_interval_seconds: Option<i64>,
+    /// Whether no interval was observed yet, so that a day is taken for it; only of one switch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub poll_interval_assumed: Option<bool>,
     /// The campaign that it is part of.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub campaign: Option<String>,
@@ -594,6 +597,9 @@ pub struct CampaignView {
     /// What it waits for before more happens; absent when it goes on by itself in a moment, or has ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waits_for: Option<CampaignWaitView>,
+    /// What deserves a second look.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// The wave that is under way, from 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wave: Option<usize>,
@@ -671,6 +677,8 @@ pub struct CampaignPreview {
     pub over_max: u64,
     /// How many match and no wave takes.
     pub in_no_wave: u64,
+    /// What deserves a second look.
+    pub warnings: Vec<String>,
 }
 
 /// A wave of a campaign that is not made yet.
@@ -718,4 +726,7 @@ pub struct CampaignDeviceView {
     /// What became of moving it back: `pending`, `running`, or an outcome.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revert: Option<String>,
+    /// Why moving it back ended so, and what to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revert_reason: Option<OperationError>,
 }

@@ -72,6 +72,8 @@ pub struct CampaignDevice {
     pub ended_at: Option<i64>,
     /// What became of moving it back: `pending`, `running`, or an outcome.
     pub revert: Option<String>,
+    /// Why that ended so.
+    pub revert_reason: Option<OperationError>,
 }
 
 /// Which devices of a campaign to list.

@@ -343,12 +343,12 @@ impl Store {
         on!(self.read("drifts"), |conn| drift_page(conn, &filter, tenant))
     }
 
-    /// Whether a campaign that is running or paused waits for this device or is busy with it.
+    /// The campaign that this device belongs to and that has not ended.
     ///
     /// # Errors
     /// When the transaction fails.
-    pub async fn is_in_live_campaign(&self, eid: Eid) -> Result<bool, StoreError> {
+    pub async fn live_campaign(&self, eid: Eid) -> Result<Option<String>, StoreError> {
         let tenant = self.tenant;
-        on!(self.read("is_in_live_campaign"), |conn| is_in_live_campaign(conn, &eid, tenant))
+        on!(self.read("live_campaign"), |conn| live_campaign(conn, &eid, tenant))
     }
 }

@@ -7,6 +7,7 @@ use diesel::Connection as _;
 use diesel_async::AsyncPgConnection;
 use diesel_async::async_connection_wrapper::AsyncConnectionWrapper;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+use std::cell::Cell;
 
 #[path = "shared/mod.rs"]
 pub(super) mod shared;
@@ -43,7 +44,7 @@ impl Postgres {
         name: &'static str,
         body: impl Fn(&mut Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.pool.run(name, move |link| link.with(|conn| body(conn))).await
+        self.pool.run(name, move |link| link.with_again(|conn, _| body(conn))).await
     }
 
     pub(super) async fn write<T: Send + 'static>(
@@ -53,14 +54,22 @@ impl Postgres {
     ) -> Result<T, StoreError> {
         self.pool
             .run(name, move |link| {
-                link.with(|conn| {
+                link.with_again(|conn, may_be_committed| {
+                    let mut run = || {
+                        conn.transaction(|conn| {
+                            may_be_committed.set(false);
+                            let done = body(conn);
+                            may_be_committed.set(done.is_ok());
+                            done
+                        })
+                    };
                     for _ in 1..ATTEMPTS {
-                        match conn.transaction(|conn| body(conn)) {
+                        match run() {
                             Err(StoreError::Transaction { source, .. }) if met_another(&source) => {}
                             done => return done,
                         }
                     }
-                    conn.transaction(|conn| body(conn))
+                    run()
                 })
             })
             .await
@@ -90,6 +99,21 @@ impl Link {
             && broke(source)
         {
             self.conn = None;
+        }
+        done
+    }
+
+    /// The same, once more on a new connection where the one at hand broke before anything could be committed: one that was ended
+    /// while it lay idle, as by a failover, shows that only when it is used.
+    fn with_again<T>(
+        &mut self,
+        body: impl Fn(&mut Connection, &Cell<bool>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let may_be_committed = Cell::new(false);
+        let was_used = self.conn.is_some();
+        let done = self.with(|conn| body(conn, &may_be_committed));
+        if done.is_err() && was_used && self.conn.is_none() && !may_be_committed.get() {
+            return self.with(|conn| body(conn, &may_be_committed));
         }
         done
     }

@@ -275,6 +275,7 @@ diesel::table! {
         revert -> Nullable<Text>,
         revert_switch_id -> Nullable<Text>,
         reason_detail -> Nullable<Text>,
+        revert_reason -> Nullable<Text>,
     }
 }
 

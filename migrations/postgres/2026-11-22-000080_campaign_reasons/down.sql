@@ -1,1 +1,2 @@
+ALTER TABLE campaign_devices DROP COLUMN revert_reason;
 ALTER TABLE campaign_devices DROP COLUMN reason_detail;

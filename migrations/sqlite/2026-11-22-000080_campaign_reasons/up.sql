@@ -1,2 +1,4 @@
 -- Why a device of a campaign ended so, as the API shows it; the column reason keeps its name alone.
 ALTER TABLE campaign_devices ADD COLUMN reason_detail TEXT;
+-- Why moving a device back ended so.
+ALTER TABLE campaign_devices ADD COLUMN revert_reason TEXT;

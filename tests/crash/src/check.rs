@@ -220,7 +220,8 @@ fn downloads(device: &Device, index: u32, smdp: &SmdpServer, operations: &[&Valu
         }
         // Nothing that happens in a run is a reason to give a download up.
         if !is_there {
-            wrong.push(format!("the download was given up: {operation}"));
+            wrong
+                .push(format!("the download was given up: {operation}; the device says {:?}", device.failed_downloads));
         }
         let state = smdp.order_state(&matching_id(index));
         if is_there && state != Some(OrderState::Installed) {

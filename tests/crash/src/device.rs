@@ -34,6 +34,8 @@ pub struct Device {
     pub direct: bool,
     /// The profiles that it had at any time, with whether they were enabled.
     pub states: BTreeSet<Profiles>,
+    /// Why its downloads failed, as it saw that.
+    pub failed_downloads: Vec<String>,
     ipa: Ipa,
     rng: Rng,
 }
@@ -49,6 +51,7 @@ impl Device {
         ipa.behaviour.with_notifications = habits.with_notifications;
         ipa.behaviour.connectivity_lost = habits.loses_network;
         ipa.behaviour.download_options.pir_in_result = habits.result_in_trigger;
+        ipa.behaviour.download_options.waits_for_eim = true;
         let (mode, features) = if habits.direct {
             (DownloadMode::Direct, vec![DeviceDescription::DIRECT_RSP_SERVER_COMMUNICATION])
         } else {
@@ -63,7 +66,15 @@ impl Device {
         ipa.behaviour.download = mode;
         ipa.behaviour.device = std::mem::take(&mut ipa.behaviour.device).features(&features);
         let states = BTreeSet::from([profiles(&euicc)]);
-        Self { euicc: euicc.recording(), cut_off: 0, direct: habits.direct, states, ipa, rng: Rng::new(seed) }
+        Self {
+            euicc: euicc.recording(),
+            cut_off: 0,
+            failed_downloads: vec![],
+            direct: habits.direct,
+            states,
+            ipa,
+            rng: Rng::new(seed),
+        }
     }
 
     /// Polls until it is told to stop. `is_quiet` says whether it has nothing to bring and was last told that there is nothing for it.
@@ -97,6 +108,12 @@ impl Device {
             Err(error) => Err(error),
         };
         self.states.insert(profiles(&self.euicc));
+        if let Some((step, error)) = self.ipa.last_download().and_then(|outcome| outcome.error.as_ref()) {
+            let failed = format!("{step:?}: {error:?}");
+            if self.failed_downloads.last() != Some(&failed) {
+                self.failed_downloads.push(failed);
+            }
+        }
         if !self.euicc.notifications().is_empty() {
             self.ipa.deliver_notifications(&mut self.euicc).await.ok()?;
         }

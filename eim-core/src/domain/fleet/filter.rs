@@ -61,6 +61,7 @@ impl DeviceFilter {
         let is_tag = |text: &str| (1..=TAG_MAX).contains(&text.len()) && !text.contains('\0');
         let is_feature = |text: &str| IpaFeatures::named([text]).is_some();
         let is_plmn = |text: &str| [3, 5, 6].contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+        let features = format!("names of ipaFeatures ({})", IpaFeatures::known_names().collect::<Vec<_>>().join(", "));
         let tags_expected = "tags of 1 to 128 octets";
         let states: Vec<(&str, EuiccState)> = EuiccState::ALL.iter().map(|state| (state.as_str(), *state)).collect();
         let filter = Self {
@@ -70,7 +71,7 @@ impl DeviceFilter {
             any_tag: words(&mut fields, "anyTag", tags_expected, is_tag),
             not_tag: words(&mut fields, "notTag", tags_expected, is_tag),
             state: fields.one_of("state", &states),
-            capabilities: words(&mut fields, "capabilities", "names of ipaFeatures", is_feature),
+            capabilities: words(&mut fields, "capabilities", &features, is_feature),
             plmns: words(&mut fields, "plmns", "an MCC of 3 digits, or MCC and MNC of 5 or 6", is_plmn),
             seen_within_seconds: fields.number("seenWithinSeconds", 1..=SECONDS_MAX),
             not_seen_for_seconds: fields.number("notSeenForSeconds", 1..=SECONDS_MAX),

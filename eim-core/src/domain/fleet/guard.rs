@@ -304,7 +304,11 @@ pub fn package_checks(operations: &[Psmo], known: Known<'_>, overridden: &[Strin
     let Effects { outlook, named, servers, fallback_untold } = effects(operations, known);
     let among = |iccids: &BTreeSet<Iccid>| known.profiles.iter().filter(|one| iccids.contains(&one.iccid)).collect();
     let (off, gone): (Vec<&Profile>, Vec<&Profile>) = (among(&outlook.off), among(&outlook.gone));
-    let mut checks = vec![owners_let_go(&off, &gone, known), rules_let_go(&off, &gone)];
+    // Whatever comes from the default SM-DP+ then takes the place of what is enabled.
+    let may_go_off = if operations.iter().any(enables_at_once) { enabled_but(None, known) } else { vec![] };
+    let owners = never_told(operations, known)
+        .unwrap_or_else(|| owners_let_go(&[off.as_slice(), may_go_off.as_slice()].concat(), &gone, known));
+    let mut checks = vec![owners, rules_let_go(&off, &gone)];
     let cure = "Ask the device for its profiles first (listProfileInfo).";
     let unlisted = named.iter().any(|(_, one)| find(&[*one], known).is_empty());
     let has_foreign_owners = known.rights.is_some_and(Rights::has_foreign_owners);
@@ -329,12 +333,47 @@ pub fn package_checks(operations: &[Psmo], known: Known<'_>, overridden: &[Strin
     checks
 }
 
+/// Whether a profile that is downloaded from the default SM-DP+ takes the place of the enabled one by itself from then on.
+fn enables_at_once(operation: &Psmo) -> bool {
+    matches!(operation, Psmo::ConfigureImmediateEnable(set) if set.immediate_enable_flag.is_some())
+}
+
+/// The owner policies forbid something, and whose the profiles are that are disabled or deleted nobody knows: they were never told.
+fn never_told(operations: &[Psmo], known: Known<'_>) -> Option<Check> {
+    if known.euicc.profiles_listed_at.is_some() {
+        return None;
+    }
+    let deletes = operations.iter().any(|operation| matches!(operation, Psmo::Delete(_)));
+    let disables = operations.iter().any(|operation| match operation {
+        Psmo::Enable(_) | Psmo::Disable(_) => true,
+        other => enables_at_once(other),
+    });
+    let forbids = |policy: &&OwnerPolicy| disables && !policy.disable_allowed || deletes && !policy.delete_allowed;
+    let policy = known.policies.iter().filter(forbids).max_by_key(|policy| policy.foreign)?;
+    let message = format!(
+        "Whether the owner policy of {} forbids it is not known, since the profiles of the device were never told.",
+        policy.service_provider
+    );
+    let cure = "Ask the device for its profiles first (listProfileInfo).";
+    Some(Check { absolute: policy.foreign, ..check(OWNER_POLICY, CheckResult::Failed, message, cure) })
+}
+
+/// The check that a switch is open that counts on what a list of operations takes away.
+#[must_use]
+pub fn counted_on(switch: &str) -> Check {
+    let message = format!(
+        "The switch {switch} is open and counts on what this takes away: the profiles that it moves between, or the Fallback Profile."
+    );
+    check(NOTHING_IN_FLIGHT, CheckResult::Failed, message, "Wait for the end of the switch, or cancel it.")
+}
+
 /// Whether a list of profile state operations may take from a device what it needs, so that it is looked at when it is asked for and
 /// once more before it is signed.
 #[must_use]
 pub fn takes_away(operations: &[Psmo]) -> bool {
-    let takes = |psmo: &Psmo| {
-        matches!(psmo, Psmo::Enable(_) | Psmo::Disable(_) | Psmo::Delete(_) | Psmo::UnsetFallbackAttribute(_))
+    let takes = |psmo: &Psmo| match psmo {
+        Psmo::Enable(_) | Psmo::Disable(_) | Psmo::Delete(_) | Psmo::UnsetFallbackAttribute(_) => true,
+        other => enables_at_once(other),
     };
     operations.iter().any(takes)
 }

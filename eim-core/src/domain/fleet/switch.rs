@@ -8,6 +8,7 @@
 use super::guard::{self, Check, Known, SmdpAddress, Subject};
 use super::outcome::Outcome;
 use super::policy;
+use crate::asn1::Psmo;
 use crate::asn1::code::state_change_cause::FALLBACK as CAUSE_FALLBACK;
 use crate::domain::changes::NewOperation;
 use crate::domain::euicc::words;
@@ -340,6 +341,28 @@ pub fn checks(plan: &Plan, work: &Work, busy_with: Option<&str>) -> Vec<Check> {
             checks
         }
     }
+}
+
+/// What an open switch counts on, which nothing but itself may take away: the profiles that it moves between, and the Fallback
+/// Profile. Gives the switch that speaks against a list of operations.
+#[must_use]
+pub fn counts_on_what_goes<'a>(
+    switch: Option<&'a Switch>,
+    operations: &[Psmo],
+    profiles: &[Profile],
+) -> Option<&'a Switch> {
+    let switch = switch.filter(|switch| switch.is_open() && matches!(switch.plan, Plan::Switch { .. }))?;
+    let counts_on = |iccid: Iccid| {
+        switch.facts.target == Some(iccid)
+            || switch.facts.previous.contains(&iccid)
+            || profiles.iter().any(|profile| profile.iccid == iccid && profile.fallback != Some(false))
+    };
+    let takes = |operation: &Psmo| match operation {
+        Psmo::Delete(delete) => Iccid::from_octets(&delete.iccid).is_ok_and(counts_on),
+        Psmo::UnsetFallbackAttribute(_) => true,
+        _ => false,
+    };
+    operations.iter().any(takes).then_some(switch)
 }
 
 /// The checks that an admin has overridden for an operation, or for the switch that asks for it.
@@ -859,10 +882,25 @@ fn proven(work: &mut Work, switch: &mut Switch) {
         return;
     }
     let known = known(work, None);
-    let overridden = match &switch.plan {
-        Plan::Switch { overridden, .. } => overridden.clone(),
-        Plan::Download { .. } | Plan::Operations { .. } => vec![],
+    let (waived, overridden) = match &switch.plan {
+        Plan::Switch { waive, overridden, .. } => (waive.clone(), overridden.clone()),
+        Plan::Download { .. } | Plan::Operations { .. } => (vec![], vec![]),
     };
+    // What the switch was let through with must be there still, also where a policy was made since.
+    let is_needed = |name: &String| name == guard::FALLBACK;
+    let holder = guard::fallback_holder(&work.state.profiles, switch.facts.target).ok().flatten();
+    if let Some(holder) = holder.filter(|holder| old.contains(&holder.iccid))
+        && !waived.iter().chain(&overridden).any(is_needed)
+    {
+        let message = format!(
+            "The profile {} has the fallback attribute, and this switch did not waive \"fallback\": it stays. Move the attribute \
+             first (psmo setFallbackAttribute), then delete it.",
+            holder.iccid
+        );
+        let reason = OperationError::named("oldProfileKept", &message);
+        end(work, switch, Outcome::Proven, Some(reason));
+        return;
+    }
     let checks = guard::checks(Subject::Remove { disabled: &[], deleted: &old }, known, &[], &overridden);
     if let Some(refused) = guard::refusal(&checks) {
         let reason = OperationError::named("oldProfileKept", &refused.message);

@@ -142,13 +142,24 @@ impl<'a> Fields<'a> {
         is_good: impl Fn(&str) -> bool,
     ) -> Option<Vec<String>> {
         let value = self.member(name)?;
-        let list: Option<Vec<String>> = value.as_array().filter(|list| list.len() <= at_most).and_then(|list| {
-            list.iter().map(|item| item.as_str().filter(|text| is_good(text)).map(str::to_owned)).collect()
-        });
-        if list.is_none() {
+        let Some(items) = value.as_array().filter(|list| list.len() <= at_most) else {
             self.wrong(name, &format!("a list of at most {at_most} of {expected} is expected"));
+            return None;
+        };
+        let mut list = Vec::with_capacity(items.len());
+        for (place, item) in items.iter().enumerate() {
+            let Some(text) = item.as_str().filter(|text| is_good(text)) else {
+                self.wrong(
+                    name,
+                    &format!(
+                        "a list of at most {at_most} of {expected} is expected; its item {place} is none (from 0)"
+                    ),
+                );
+                return None;
+            };
+            list.push(text.to_owned());
         }
-        list
+        Some(list)
     }
 
     /// A whole number in a range.

@@ -214,7 +214,7 @@ pub(in crate::store) fn campaign_device_page(
     tenant: TenantId,
 ) -> Result<Vec<CampaignDevice>, StoreError> {
     type Reason = (Option<String>, Option<String>);
-    type Row = (String, i64, String, Option<String>, Reason, i64, i64, Option<String>, Option<i64>, Option<String>);
+    type Row = (String, i64, String, Option<String>, Reason, i64, i64, Option<String>, Option<i64>, Reason);
     let mut query = devices::table
         .filter(devices::tenant_id.eq(tenant.value()).and(devices::campaign_id.eq(filter.campaign.to_string())))
         .filter(devices::eid.gt(filter.after.clone()))
@@ -230,7 +230,7 @@ pub(in crate::store) fn campaign_device_page(
             devices::not_before,
             devices::switch_id,
             devices::ended_at,
-            devices::revert,
+            (devices::revert, devices::revert_reason),
         ))
         .into_boxed();
     if let Some(wave) = filter.wave {
@@ -244,7 +244,7 @@ pub(in crate::store) fn campaign_device_page(
     }
     let rows: Vec<Row> = query.load(conn)?;
     rows.into_iter()
-        .map(|(eid, wave, state, outcome, reason, attempts, not_before, switch, ended_at, revert)| {
+        .map(|(eid, wave, state, outcome, reason, attempts, not_before, switch, ended_at, (revert, revert_reason))| {
             let outcome = outcome.as_deref().and_then(Outcome::from_word);
             Ok(CampaignDevice {
                 eid: eid_of(&eid)?,
@@ -257,18 +257,21 @@ pub(in crate::store) fn campaign_device_page(
                 switch,
                 ended_at,
                 revert,
+                revert_reason: revert_reason.as_deref().map(detail).transpose()?,
             })
         })
         .collect()
 }
 
 /// A version before writes the name alone: what is told beside another name is about something else.
-fn reason_of((name, detail): (Option<String>, Option<String>)) -> Result<Option<OperationError>, StoreError> {
+fn reason_of((name, told): (Option<String>, Option<String>)) -> Result<Option<OperationError>, StoreError> {
     let Some(name) = name else { return Ok(None) };
-    let corrupt = |_| StoreError::Corrupt { column: "campaign_devices.reason_detail" };
-    let told: Option<OperationError> =
-        detail.map(|detail| serde_json::from_str(&detail)).transpose().map_err(corrupt)?;
+    let told = told.as_deref().map(detail).transpose()?;
     Ok(Some(told.filter(|told| told.name == name).unwrap_or_else(|| OperationError::named(&name, &name))))
+}
+
+fn detail(text: &str) -> Result<OperationError, StoreError> {
+    serde_json::from_str(text).map_err(|_| StoreError::Corrupt { column: "campaign_devices.reason_detail" })
 }
 
 fn eid_of(text: &str) -> Result<Eid, StoreError> {
@@ -419,7 +422,8 @@ pub(in crate::store) fn end_revert(
     let mine = devices::table
         .filter(devices::tenant_id.eq(tenant.value()).and(devices::campaign_id.eq(id.to_string())))
         .filter(devices::eid.eq(eid.to_string()).and(devices::revert.eq(PENDING)));
-    if diesel::update(mine).set(devices::revert.eq(outcome.as_str())).execute(conn)? == 0 {
+    let told = (devices::revert.eq(outcome.as_str()), devices::revert_reason.eq(text_of(reason)));
+    if diesel::update(mine).set(told).execute(conn)? == 0 {
         return Ok(());
     }
     insert_event(conn, &device_ended(&id.to_string(), outcome, reason, true), eid, tenant, now)

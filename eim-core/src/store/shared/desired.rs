@@ -452,21 +452,23 @@ pub(in crate::store) fn drift_page(
     rows.into_iter().map(DriftRow::drift).collect()
 }
 
-pub(in crate::store) fn is_in_live_campaign(
+pub(in crate::store) fn live_campaign(
     conn: &mut Connection,
     eid: &Eid,
     tenant: TenantId,
-) -> Result<bool, StoreError> {
+) -> Result<Option<String>, StoreError> {
     let waiting: Vec<String> = campaign_devices::table
         .filter(campaign_devices::tenant_id.eq(tenant.value()).and(campaign_devices::eid.eq(eid.to_string())))
         .select(campaign_devices::campaign_id)
         .load(conn)?;
     if waiting.is_empty() {
-        return Ok(false);
+        return Ok(None);
     }
     let live = [CampaignState::Running, CampaignState::Paused, CampaignState::Aborting, CampaignState::Reverting];
     let live = campaigns::table
         .filter(campaigns::id.eq_any(waiting))
-        .filter(campaigns::state.eq_any(live.map(CampaignState::as_str)));
-    Ok(diesel::select(diesel::dsl::exists(live)).get_result(conn)?)
+        .filter(campaigns::state.eq_any(live.map(CampaignState::as_str)))
+        .order(campaigns::id)
+        .select(campaigns::id);
+    Ok(live.first(conn).optional()?)
 }

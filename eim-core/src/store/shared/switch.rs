@@ -49,7 +49,10 @@ pub(super) fn put_switch(
             .filter(campaign_devices::campaign_id.eq(campaign.to_string()))
             .filter(campaign_devices::eid.eq(eid.to_string()))
             .filter(campaign_devices::revert_switch_id.eq(switch.id.to_string()));
-        diesel::update(part).set(campaign_devices::revert.eq(outcome.as_str())).execute(conn)?;
+        let reason = switch.facts.reason.as_ref().map(text_of);
+        diesel::update(part)
+            .set((campaign_devices::revert.eq(outcome.as_str()), campaign_devices::revert_reason.eq(reason)))
+            .execute(conn)?;
     } else if let (Some(campaign), Some(outcome)) = (switch.campaign, switch.outcome) {
         let part = campaign_devices::table
             .filter(campaign_devices::campaign_id.eq(campaign.to_string()))

@@ -3,7 +3,7 @@
 use super::counts::Counts;
 use super::read::NO_REVERT;
 use super::spec::CampaignSpec;
-use super::state::{Actor, CampaignEvent, CampaignFacts, CampaignState, Pause};
+use super::state::{Actor, CampaignEvent, CampaignFacts, CampaignState, DoneAct, Pause};
 use crate::domain::euicc::words;
 use serde_json::{Value, json};
 
@@ -33,6 +33,9 @@ words!(
         RetryFailed = "retryFailed",
     }
 );
+
+/// How many of them are kept with the campaign; the event stream and the audit log have them all.
+const ACTS_KEPT: usize = 50;
 
 /// Who does what, and when (milliseconds since 1970).
 #[derive(Debug, Clone, Copy)]
@@ -124,6 +127,16 @@ pub fn act(
     refuse(act, spec, *state, facts, counts)?;
     let Act { verb, by, message, now } = *act;
     let who = json!({ "by": by, "message": message });
+    if !matches!(verb, Verb::Submit | Verb::Approve | Verb::Deny) {
+        let superfluous = (facts.acts.len() + 1).saturating_sub(ACTS_KEPT);
+        facts.acts.drain(..superfluous);
+        facts.acts.push(DoneAct {
+            verb: verb.as_str().to_owned(),
+            by: by.clone(),
+            at: now,
+            message: message.map(str::to_owned),
+        });
+    }
     let mut acted = Acted::default();
     let mut event = |kind, details: Value| acted.events.push(CampaignEvent { kind, details });
     match verb {

@@ -77,6 +77,19 @@ impl Pause {
     pub const ERROR_THRESHOLD: &'static str = "errorThreshold";
 }
 
+/// What a person did with a campaign that runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DoneAct {
+    /// The verb.
+    pub verb: String,
+    /// Who.
+    pub by: Actor,
+    /// When, milliseconds since 1970.
+    pub at: i64,
+    /// Why, in their words.
+    pub message: Option<String>,
+}
+
 /// What is remembered of a campaign beside its state. All times are milliseconds since 1970.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -125,6 +138,8 @@ pub struct CampaignFacts {
     pub reverts_known: bool,
     /// When new devices were last looked for, in a campaign of mode `CONTINUOUS`.
     pub joined_at: Option<i64>,
+    /// What persons did since it was approved, the last ones.
+    pub acts: Vec<DoneAct>,
     /// What began in the last minute.
     pub rate: RateFacts,
 }

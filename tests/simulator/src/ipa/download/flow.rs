@@ -314,7 +314,13 @@ impl Flow<'_> {
         } else {
             self.ipa.call(function, body).await.map_err(Stop::Lost)?
         };
-        if status == 200 { Ok(answer) } else { Err(failed(DownloadError::Http(status))) }
+        match status {
+            200 => Ok(answer),
+            503 if !self.direct && self.ipa.behaviour.download_options.waits_for_eim => {
+                Err(Stop::Lost(IpaError::Status { status }))
+            }
+            status => Err(failed(DownloadError::Http(status))),
+        }
     }
 
     fn done(&mut self, step: DownloadStep) -> Result<(), Stop> {

@@ -123,6 +123,8 @@ pub struct DownloadOptions {
     pub pir_in_result: bool,
     /// Reports a failed download in a ProfileDownloadTriggerResult.
     pub report_failure: bool,
+    /// Takes 503 of the eIM like a connection that broke: says nothing, and begins anew when the trigger comes again.
+    pub waits_for_eim: bool,
 }
 
 impl Default for DownloadOptions {
@@ -140,6 +142,7 @@ impl Default for DownloadOptions {
             stop_after: None,
             pir_in_result: false,
             report_failure: true,
+            waits_for_eim: false,
         }
     }
 }
