@@ -63,6 +63,7 @@ pub async fn create_campaign(
         return campaign(&made, eim).await;
     }
     let asked = read(body, principal, eim).await?;
+    may_go_alone(&asked.spec, principal)?;
     if asked.assignment.in_no_wave > 0 {
         let message = format!(
             "{} devices of the target are in no wave: add {{\"rest\": true}}, or bound the target by maxDevices",
@@ -155,7 +156,6 @@ pub async fn preview_campaign(body: Value, principal: &Principal, eim: &Eim) -> 
 async fn read(body: Value, principal: &Principal, eim: &Eim) -> Result<Asked, ManageError> {
     let spec = CampaignSpec::from_api(&body, "").map_err(ManageError::Invalid)?;
     let (plan, secrets) = read_plan(&spec, principal, eim)?;
-    may_go_alone(&spec, principal)?;
     let now = eim.clock().now_ms();
     if spec.end_at.is_some_and(|end| end <= now) {
         return Err(ManageError::invalid("/endAt", "a time after now is expected"));
@@ -478,6 +478,7 @@ pub async fn clone_campaign(
     };
     let (plan, secrets) = loaded.plan(eim).ok_or_else(unreadable)?;
     may_override(plan.overrides(), principal)?;
+    may_go_alone(&loaded.spec, principal)?;
     let spec = cloned(&loaded.spec, eim.clock().now_ms());
     let now = eim.clock().now_ms();
     eim.flush_sightings().await?;

@@ -360,7 +360,7 @@ fn what_a_campaign_begins_under_a_grant_says_so_for_each_device() {
                 _ => json!({ "operations": [device.enable(2, false)] }),
             };
             let body = json!({ "name": "n", "target": { "filter": { "eids": [device.eid()] } }, "plan": plan, "approval": "none" });
-            let campaign = world.post("/api/v1/campaigns", body).await.json()["id"].as_str().unwrap().to_owned();
+            let campaign = world.send(Role::Admin, "POST", "/api/v1/campaigns", &[], body.to_string()).await.json()["id"].as_str().unwrap().to_owned();
             for verb in ["submit", "start"] {
                 let path = format!("/api/v1/campaigns/{campaign}/{verb}");
                 assert_eq!(world.post(&path, Value::Null).await.status, 200, "{verb}");

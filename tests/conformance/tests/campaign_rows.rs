@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "tests fail by panicking")]
 
 use chrono::{DateTime, TimeDelta, Utc};
-use eim_conformance::{Device, World, code_of, each_store, order};
+use eim_conformance::{Device, Role, World, code_of, each_store, order};
 use eim_simulator::euicc::{DeviceDescription, Euicc};
 use eim_simulator::ipa::DownloadMode;
 use serde_json::{Value, json};
@@ -34,7 +34,7 @@ async fn started(world: &World, tag: &str, more: Value) -> String {
     for (name, value) in more.as_object().into_iter().flatten() {
         body[name] = value.clone();
     }
-    let reply = world.post("/api/v1/campaigns", body).await;
+    let reply = world.send(Role::Admin, "POST", "/api/v1/campaigns", &[], body.to_string()).await;
     assert_eq!(reply.status, 201, "{}", reply.text());
     let id = reply.json()["id"].as_str().unwrap().to_owned();
     for verb in ["submit", "start"] {
@@ -373,6 +373,27 @@ fn a_device_that_goes_back_after_its_end_is_counted_where_it_is() {
 }
 
 #[test]
+fn a_device_that_can_not_be_moved_back_says_why() {
+    each_store(async |world: &mut World| {
+        let mut fleet = fleet(world, 1, 1, "meters").await;
+        let switch = json!({ "to": { "profile": { "name": "Two" } }, "waive": ["fallback"], "deleteOld": "afterProof" });
+        let id = started(world, "meters", json!({ "plan": { "switch": switch } })).await;
+        for _ in 0..3 {
+            sessions(&mut fleet).await;
+            drive(world).await;
+        }
+        assert_eq!(show(world, &id).await["state"], "completed");
+        let reply = world.post(&format!("/api/v1/campaigns/{id}/revert"), Value::Null).await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        drive(world).await;
+        let shown = row(world, &id, &fleet[0]).await;
+        assert_eq!((&shown["outcome"], &shown["revert"]), (&json!("proven"), &json!("refused")), "{shown}");
+        assert_eq!(shown["revertReason"]["name"], "target", "{shown}");
+        assert!(shown["revertReason"]["message"].as_str().unwrap().contains("not on the profile list"), "{shown}");
+    });
+}
+
+#[test]
 fn devices_that_were_under_way_when_a_campaign_is_reverted_are_moved_back_when_they_have_ended() {
     each_store(async |world: &mut World| {
         let mut fleet = fleet(world, 1, 4, "meters").await;
@@ -402,6 +423,7 @@ fn devices_that_were_under_way_when_a_campaign_is_reverted_are_moved_back_when_t
         for (device, (outcome, revert)) in fleet.iter().zip(expected) {
             let shown = row(world, &id, device).await;
             assert_eq!((shown["outcome"].as_str(), shown["revert"].as_str()), (Some(outcome), revert), "{shown}");
+            assert!(shown["revertReason"].is_null(), "{shown}");
             assert_eq!(world.enabled(&device.eid()).await, [device.iccid(1)], "{shown}");
             assert_eq!(device.euicc.enabled_iccid(), Some(device.raw_iccid(1)));
         }

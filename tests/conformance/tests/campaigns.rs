@@ -33,7 +33,7 @@ fn campaign(more: Value) -> Value {
 }
 
 async fn create(world: &World, body: Value) -> String {
-    let reply = world.post("/api/v1/campaigns", body).await;
+    let reply = world.send(Role::Admin, "POST", "/api/v1/campaigns", &[], body.to_string()).await;
     assert_eq!(reply.status, 201, "{}", reply.text());
     let shown = reply.json();
     assert_eq!(shown["state"], "draft", "{shown}");
@@ -130,6 +130,9 @@ fn a_campaign_moves_its_devices_wave_by_wave() {
 fn a_second_person_approves_and_nothing_happens_before() {
     each_store(async |world: &mut World| {
         let mut fleet = fleet(world, 1).await;
+        let alone = world.post("/api/v1/campaigns", campaign(json!({}))).await;
+        assert_eq!(alone.status, 403, "{}", alone.text());
+        assert!(alone.text().contains("approver"), "{}", alone.text());
         let id = create(world, campaign(json!({ "approval": "required" }))).await;
         assert_eq!(verb(world, &id, "start").await.status, 409);
         go(world, &id, &["submit"]).await;
@@ -221,6 +224,37 @@ fn a_wave_that_fails_pauses_aborts_or_goes_back() {
                 assert_eq!((&back["outcome"], &back["revert"]), (&json!("proven"), &json!("proven")), "{back}");
             }
         }
+    });
+}
+
+#[test]
+fn a_campaign_tells_who_did_what_and_what_deserves_a_second_look() {
+    each_store(async |world: &mut World| {
+        fleet(world, 2).await;
+        let code = json!({ "plan": { "switch": { "to": { "activationCode": "1$smdp.example$FOR-ONE" }, "waive": ["fallback"] } } });
+        let preview = async |body: Value| {
+            let reply = world.send(Role::Admin, "POST", "/api/v1/campaigns/preview", &[], body.to_string()).await;
+            assert_eq!(reply.status, 200, "{}", reply.text());
+            reply.json()["warnings"].as_array().unwrap().clone()
+        };
+        let warnings = preview(campaign(code.clone())).await;
+        assert!(warnings[0].as_str().unwrap().contains("2 devices"), "{warnings:?}");
+        assert!(!warnings[0].as_str().unwrap().contains("FOR-ONE"));
+        assert!(preview(campaign(json!({}))).await.is_empty());
+        let id = create(world, campaign(code)).await;
+        assert_eq!(show(world, &id).await["warnings"].as_array().unwrap().len(), 1);
+
+        let id = started(world, json!({ "name": "second" })).await;
+        let path = format!("/api/v1/campaigns/{id}/pause");
+        assert_eq!(world.post(&path, json!({ "message": "storm" })).await.status, 200);
+        go(world, &id, &["resume", "abort"]).await;
+        let acts = show(world, &id).await["history"]["acts"].as_array().unwrap().clone();
+        let told: Vec<(&str, &str)> = acts
+            .iter()
+            .map(|act| (act["verb"].as_str().unwrap(), act["message"].as_str().unwrap_or_default()))
+            .collect();
+        assert_eq!(told, [("start", ""), ("pause", "storm"), ("resume", ""), ("abort", "")]);
+        assert!(acts.iter().all(|act| act["by"]["name"] == "test" && act["at"].is_string()), "{acts:?}");
     });
 }
 
@@ -381,14 +415,16 @@ fn a_clone_is_a_draft_and_a_repeated_request_makes_one_campaign() {
         fleet(world, 1).await;
         let body = campaign(json!({})).to_string();
         let send = async |body: &str| {
-            world.send(Role::Operator, "POST", "/api/v1/campaigns", &[("idempotency-key", "c1")], body).await
+            world.send(Role::Admin, "POST", "/api/v1/campaigns", &[("idempotency-key", "c1")], body).await
         };
         let (first, again) = (send(&body).await, send(&body).await);
         assert_eq!((first.status, again.status), (201, 201), "{}", again.text());
         assert_eq!(first.json()["id"], again.json()["id"]);
         assert_eq!(send(&campaign(json!({ "name": "other" })).to_string()).await.status, 409);
         let id = first.json()["id"].as_str().unwrap().to_owned();
-        let copy = verb(world, &id, "clone").await;
+        let path = format!("/api/v1/campaigns/{id}/clone");
+        assert_eq!(world.post(&path, Value::Null).await.status, 403, "an operator alone makes none without approval");
+        let copy = world.send(Role::Admin, "POST", &path, &[], "").await;
         assert_eq!(copy.status, 201, "{}", copy.text());
         assert_eq!((&copy.json()["name"], &copy.json()["state"]), (&json!("to two (copy)"), &json!("draft")));
         assert_eq!(world.get("/api/v1/campaigns?state=draft").await["items"].as_array().unwrap().len(), 2);
@@ -517,7 +553,7 @@ fn a_clone_needs_the_role_of_its_plan_and_is_made_once_for_a_key() {
     each_store(async |world: &mut World| {
         fleet(world, 1).await;
         let switch = json!({ "to": { "profile": { "name": "Two" } }, "override": ["fallback"] });
-        let body = campaign(json!({ "plan": { "switch": switch } })).to_string();
+        let body = campaign(json!({ "plan": { "switch": switch }, "approval": "required" })).to_string();
         assert_eq!(world.send(Role::Operator, "POST", "/api/v1/campaigns", &[], body.as_str()).await.status, 403);
         let over = world.send(Role::Admin, "POST", "/api/v1/campaigns", &[], body).await;
         assert_eq!(over.status, 201, "{}", over.text());
@@ -566,14 +602,14 @@ fn bad_campaigns_are_refused_with_their_place_and_nothing_is_made() {
             (json!({ "endAt": "2020-01-01T00:00:00Z" }), "/endAt"),
             (json!({ "colour": 1 }), "/colour"),
         ] {
-            let reply = world.post("/api/v1/campaigns", campaign(more.clone())).await;
+            let reply = world.send(Role::Admin, "POST", "/api/v1/campaigns", &[], campaign(more.clone()).to_string()).await;
             assert_eq!(reply.pointers(422), [pointer], "{more}");
         }
         let pool = world.post("/api/v1/pools", json!({ "name": "small" })).await.json();
         let codes = json!({ "codes": ["1$smdp.example$ONE"] });
         world.post(&format!("/api/v1/pools/{}/codes", pool["id"].as_str().unwrap()), codes).await;
         let small = campaign(json!({ "plan": { "switch": { "to": { "pool": "small" } } } }));
-        let reply = world.post("/api/v1/campaigns", small).await;
+        let reply = world.send(Role::Admin, "POST", "/api/v1/campaigns", &[], small.to_string()).await;
         assert_eq!(reply.pointers(422), ["/plan/switch/to/pool"]);
         assert!(reply.text().contains("1 free codes") && reply.text().contains("2 devices"), "{}", reply.text());
         assert!(world.get("/api/v1/campaigns").await["items"].as_array().unwrap().is_empty());

@@ -115,7 +115,7 @@ fn campaign(eids: &[String], approval: &str) -> Value {
 
 /// A campaign that was handed in, and started where it needs no approval.
 async fn submitted(world: &World, body: Value) -> String {
-    let reply = world.post("/api/v1/campaigns", body.clone()).await;
+    let reply = world.send(Role::Admin, "POST", "/api/v1/campaigns", &[], body.to_string()).await;
     assert_eq!(reply.status, 201, "{}", reply.text());
     let id = reply.json()["id"].as_str().unwrap().to_owned();
     let verbs: &[&str] = if body["approval"] == "none" { &["submit", "start"] } else { &["submit"] };

@@ -57,6 +57,10 @@ fn a_switch_is_proven_when_the_device_is_seen_again_with_the_new_profile() {
             "{switch}"
         );
         assert!(switch["nextPollExpectedAt"].is_string() && switch["deadline"].is_string(), "{switch}");
+        assert_eq!(switch["pollIntervalAssumed"], false, "{switch}");
+        let unseen = world.listed_device(9).await;
+        let assumed = ask(world, &unseen.eid(), to(&unseen, 2, json!({}))).await;
+        assert_eq!((&assumed["pollIntervalAssumed"], &assumed["pollIntervalSeconds"]), (&json!(true), &json!(86_400)));
         device.poll().await;
         let proving = show(world, &switch).await;
         assert_eq!((&proving["state"], outcome(&proving)), (&json!("proving"), ""), "{proving}");
@@ -577,6 +581,89 @@ fn a_fallback_profile_that_the_switch_deletes_is_none() {
         // Who says so by name has it.
         body["waive"] = json!(["fallback"]);
         assert_eq!(world.post(&path, body).await.status, 202);
+    });
+}
+
+#[test]
+fn a_policy_that_is_made_meanwhile_does_not_delete_the_fallback_profile() {
+    each_store(async |world: &mut World| {
+        let mut device = hourly(world, 1).await;
+        let eid = device.eid();
+        with_fallback(world, &mut device, 3).await;
+        world.queue(&eid, device.enable(3, false)).await;
+        device.session().await;
+        let switch = ask(world, &eid, json!({ "to": { "iccid": device.iccid(2) } })).await;
+        let shown = world.get(&format!("/api/v1/euiccs/{eid}/profiles")).await;
+        let provider = shown["items"][0]["serviceProvider"].as_str().unwrap().to_owned();
+        let policy = json!({ "serviceProvider": provider, "deleteWhenDisabled": true }).to_string();
+        assert_eq!(world.send(Role::Admin, "POST", "/api/v1/owner-policies", &[], policy).await.status, 201);
+        device.session().await;
+        device.session().await;
+        let ended = show(world, &switch).await;
+        assert_eq!((outcome(&ended), &ended["reason"]["name"]), ("proven", &json!("oldProfileKept")), "{ended}");
+        assert!(ended["reason"]["message"].as_str().unwrap().contains("setFallbackAttribute"), "{ended}");
+        assert!(device.euicc.profile(&device.raw_iccid(3)).is_some(), "it is still there");
+        // Another one that is not needed goes, as the policy says.
+        let switch = ask(world, &eid, json!({ "to": { "iccid": device.iccid(1) } })).await;
+        device.session().await;
+        device.session().await;
+        let ended = show(world, &switch).await;
+        assert_eq!((outcome(&ended), &ended["deleted"]), ("proven", &json!([device.iccid(2)])), "{ended}");
+    });
+}
+
+#[test]
+fn what_an_open_switch_counts_on_is_not_taken_away() {
+    each_store(async |world: &mut World| {
+        let mut device = hourly(world, 1).await;
+        let eid = device.eid();
+        with_fallback(world, &mut device, 3).await;
+        let path = format!("/api/v1/euiccs/{eid}/operations");
+        let delete = |number: u8| json!({ "psmo": [{ "delete": { "iccid": device.iccid(number) } }] });
+        let taking = [delete(1), delete(2), delete(3), json!({ "psmo": [{ "unsetFallbackAttribute": {} }] })];
+        let switch = ask(world, &eid, json!({ "to": { "iccid": device.iccid(2) } })).await;
+        for body in &taking {
+            let reply = world.post(&path, body.clone()).await;
+            let checks = reply.pointers(409);
+            assert!(checks.contains(&"/checks/nothingInFlight".to_owned()), "{body}: {}", reply.text());
+            assert!(reply.text().contains(switch["id"].as_str().unwrap()), "{}", reply.text());
+        }
+        // The way back stays open, and so does everything once the switch has ended.
+        let dry = format!("{path}?dryRun=true");
+        assert_eq!(world.post(&dry, device.enable(1, false)).await.json()["allowed"], true);
+        device.session().await;
+        device.session().await;
+        assert_eq!(outcome(&show(world, &switch).await), "proven");
+        assert_eq!(world.post(&dry, taking[0].clone()).await.json()["allowed"], true);
+    });
+}
+
+#[test]
+fn an_owner_policy_holds_where_the_profiles_were_never_told_and_for_what_comes_by_itself() {
+    each_store(async |world: &mut World| {
+        let listed = world.listed_device(1).await;
+        let unlisted = world.device(2).await;
+        let ask = async |world: &World, device: &Device, psmo: Value| {
+            let path = format!("/api/v1/euiccs/{}/operations?dryRun=true", device.eid());
+            let shown = world.post(&path, json!({ "psmo": [psmo] })).await.json();
+            let failed = shown["checks"].as_array().unwrap().iter().filter(|check| check["result"] == "failed");
+            let failed: Vec<String> = failed.map(|check| check["name"].as_str().unwrap().to_owned()).collect();
+            failed
+        };
+        let enable = |device: &Device| json!({ "enable": { "iccid": device.iccid(2), "rollback": true } });
+        let at_once = json!({ "configureImmediateEnable": { "immediateEnableFlag": true } });
+        for device in [&listed, &unlisted] {
+            assert!(ask(world, device, enable(device)).await.is_empty());
+            assert!(ask(world, device, at_once.clone()).await.is_empty());
+        }
+        let shown = world.get(&format!("/api/v1/euiccs/{}/profiles", listed.eid())).await;
+        let provider = shown["items"][0]["serviceProvider"].as_str().unwrap().to_owned();
+        let policy = json!({ "serviceProvider": provider, "disableAllowed": false }).to_string();
+        assert_eq!(world.send(Role::Admin, "POST", "/api/v1/owner-policies", &[], policy).await.status, 201);
+        for device in [&listed, &unlisted] {
+            assert_eq!(ask(world, device, enable(device)).await, ["ownerPolicy"]);
+            assert_eq!(ask(world, device, at_once.clone()).await, ["ownerPolicy"]);
+        }
     });
 }
 
