@@ -1,7 +1,9 @@
 //! What a poll means and what is sent to it (SGP.32 v1.2 3.1.1.1).
 
+use super::fleet::guard;
 use super::operation::{Kind, Operation, OperationError, OperationState, Purpose};
 use super::order::Capabilities;
+use super::request::Request;
 use super::work::Work;
 use super::{EuiccState, association, codes, download, fleet, keys};
 use crate::ids::{OperationId, Plmn};
@@ -226,6 +228,16 @@ fn choose(work: &mut Work) -> Next {
                 && !(waits_for_data && lacks_data(work, operation.id)))
     });
     if let Some(next) = next {
+        if needs_a_list(work, next) {
+            let is_list = |operation: &&Operation| {
+                operation.purpose == Some(Purpose::Refresh) && queued(operation, |kind| kind == Kind::Psmo)
+            };
+            match operations.iter().find(is_list).filter(|list| may_sign(list)) {
+                Some(list) => return Next::Make(list.id),
+                None if work.asks_now(Purpose::Refresh, Kind::Psmo) => return Next::Nothing,
+                None => {}
+            }
+        }
         return Next::Make(next.id);
     }
     let next = match in_flight {
@@ -240,6 +252,21 @@ fn choose(work: &mut Work) -> Next {
         (Next::Nothing, Some(id)) if download::pursue(work, id) => Next::Again(id),
         (next, _) => next,
     }
+}
+
+/// How long a list of the profiles is new enough to judge by, whatever the device says meanwhile: who sends a state change with every
+/// poll would put everything else off for good.
+const LIST_IS_NEW_MS: i64 = 10_000;
+
+/// Whether an operation takes something away and the list of profiles that the guard would judge it by may be out of date.
+fn needs_a_list(work: &Work, next: &Operation) -> bool {
+    let euicc = &work.state.euicc;
+    let is_new = euicc.profiles_listed_at.is_some_and(|listed| work.now() - listed < LIST_IS_NEW_MS);
+    if !euicc.profiles_stale || is_new || next.kind != Kind::Psmo {
+        return false;
+    }
+    let request = next.request.as_object().and_then(|body| Request::parse(body).ok());
+    matches!(request, Some(Request::Psmo(list)) if guard::takes_away(&list))
 }
 
 /// A package is out and its result did not come: the same octets once more, then by turns the question for stored

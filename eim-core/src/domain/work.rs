@@ -195,8 +195,13 @@ impl Work {
         let waiting = |operation: &Operation| {
             operation.purpose == Some(purpose) && operation.kind == kind && !operation.state.is_final()
         };
-        self.state.operations.iter().any(waiting)
-            || self.queue.iter().any(|operation| operation.purpose == Some(purpose) && operation.kind == kind)
+        self.state.operations.iter().any(waiting) || self.asks_now(purpose, kind)
+    }
+
+    /// Whether this decision queues such an operation, which the next one may choose.
+    #[must_use]
+    pub fn asks_now(&self, purpose: Purpose, kind: Kind) -> bool {
+        self.queue.iter().any(|operation| operation.purpose == Some(purpose) && operation.kind == kind)
     }
 
     /// Queues an operation on the eIM's own account.

@@ -9,7 +9,7 @@ use crate::asn1::{
     GetEimPackageResponse, IpaEuiccDataRequest, OctetString, Raw,
 };
 use crate::domain::audit::AuditNote;
-use crate::domain::fleet::guard::{self, Check, Known};
+use crate::domain::fleet::guard::{self, Check, CheckResult, Known};
 use crate::domain::fleet::switch;
 use crate::domain::package::{self, Draft};
 use crate::domain::poll::{self, Next, Poll};
@@ -135,7 +135,7 @@ async fn make(work: &mut Work, id: OperationId, eim: &Eim) -> Result<Option<GetE
 
 /// Why the guard does not let an operation through that it let through when it was asked for: what was done since has left the
 /// device nothing else, or an owner has another policy.
-async fn refused_by_now(work: &Work, id: OperationId, eim: &Eim) -> Result<Option<OperationError>, EsipaError> {
+async fn refused_by_now(work: &mut Work, id: OperationId, eim: &Eim) -> Result<Option<OperationError>, EsipaError> {
     let Some(operation) = work.state.operation(id).filter(|operation| operation.kind == Kind::Psmo) else {
         return Ok(None);
     };
@@ -156,12 +156,20 @@ async fn refused_by_now(work: &Work, id: OperationId, eim: &Eim) -> Result<Optio
         }
     };
     let known = Known { euicc: &work.state.euicc, profiles, busy_with: None, policies, rights: None };
-    let mut checks = guard::package_checks(&list, known, &switch::overridden(work, operation));
+    let mut checks = guard::package_checks(std::slice::from_ref(&list), known, &switch::overridden(work, operation));
     let other = work.state.switch.as_ref().filter(|switch| operation.subject != Some(switch.id));
     checks.extend(
         switch::counts_on_what_goes(other, &list, profiles).map(|switch| guard::counted_on(&switch.id.to_string())),
     );
-    Ok(guard::refusal(&checks).map(Check::reason))
+    let refusal = guard::refusal(&checks).map(Check::reason);
+    // What came up only since it was asked for is on the record as well.
+    let overridden = checks.iter().filter(|check| check.result == CheckResult::Overridden && refusal.is_none());
+    for check in overridden {
+        let details =
+            serde_json::json!({ "operation": id, "check": check.name, "result": check.result, "found": check.message });
+        work.event("guardSetAside", details);
+    }
+    Ok(refusal)
 }
 
 async fn sign(

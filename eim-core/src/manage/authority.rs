@@ -393,6 +393,11 @@ pub(super) async fn check_owners(
         };
         holder.map_or(Ok(()), |profile| permit(Action::Enable, &Subject::of(profile)))
     };
+    let unknown_enabled = || {
+        let message =
+            "It is not known whose profile is enabled now. Ask the device for its profiles first (listProfileInfo).";
+        ManageError::Conflict { slug: "owner-unknown", message: message.to_owned() }
+    };
     for psmo in list {
         let (action, octets) = match psmo {
             Psmo::Enable(enable) => (Action::Enable, &enable.iccid),
@@ -417,6 +422,15 @@ pub(super) async fn check_owners(
                     // What is downloaded from the one that the eUICC has is enabled at once.
                     None if set.immediate_enable_flag.is_some() => from_default()?,
                     None => {}
+                }
+                if set.immediate_enable_flag.is_some() {
+                    if !is_listed {
+                        return Err(unknown_enabled());
+                    }
+                    // What is downloaded then takes the place of what is enabled.
+                    for profile in profiles.iter().filter(|profile| enabled.contains(&profile.iccid)) {
+                        permit(Action::Disable, &Subject::of(profile))?;
+                    }
                 }
                 continue;
             }

@@ -215,7 +215,7 @@ async fn guard_says(
     let profiles = eim.store().profiles(eid).await?;
     let policies = eim.store().owner_policies().await?;
     let known = Known { euicc: &euicc, profiles: &profiles, busy_with: None, policies: &policies, rights: None };
-    let mut checks = guard::package_checks(&list, known, overridden);
+    let mut checks = guard::package_checks(std::slice::from_ref(&list), known, overridden);
     let last = eim.store().last_switch(eid).await?;
     let open = switch::counts_on_what_goes(last.as_ref().map(|last| &last.switch), &list, &profiles);
     checks.extend(open.map(|switch| guard::counted_on(&switch.id.to_string())));

@@ -36,7 +36,14 @@ impl Schema {
     /// The URL that sees this schema alone.
     pub(crate) fn url(&self) -> String {
         let separator = if self.server.contains('?') { '&' } else { '?' };
-        format!("{}{separator}options=-csearch_path%3D{}", self.server, self.name)
+        format!("{}{separator}options=-csearch_path%3D{}&application_name={}", self.server, self.name, self.name)
+    }
+
+    /// Ends every connection to it, as a failover does.
+    pub(crate) fn end_connections(&self) {
+        let end =
+            format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '{}'", self.name);
+        run(&self.server, end).unwrap();
     }
 }
 

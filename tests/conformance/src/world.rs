@@ -321,6 +321,11 @@ impl World {
         self._schema.as_ref().map(Schema::url)
     }
 
+    /// Ends every connection to its PostgreSQL, as a failover does; nothing on SQLite.
+    pub fn end_connections(&self) {
+        self._schema.iter().for_each(Schema::end_connections);
+    }
+
     /// Where its database is.
     pub(crate) fn store_url(&self) -> StoreUrl {
         self.config.store_url()

@@ -274,6 +274,29 @@ fn a_profile_list_that_does_not_tell_of_the_fallback_attribute_lets_nobody_take_
 }
 
 #[test]
+fn what_takes_the_place_of_an_owners_profile_by_itself_needs_its_grant() {
+    each_store(async |world: &mut World| {
+        let (owner, id) = confirmed_owner(world).await;
+        let (listed, unlisted) = (world.listed_device(1).await, world.device(2).await);
+        let own = json!({ "psmo": [{ "configureImmediateEnable": {
+            "immediateEnableFlag": true, "defaultSmdpAddress": "smdp.of-our-own.example" } }] });
+        let ask = async |device: &eim_conformance::Device| {
+            let reply = world.post(&format!("/api/v1/euiccs/{}/operations", device.eid()), own.clone()).await;
+            (reply.status, reply.json()["type"].clone())
+        };
+        assert_eq!(ask(&listed).await, (409, json!("urn:eim:problem:not-granted")));
+        assert_eq!(ask(&unlisted).await, (409, json!("urn:eim:problem:owner-unknown")));
+        let plan =
+            json!({ "name": "n", "target": { "filter": { "eids": [listed.eid()] } }, "plan": { "operations": [own] } });
+        let made = world.post("/api/v1/campaigns", plan).await.json()["id"].as_str().unwrap().to_owned();
+        let grant = json!({ "owner": id, "grantee": "default", "actions": ["disable"] });
+        assert_eq!(world.send_as(&owner, "POST", "/api/v1/grants", grant).await.status, 201);
+        assert_eq!(ask(&listed).await.0, 202);
+        assert_eq!(world.get(&format!("/api/v1/campaigns/{made}")).await["state"], "draft");
+    });
+}
+
+#[test]
 fn the_way_to_an_owners_server_needs_its_grant_too() {
     each_store(async |world: &mut World| {
         let (owner, id) = confirmed_owner(world).await;
@@ -360,7 +383,11 @@ fn what_a_campaign_begins_under_a_grant_says_so_for_each_device() {
                 _ => json!({ "operations": [device.enable(2, false)] }),
             };
             let body = json!({ "name": "n", "target": { "filter": { "eids": [device.eid()] } }, "plan": plan, "approval": "none" });
-            let campaign = world.send(Role::Admin, "POST", "/api/v1/campaigns", &[], body.to_string()).await.json()["id"].as_str().unwrap().to_owned();
+            let campaign =
+                world.send(Role::Admin, "POST", "/api/v1/campaigns", &[], body.to_string()).await.json()["id"]
+                    .as_str()
+                    .unwrap()
+                    .to_owned();
             for verb in ["submit", "start"] {
                 let path = format!("/api/v1/campaigns/{campaign}/{verb}");
                 assert_eq!(world.post(&path, Value::Null).await.status, 200, "{verb}");

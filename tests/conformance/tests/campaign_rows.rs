@@ -376,7 +376,8 @@ fn a_device_that_goes_back_after_its_end_is_counted_where_it_is() {
 fn a_device_that_can_not_be_moved_back_says_why() {
     each_store(async |world: &mut World| {
         let mut fleet = fleet(world, 1, 1, "meters").await;
-        let switch = json!({ "to": { "profile": { "name": "Two" } }, "waive": ["fallback"], "deleteOld": "afterProof" });
+        let switch =
+            json!({ "to": { "profile": { "name": "Two" } }, "waive": ["fallback"], "deleteOld": "afterProof" });
         let id = started(world, "meters", json!({ "plan": { "switch": switch } })).await;
         for _ in 0..3 {
             sessions(&mut fleet).await;

@@ -589,7 +589,11 @@ fn campaigns_and_what_is_in_flight_go_first() {
             "plan": { "switch": { "to": { "profile": { "name": "Three" } }, "waive": ["fallback"] } },
             "approval": "none",
         });
-        let campaign = world.send(Role::Admin, "POST", "/api/v1/campaigns", &[], campaign.to_string()).await.json()["id"].as_str().unwrap().to_owned();
+        let campaign =
+            world.send(Role::Admin, "POST", "/api/v1/campaigns", &[], campaign.to_string()).await.json()["id"]
+                .as_str()
+                .unwrap()
+                .to_owned();
         for verb in ["submit", "start", "pause"] {
             let reply = world.post(&format!("/api/v1/campaigns/{campaign}/{verb}"), Value::Null).await;
             assert_eq!(reply.status, 200, "{}", reply.text());
@@ -629,7 +633,11 @@ fn a_running_campaign_is_not_undone_device_by_device() {
             "plan": { "switch": { "to": { "profile": { "name": "Three" } }, "waive": ["fallback"] } },
             "approval": "none",
         });
-        let campaign = world.send(Role::Admin, "POST", "/api/v1/campaigns", &[], campaign.to_string()).await.json()["id"].as_str().unwrap().to_owned();
+        let campaign =
+            world.send(Role::Admin, "POST", "/api/v1/campaigns", &[], campaign.to_string()).await.json()["id"]
+                .as_str()
+                .unwrap()
+                .to_owned();
         for verb in ["submit", "start"] {
             assert_eq!(world.post(&format!("/api/v1/campaigns/{campaign}/{verb}"), Value::Null).await.status, 200);
         }

@@ -37,6 +37,27 @@ async fn lose_result(device: &mut Device) -> SentPackage {
 
 /// 1.2, 07 reading 8.
 #[test]
+fn nobody_sees_that_the_database_ended_its_connections() {
+    each_store(async |world: &mut World| {
+        let mut device = world.listed_device(1).await;
+        let eid = device.eid();
+        for round in 0..6 {
+            // Each of the pool's connections is used once at least.
+            let (path, body) = (format!("/api/v1/euiccs/{eid}"), json!({ "label": format!("round {round}") }));
+            world.end_connections();
+            assert_eq!(world.send(Role::Viewer, "GET", &path, &[], "").await.status, 200);
+            world.end_connections();
+            let reply = world.send(Role::Operator, "PATCH", &path, &[], body.to_string()).await;
+            assert_eq!((reply.status, &reply.json()["label"]), (200, &json!(format!("round {round}"))));
+            let asked = world.queue(&eid, json!({ "psmo": [{ "listProfileInfo": {} }] })).await;
+            world.end_connections();
+            device.session().await;
+            assert_eq!(world.operation(&asked).await["state"], "succeeded");
+        }
+    });
+}
+
+#[test]
 fn redelivers_the_same_octets_and_asks_for_stored_results_in_between() {
     matrix(async |world: &mut World| {
         let mut device = world.listed_device(1).await;

@@ -3,7 +3,7 @@
 
 use chrono::TimeDelta;
 use eim_conformance::{Device, Role, World, code_of, each_store, matrix, modes, new_iccid, order};
-use eim_simulator::euicc::{DeviceDescription, Euicc, Profile};
+use eim_simulator::euicc::{DeviceDescription, Euicc, Profile, ProfileClass};
 use eim_simulator::ipa::{DownloadMode, PollOptions};
 use eim_simulator::rsp::{Refuse, RspFunction, SmdpFaults};
 use eim_simulator::tlv::element;
@@ -438,6 +438,8 @@ fn operations_that_are_harmless_one_by_one_are_looked_at_again_before_they_are_s
                 assert_eq!(world.enabled(&eid).await, [device.iccid(1)]);
             } else {
                 assert_eq!(kind, 2, "{ended}");
+                let ended = world.operation(&refused).await;
+                assert_eq!(ended["state"], "succeeded", "the Fallback Profile is still there: {ended}");
             }
         }
     });
@@ -537,9 +539,15 @@ fn what_an_owner_says_since_counts_before_it_is_signed_and_what_an_admin_overrod
         let mut overriding = delete(3);
         overriding["override"] = json!(["ownerPolicy"]);
         let (asked, anyway) = (world.queue(&eid, delete(2)).await, overriding);
+        // An admin sets aside what nobody has said yet.
+        let mut beforehand = json!({ "psmo": [{ "disable": { "iccid": device.iccid(2) } }] });
+        beforehand["override"] = json!(["ownerPolicy"]);
+        let beforehand = world.send(Role::Admin, "POST", &path, &[], beforehand.to_string()).await;
+        assert_eq!(beforehand.status, 202, "{}", beforehand.text());
         let shown = world.get(&format!("/api/v1/euiccs/{eid}/profiles")).await;
         let provider = shown["items"][0]["serviceProvider"].as_str().unwrap().to_owned();
-        let policy = json!({ "serviceProvider": provider, "deleteAllowed": false }).to_string();
+        let policy =
+            json!({ "serviceProvider": provider, "deleteAllowed": false, "disableAllowed": false }).to_string();
         assert_eq!(world.send(Role::Admin, "POST", "/api/v1/owner-policies", &[], policy).await.status, 201);
         let anyway = world.send(Role::Admin, "POST", &path, &[], anyway.to_string()).await;
         assert_eq!(anyway.status, 202, "{}", anyway.text());
@@ -552,6 +560,51 @@ fn what_an_owner_says_since_counts_before_it_is_signed_and_what_an_admin_overrod
         assert!(device.euicc.profile(&device.raw_iccid(2)).is_some(), "it is still there");
         let ended = world.operation(anyway.json()["id"].as_str().unwrap()).await;
         assert_eq!(ended["state"], "succeeded", "{ended}");
+        let told = world.events_of(&eid, "guardSetAside").await;
+        let beforehand = beforehand.json()["id"].clone();
+        let of = told.iter().find(|event| event["operation"] == beforehand).unwrap();
+        assert_eq!((&of["check"], &of["result"]), (&json!("ownerPolicy"), &json!("overridden")), "{told:?}");
+    });
+}
+
+#[test]
+fn the_guard_judges_by_a_list_that_is_asked_for_after_a_change_of_state() {
+    each_store(async |world: &mut World| {
+        let mut device = hourly(world, 1).await;
+        let eid = device.eid();
+        world.queue(&eid, device.enable(2, false)).await;
+        device.session().await;
+        assert_eq!(world.enabled(&eid).await, [device.iccid(2)]);
+        world.advance(TimeDelta::minutes(1)).await;
+        // The device goes back by itself, and what is asked for meanwhile looks harmless.
+        assert!(device.euicc.enable_locally(&device.raw_iccid(1)));
+        let last = json!({ "psmo": [{ "disable": { "iccid": device.iccid(1) } }, { "delete": { "iccid": device.iccid(1) } }] });
+        let asked = world.queue(&eid, last).await;
+        device.poll_with(&PollOptions::state_change(3)).await;
+        for _ in 0..3 {
+            device.session().await;
+        }
+        let ended = world.operation(&asked).await;
+        let told = (&ended["state"], &ended["error"]["name"], &ended["attempts"]);
+        assert_eq!(told, (&json!("failed"), &json!("notTheOnlyProfile"), &json!(0)), "{ended}");
+        assert_eq!(world.enabled(&eid).await, [device.iccid(1)]);
+        assert!(device.euicc.profile(&device.raw_iccid(1)).is_some());
+    });
+}
+
+#[test]
+fn a_test_profile_is_not_what_a_device_is_left_with() {
+    each_store(async |world: &mut World| {
+        let mut device = world.listed_device(1).await;
+        let iccid = device.raw_iccid(2);
+        let profile = device.euicc.profile_mut(&iccid).unwrap();
+        profile.class = ProfileClass::Test;
+        world.list(&mut device).await;
+        let path = format!("/api/v1/euiccs/{}/switches", device.eid());
+        let body = to(&device, 2, json!({}));
+        assert_eq!(world.post(&path, body.clone()).await.pointers(409), ["/checks/notTheOnlyProfile"]);
+        with_fallback(world, &mut device, 3).await;
+        assert_eq!(world.post(&path, body).await.status, 202, "it can go back from there");
     });
 }
 

@@ -5,7 +5,7 @@
 
 use super::outlook::{Outlook, outlook};
 use super::policy::{self, OwnerPolicy};
-use crate::asn1::{Eco, EimConfigurationData, Psmo, TrustedPublicKeyDataTls};
+use crate::asn1::{Eco, EimConfigurationData, Octets, Psmo, PsmoEnable, TrustedPublicKeyDataTls};
 use crate::domain::association::protocol_names;
 use crate::domain::authority::{self, Action, Authority, Rights, Subject as Owned};
 use crate::domain::euicc::words;
@@ -189,6 +189,9 @@ pub fn checks(subject: Subject<'_>, known: Known<'_>, waived: &[String], overrid
             checks.push(rules_let_go(&off, &gone));
             checks.extend(granted(&acts(subject, known), known));
             checks.push(fallback(Some(iccid), &deleted_after(&off, deletes_old, known), known));
+            let enable = Psmo::Enable(PsmoEnable { iccid: Octets::from_array(*iccid.octets()), rollback_flag: None });
+            let is_listed = known.euicc.profiles_listed_at.is_some();
+            checks.push(only_profile(outlook(&[vec![enable]], known.profiles, is_listed).keeps_one));
         }
         Subject::NoProfile => checks.insert(
             2,
@@ -257,7 +260,7 @@ struct Effects {
     fallback_untold: bool,
 }
 
-fn effects(operations: &[Psmo], known: Known<'_>) -> Effects {
+fn effects(lists: &[Vec<Psmo>], known: Known<'_>) -> Effects {
     let iccid = |octets: &[u8]| Iccid::from_octets(octets).ok();
     let mut named: Vec<(Action, Iccid)> = Vec::new();
     let mut servers = Vec::new();
@@ -268,7 +271,7 @@ fn effects(operations: &[Psmo], known: Known<'_>) -> Effects {
         fallback_untold |= holder.is_none();
         holder.flatten().map(|profile| (Action::Enable, profile.iccid))
     };
-    for operation in operations {
+    for operation in lists.iter().flatten() {
         match operation {
             Psmo::Enable(enable) => named.extend(iccid(&enable.iccid).map(|one| (Action::Enable, one))),
             Psmo::Disable(disable) => named.extend(iccid(&disable.iccid).map(|one| (Action::Disable, one))),
@@ -292,25 +295,31 @@ fn effects(operations: &[Psmo], known: Known<'_>) -> Effects {
             _ => {}
         }
     }
-    let outlook = outlook(operations, known.profiles, is_listed);
-    named.extend(outlook.off.iter().map(|one| (Action::Disable, *one)));
+    let mut outlook = outlook(lists, known.profiles, is_listed);
+    if lists.iter().flatten().any(enables_at_once) {
+        // Whatever comes from the default SM-DP+ then takes the place of what is enabled.
+        outlook.may_go_off.extend(enabled_but(None, known).iter().map(|one| one.iccid));
+    }
+    named.extend(outlook.off.union(&outlook.may_go_off).map(|one| (Action::Disable, *one)));
     Effects { outlook, named, servers, fallback_untold }
 }
 
-/// What a list of profile state operations leaves of the profiles that are enabled now: the checks that speak against it.
-/// Only what is known of the profiles counts; where they were never listed nothing is disabled or deleted.
+/// What lists of profile state operations, of which the next one follows where the one before was done, leave of the profiles that are
+/// enabled now: the checks that speak against them. Only what is known of the profiles counts; where they were never listed nothing is disabled or deleted.
 #[must_use]
-pub fn package_checks(operations: &[Psmo], known: Known<'_>, overridden: &[String]) -> Vec<Check> {
-    let Effects { outlook, named, servers, fallback_untold } = effects(operations, known);
+pub fn package_checks(lists: &[Vec<Psmo>], known: Known<'_>, overridden: &[String]) -> Vec<Check> {
+    let Effects { outlook, named, servers, fallback_untold } = effects(lists, known);
+    let operations = || lists.iter().flatten();
     let among = |iccids: &BTreeSet<Iccid>| known.profiles.iter().filter(|one| iccids.contains(&one.iccid)).collect();
     let (off, gone): (Vec<&Profile>, Vec<&Profile>) = (among(&outlook.off), among(&outlook.gone));
-    // Whatever comes from the default SM-DP+ then takes the place of what is enabled.
-    let may_go_off = if operations.iter().any(enables_at_once) { enabled_but(None, known) } else { vec![] };
-    let owners = never_told(operations, known)
+    let may_go_off: Vec<&Profile> = among(&outlook.may_go_off);
+    let owners = never_told(lists, known)
         .unwrap_or_else(|| owners_let_go(&[off.as_slice(), may_go_off.as_slice()].concat(), &gone, known));
     let mut checks = vec![owners, rules_let_go(&off, &gone)];
     let cure = "Ask the device for its profiles first (listProfileInfo).";
-    let unlisted = named.iter().any(|(_, one)| find(&[*one], known).is_empty());
+    let never_listed = known.euicc.profiles_listed_at.is_none();
+    let unlisted = named.iter().any(|(_, one)| find(&[*one], known).is_empty())
+        || never_listed && operations().any(enables_at_once);
     let has_foreign_owners = known.rights.is_some_and(Rights::has_foreign_owners);
     if unlisted && has_foreign_owners {
         let message = "It is not known whose the profile is, since the profile list does not hold it.";
@@ -322,10 +331,10 @@ pub fn package_checks(operations: &[Psmo], known: Known<'_>, overridden: &[Strin
         checks.extend(granted(&package_acts(&named, servers, known), known));
     }
     let disables = |operation: &Psmo| matches!(operation, Psmo::Disable(_) | Psmo::Delete(_));
-    if known.euicc.profiles_listed_at.is_none() && operations.iter().any(disables) {
+    if never_listed && operations().any(disables) {
         let message = "The profiles of the device were never told, so nobody knows what it would be left with.";
         checks.push(check(PROFILE_LIST, CheckResult::Failed, message, cure));
-    } else if takes_away(operations) {
+    } else if operations().any(takes) {
         checks.push(only_profile(outlook.keeps_one));
     }
     doubt_what_was_never_listed(&mut checks, known);
@@ -339,12 +348,12 @@ fn enables_at_once(operation: &Psmo) -> bool {
 }
 
 /// The owner policies forbid something, and whose the profiles are that are disabled or deleted nobody knows: they were never told.
-fn never_told(operations: &[Psmo], known: Known<'_>) -> Option<Check> {
+fn never_told(lists: &[Vec<Psmo>], known: Known<'_>) -> Option<Check> {
     if known.euicc.profiles_listed_at.is_some() {
         return None;
     }
-    let deletes = operations.iter().any(|operation| matches!(operation, Psmo::Delete(_)));
-    let disables = operations.iter().any(|operation| match operation {
+    let deletes = lists.iter().flatten().any(|operation| matches!(operation, Psmo::Delete(_)));
+    let disables = lists.iter().flatten().any(|operation| match operation {
         Psmo::Enable(_) | Psmo::Disable(_) => true,
         other => enables_at_once(other),
     });
@@ -371,11 +380,14 @@ pub fn counted_on(switch: &str) -> Check {
 /// once more before it is signed.
 #[must_use]
 pub fn takes_away(operations: &[Psmo]) -> bool {
-    let takes = |psmo: &Psmo| match psmo {
+    operations.iter().any(takes)
+}
+
+fn takes(operation: &Psmo) -> bool {
+    match operation {
         Psmo::Enable(_) | Psmo::Disable(_) | Psmo::Delete(_) | Psmo::UnsetFallbackAttribute(_) => true,
         other => enables_at_once(other),
-    };
-    operations.iter().any(takes)
+    }
 }
 
 fn package_acts<'a>(named: &[(Action, Iccid)], servers: Vec<Smdp>, known: Known<'a>) -> Acts<'a> {
@@ -803,7 +815,7 @@ pub fn grants_used(subject: Subject<'_>, known: Known<'_>) -> Vec<String> {
 /// The same for a list of profile state operations.
 #[must_use]
 pub fn package_grants_used(operations: &[Psmo], known: Known<'_>) -> Vec<String> {
-    let Effects { named, servers, .. } = effects(operations, known);
+    let Effects { named, servers, .. } = effects(&[operations.to_vec()], known);
     grants_of(&package_acts(&named, servers, known), known)
 }
 

@@ -1,4 +1,4 @@
-//! What a list of profile state operations may leave on an eUICC, whichever of them it refuses.
+//! What lists of profile state operations may leave on an eUICC, whichever of them it refuses.
 //!
 //! An eUICC goes on behind an operation that failed, and may stop behind any. So each operation that helps (enable,
 //! setFallbackAttribute) is taken to be done and not to be done, and each that takes away to be done.
@@ -9,7 +9,7 @@ use crate::ids::Iccid;
 use std::collections::BTreeSet;
 
 /// More different ends are not looked at.
-const ENDS_MAX: usize = 1_024;
+const ENDS_MAX: usize = 128;
 
 /// How the profiles of an eUICC may stand.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,6 +21,8 @@ struct Stand {
     fallback: Option<Iccid>,
     /// Whether a profile that is there was not enabled.
     failed: bool,
+    /// Whether an operation was not done: a list that is one step of several is the last one then.
+    stops: bool,
 }
 
 /// What may come of a list of operations.
@@ -30,20 +32,48 @@ pub(super) struct Outlook {
     pub off: BTreeSet<Iccid>,
     /// Profiles that are deleted.
     pub gone: BTreeSet<Iccid>,
+    /// Profiles that may be disabled later by what is configured.
+    pub may_go_off: BTreeSet<Iccid>,
     /// Whether the device keeps a profile that it can use, whatever fails.
     pub keeps_one: bool,
 }
 
-/// Looks at every end. `is_listed`: a profile that is not among those that are known is not there.
-pub(super) fn outlook(operations: &[Psmo], profiles: &[Profile], is_listed: bool) -> Outlook {
+/// Looks at every end of lists that are worked off one after the other, until an operation is not done. `is_listed`: a profile that is
+/// not among those that are known is not there.
+pub(super) fn outlook(lists: &[Vec<Psmo>], profiles: &[Profile], is_listed: bool) -> Outlook {
+    let start = stand_of(profiles);
+    let was_usable = is_usable(&start, profiles);
+    let leaves = |stand: &Stand| {
+        is_usable(stand, profiles)
+            || !was_usable
+                && (stand.gone.is_empty() || profiles.iter().any(|one| counts(one) && !stand.gone.contains(&one.iccid)))
+    };
+    let mut found = Outlook { keeps_one: true, ..Outlook::default() };
+    let mut stands = BTreeSet::from([start]);
+    for operations in lists {
+        let Some(ends) = ends_of(operations, stands, profiles, is_listed, &mut found) else {
+            // Not looked at to the end, so everything may be.
+            let all: BTreeSet<Iccid> = profiles.iter().map(|profile| profile.iccid).collect();
+            return Outlook { off: all.clone(), gone: all, ..Outlook::default() };
+        };
+        found.keeps_one &= ends.iter().all(leaves);
+        stands = ends.into_iter().filter(|stand| !stand.stops).collect();
+    }
+    found
+}
+
+/// Every end of one list, whichever of its operations the eUICC refuses; `None` where they are too many.
+fn ends_of(
+    operations: &[Psmo],
+    mut stands: BTreeSet<Stand>,
+    profiles: &[Profile],
+    is_listed: bool,
+    found: &mut Outlook,
+) -> Option<BTreeSet<Stand>> {
     let iccid = |octets: &[u8]| Iccid::from_octets(octets).ok();
     let is_there = |one: Iccid, stand: &Stand| {
         !stand.gone.contains(&one) && (!is_listed || profiles.iter().any(|profile| profile.iccid == one))
     };
-    let start = stand_of(profiles);
-    let was_usable = is_usable(&start, profiles);
-    let mut found = Outlook::default();
-    let mut stands = BTreeSet::from([start]);
     for operation in operations {
         let mut next = BTreeSet::new();
         for mut stand in stands {
@@ -51,34 +81,43 @@ pub(super) fn outlook(operations: &[Psmo], profiles: &[Profile], is_listed: bool
                 Psmo::Enable(enable) => {
                     // One that is not there is not enabled, and excuses nothing that comes behind.
                     if let Some(target) = iccid(&enable.iccid).filter(|one| is_there(*one, &stand)) {
-                        next.insert(Stand { failed: true, ..stand.clone() });
+                        next.insert(Stand { failed: true, stops: true, ..stand.clone() });
                         let left: Vec<Iccid> = stand.enabled.iter().filter(|one| **one != target).copied().collect();
                         found.off.extend(&left);
                         stand.turned_off.extend(left);
                         stand.turned_off.remove(&target);
                         stand.enabled = BTreeSet::from([target]);
+                    } else {
+                        stand.stops = true;
                     }
                 }
                 Psmo::Disable(disable) => {
-                    if let Some(target) = iccid(&disable.iccid).filter(|one| stand.enabled.contains(one)) {
-                        stand.enabled.remove(&target);
-                        stand.turned_off.insert(target);
-                        found.off.insert(target);
+                    // Its owner has a say also where it is believed to be off: the list may be out of date.
+                    found.off.extend(iccid(&disable.iccid));
+                    match iccid(&disable.iccid).filter(|one| stand.enabled.contains(one)) {
+                        Some(target) => {
+                            stand.enabled.remove(&target);
+                            stand.turned_off.insert(target);
+                        }
+                        None => stand.stops = true,
                     }
                 }
                 Psmo::Delete(delete) => {
                     // One that is enabled because another was not is not deleted: the eUICC refuses it.
                     let refuses = |one: &Iccid| stand.failed && stand.enabled.contains(one);
                     found.gone.extend(iccid(&delete.iccid));
-                    if let Some(target) = iccid(&delete.iccid).filter(|one| !refuses(one)) {
-                        if stand.enabled.remove(&target) {
-                            found.off.insert(target);
+                    match iccid(&delete.iccid).filter(|one| !refuses(one)) {
+                        Some(target) => {
+                            if stand.enabled.remove(&target) {
+                                found.off.insert(target);
+                            }
+                            stand.gone.insert(target);
                         }
-                        stand.gone.insert(target);
+                        None => stand.stops = true,
                     }
                 }
                 Psmo::SetFallbackAttribute(set) => {
-                    next.insert(stand.clone());
+                    next.insert(Stand { stops: true, ..stand.clone() });
                     stand.fallback = iccid(&set.iccid).filter(|one| is_there(*one, &stand)).or(stand.fallback);
                 }
                 Psmo::UnsetFallbackAttribute(_) => stand.fallback = None,
@@ -88,18 +127,10 @@ pub(super) fn outlook(operations: &[Psmo], profiles: &[Profile], is_listed: bool
         }
         stands = next;
         if stands.len() > ENDS_MAX {
-            // Not looked at to the end, so everything may be.
-            let all: BTreeSet<Iccid> = profiles.iter().map(|profile| profile.iccid).collect();
-            return Outlook { off: all.clone(), gone: all, keeps_one: false };
+            return None;
         }
     }
-    let leaves = |stand: &Stand| {
-        is_usable(stand, profiles)
-            || !was_usable
-                && (stand.gone.is_empty() || profiles.iter().any(|one| counts(one) && is_there(one.iccid, stand)))
-    };
-    found.keeps_one = stands.iter().all(leaves);
-    found
+    Some(stands)
 }
 
 fn stand_of(profiles: &[Profile]) -> Stand {

@@ -323,12 +323,12 @@ pub fn checks(plan: &Plan, work: &Work, busy_with: Option<&str>) -> Vec<Check> {
             let general = guard::checks(nothing, known, &[], &[]).into_iter();
             let mut checks: Vec<Check> =
                 general.filter(|check| [guard::MANAGED, guard::NOTHING_IN_FLIGHT].contains(&check.name)).collect();
-            // What one leaves is what the next one finds.
+            // What one leaves is what the next one finds, where it was done.
             let mut together = vec![];
             for request in requests {
                 let read = request.as_object().and_then(|body| Request::parse(body).ok());
                 match (read, work.own_eim_id()) {
-                    (Some(Request::Psmo(list)), _) => together.extend(list),
+                    (Some(Request::Psmo(list)), _) => together.push(list),
                     (Some(Request::Eco(list)), Some(own)) => {
                         checks.extend(guard::configuration_checks(&list, own, work.own_address(), &[]))
                     }

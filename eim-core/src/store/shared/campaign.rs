@@ -270,6 +270,14 @@ fn reason_of((name, told): (Option<String>, Option<String>)) -> Result<Option<Op
     Ok(Some(told.filter(|told| told.name == name).unwrap_or_else(|| OperationError::named(&name, &name))))
 }
 
+/// Why a device of a campaign that ends was never begun with.
+fn not_begun() -> OperationError {
+    OperationError::named(
+        "campaignEnded",
+        "The campaign was given up, or its endAt came, before this device had its turn.",
+    )
+}
+
 fn detail(text: &str) -> Result<OperationError, StoreError> {
     serde_json::from_str(text).map_err(|_| StoreError::Corrupt { column: "campaign_devices.reason_detail" })
 }
@@ -362,7 +370,7 @@ pub(in crate::store) fn save_campaign(
     }
     if change.end_reverts {
         diesel::update(mine().filter(devices::revert.eq(PENDING)))
-            .set(devices::revert.eq(Outcome::Cancelled.as_str()))
+            .set((devices::revert.eq(Outcome::Cancelled.as_str()), devices::revert_reason.eq(text_of(&not_begun()))))
             .execute(conn)?;
     }
     if let Some(outcome) = change.end_pending {
@@ -371,7 +379,13 @@ pub(in crate::store) fn save_campaign(
             .set((devices::state.eq(ENDED), devices::ended_at.eq(now)))
             .execute(conn)?;
         diesel::update(mine().filter(devices::state.eq(PENDING)))
-            .set((devices::state.eq(ENDED), devices::outcome.eq(outcome.as_str()), devices::ended_at.eq(now)))
+            .set((
+                devices::state.eq(ENDED),
+                devices::outcome.eq(outcome.as_str()),
+                devices::reason.eq(not_begun().name),
+                devices::reason_detail.eq(text_of(&not_begun())),
+                devices::ended_at.eq(now),
+            ))
             .execute(conn)?;
     }
     for event in &change.events {

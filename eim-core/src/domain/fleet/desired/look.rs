@@ -254,6 +254,8 @@ pub fn look(
             }
             facts.found.clear();
             facts.found_at = None;
+            // Asking for the list moves nothing.
+            facts.tries.remove(LIST);
             let last = facts.last_outcome.as_deref().and_then(Outcome::from_word);
             if !facts.tries.is_empty() && last.is_none_or(Outcome::is_success) {
                 facts.brought_back += 1;
