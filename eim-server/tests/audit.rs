@@ -96,6 +96,9 @@ fn records_that_wait_for_their_place_are_a_warning_and_after_an_hour_a_fault() {
     let reports: Value = serde_json::from_str(&said).unwrap();
     assert_eq!((code, &reports[0]["waiting"], &reports[0]["faults"]), (Some(0), &json!(1), &json!([])), "{said}");
     assert!(reports[0]["waitingSince"].is_string() && reports[0]["tenant"] == "default", "{said}");
+    let (said, code) = waits(-70);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("a time that has not come"), "{said}");
     let (said, code) = waits(70);
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("default: 1 record(s) have no place in the chain"), "{said}");

@@ -15,7 +15,7 @@ use super::{Euicc, EuiccState, Event};
 use crate::asn1::code::euicc_package_error_code::{
     COUNTER_VALUE_OUT_OF_RANGE, ECALL_ACTIVE, INVALID_EID, REPLAY_ERROR,
 };
-use crate::ids::{CounterValue, KeyId, OperationId};
+use crate::ids::{AssociationToken, CounterValue, KeyId, OperationId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -257,19 +257,24 @@ fn is_nearly_exhausted(euicc: &Euicc) -> bool {
 /// somebody told, or with another key. Once for each association and key; `before` is `None` for an eUICC that is new.
 #[must_use]
 pub fn nearly_exhausted(before: Option<&Euicc>, now: &Euicc) -> Option<Event> {
-    let counts_of = |euicc: &Euicc| (euicc.signing_key, euicc.association_token);
+    // No token counts as 0.
+    let counts_of = |euicc: &Euicc| (euicc.signing_key, euicc.association_token.map_or(0, AssociationToken::value));
     let was_told = before.is_some_and(|before| is_nearly_exhausted(before) && counts_of(before) == counts_of(now));
-    let details = json!({ "counterValue": now.counter.value(), "remedy": "keyRotation" });
+    let details = json!({ "counterValue": now.counter.value(), "remedy": remedy(now.counter) });
     (is_nearly_exhausted(now) && !was_told).then(|| Event::new("counterNearlyExhausted", details))
 }
 
 fn exhausted(work: &mut Work) {
     work.euicc().state = EuiccState::CounterExhausted;
     work.euicc().key_facts.search = None;
-    let counter = work.state.euicc.counter.value();
-    // The last one is what a rotation would be signed with.
-    let remedy = if counter < CounterValue::MAX.value() { "keyRotation" } else { "newAssociation" };
-    work.event("counterExhausted", json!({ "counterValue": counter, "remedy": remedy }));
+    let counter = work.state.euicc.counter;
+    work.event("counterExhausted", json!({ "counterValue": counter.value(), "remedy": remedy(counter) }));
+}
+
+/// What helps where a counter is used up, or nearly: the last one is what a key rotation is signed with.
+#[must_use]
+pub fn remedy(counter: CounterValue) -> &'static str {
+    if counter < CounterValue::MAX { "keyRotation" } else { "newAssociation" }
 }
 
 /// The eUICC has said that it took the key.

@@ -16,7 +16,7 @@ use crate::domain::fleet::filter::DeviceFilter;
 use crate::domain::handover::{HandoverDeviceState, HandoverProof, HandoverState};
 use crate::domain::statement::{Purpose, SignedStatement, digest, key_id};
 use crate::domain::{Euicc, EuiccState, Event, LearnedBy, OperationState, Request, rfc3339};
-use crate::ids::{AssociationToken, Eid, KeyId, OperationId};
+use crate::ids::{AssociationToken, CounterValue, Eid, KeyId, OperationId};
 use crate::pki;
 use crate::store::handover::{HandoverDevice, HandoverMade, HandoverRetried, StoredHandover};
 use crate::store::switch::SavedOnce;
@@ -229,6 +229,12 @@ fn configuration(given: Option<Value>, eim: &Eim) -> Result<EimConfigurationData
     if public_key(&configuration).is_none() {
         let message = "the other eIM's key or certificate is expected: its proofs are verified with it";
         return Err(ManageError::invalid("/configuration/eimPublicKeyData", message));
+    }
+    let last = CounterValue::MAX.value();
+    if configuration.counter_value == Some(last) {
+        let message =
+            format!("the other eIM could sign no package with a counter above {last}: a lower one is expected");
+        return Err(ManageError::invalid("/configuration/counterValue", message));
     }
     configuration.counter_value = configuration.counter_value.or(Some(0));
     configuration.association_token = Some(-1);

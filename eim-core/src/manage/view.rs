@@ -9,7 +9,7 @@ use crate::Eim;
 use crate::domain::OperationError;
 use crate::domain::fleet::campaign::{WaveCounts, waits_for};
 use crate::domain::fleet::{Plan, Switch, Target, switch};
-use crate::domain::{Euicc, Operation, Profile, codes, interpret, rfc3339};
+use crate::domain::{Euicc, Operation, Profile, codes, interpret, keys, rfc3339};
 use crate::ids::{AssociationToken, CounterValue, Eid, Iccid};
 use crate::pki;
 use crate::store::campaign::CampaignDevice;
@@ -23,10 +23,12 @@ pub(super) fn euicc(euicc: Euicc, held_results: i64, eim: &Eim) -> EuiccView {
     let next_poll = euicc.last_seen_at.zip(euicc.poll_interval_ms).map(|(last, interval)| rfc3339(last + interval));
     let mut warnings = euicc.warnings.clone();
     if euicc.counter >= CounterValue::WARN_FROM {
-        warnings.push(
+        let warning = if keys::remedy(euicc.counter) == "keyRotation" {
             "the counter is nearly used up: renew the association, by a key rotation or by another eIM with a new token"
-                .to_owned(),
-        );
+        } else {
+            "the counter is used up to its end: another eIM must delete this one and add it with a new token"
+        };
+        warnings.push(warning.to_owned());
     }
     let known_as = eim.eim_id_of(&euicc).to_string();
     EuiccView {

@@ -24,6 +24,8 @@ pub enum KeySource {
 
 /// What begins the name of a key in a hardware module.
 const PKCS11: &str = "pkcs11:";
+/// Longer labels are not taken, octets.
+const LABEL_MAX: usize = 128;
 
 /// Takes a label for a key in a hardware module, if the configuration can name it: `eim.further_signing_keys` has keys between commas,
 /// and spaces around a key do not count.
@@ -33,6 +35,12 @@ const PKCS11: &str = "pkcs11:";
 pub fn label(text: &str) -> Result<String, &'static str> {
     if text.is_empty() {
         return Err("a label must not be empty: the configuration names the key by it");
+    }
+    if text.len() > LABEL_MAX {
+        return Err("a label has at most 128 octets");
+    }
+    if text.starts_with(PKCS11) {
+        return Err("a label must not begin with `pkcs11:`: the configuration puts that before it");
     }
     if text.contains(',') {
         return Err("a label must not have a comma: eim.further_signing_keys has keys between commas");
@@ -174,6 +182,8 @@ mod tests {
         for (text, why) in [("", "empty"), ("a,b", "comma"), (" a", "space"), ("a\t", "space"), ("a\nb", "control")] {
             assert!(label(text).unwrap_err().contains(why), "{text:?}");
         }
+        assert!(label(&"x".repeat(129)).unwrap_err().contains("128"));
+        assert!(label("pkcs11:a").unwrap_err().contains("pkcs11:"));
         for text in ["eim-2", "eIM key 2", "schlüssel", "a:b"] {
             let label = label(text).unwrap();
             let named = KeySource::Pkcs11(label.clone()).to_string();

@@ -302,6 +302,11 @@ fn a_hand_over_that_can_not_be_is_refused_with_the_member_that_is_wrong() {
                 json!({ "configuration": with("counterValue", json!(8_388_608)), "eids": eids }),
                 "/configuration/counterValue",
             ),
+            // It could sign nothing.
+            (
+                json!({ "configuration": with("counterValue", json!(8_388_607)), "eids": eids }),
+                "/configuration/counterValue",
+            ),
             (json!({ "configuration": good, "eids": ["1"] }), "/eids/0"),
             (json!({ "configuration": good, "eids": ["89049032000000000000000000009999"] }), "/eids"),
             (json!({ "configuration": good, "filter": { "tags": ["nobody"] } }), "/filter"),

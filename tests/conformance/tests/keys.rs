@@ -533,6 +533,15 @@ fn a_counter_that_is_used_up_is_renewed_with_a_new_key() {
         assert_eq!(world.euicc(&eid).await["state"], "counterExhausted");
         let told = world.events_of(&eid, "counterExhausted").await;
         assert_eq!((told.len(), &told[0]["remedy"]), (1, &json!("keyRotation")));
+        // At the very end nothing of ours helps, and nobody says that it would.
+        let last = world.device(2).await;
+        world.patch(&last.eid(), json!({ "association": { "counterValue": 8_388_607 } })).await;
+        let warnings = world.euicc(&last.eid()).await["warnings"].to_string();
+        assert!(warnings.contains("another eIM must delete") && !warnings.contains("rotation"), "{warnings}");
+        let told = world.events_of(&last.eid(), "counterNearlyExhausted").await;
+        assert_eq!(told[0]["remedy"], "newAssociation", "{told:?}");
+        world.patch(&last.eid(), json!({ "association": { "associationToken": 0 } })).await;
+        assert_eq!(world.events_of(&last.eid(), "counterNearlyExhausted").await.len(), 1);
         assert_eq!(world.operation(&waiting).await["state"], "queued");
         change_key(world, "next.pem", true).await;
         world.reconnect(&mut device);

@@ -129,6 +129,24 @@ fn devices_associations_profiles_and_history_come_to_another_eim_once() {
         let (_, counts) = report(&send(&other, file, Some(&key)).await);
         assert_eq!(counts, [0, 3, 0], "nothing is done twice");
         assert_eq!(sight(&other).await, before);
+        // The eUICC takes the other eIM, and its first answer to it is the proof.
+        let device = &mut devices[0];
+        let path = format!("/api/v1/euiccs/{}/associations", device.eid());
+        let der = other.get("/api/v1/eim").await["eimConfigurationData"].as_str().unwrap().to_owned();
+        let theirs = json!({ "eimConfigurationData": hex::encode(STANDARD.decode(der).unwrap()) });
+        let added = world.queue(&device.eid(), json!({ "eco": [{ "addEim": theirs }] })).await;
+        device.session().await;
+        assert_eq!(world.operation(&added).await["state"], "succeeded", "{}", world.operation(&added).await);
+        let told =
+            other.post(&path, json!({ "associationToken": null, "learnedBy": "handover", "toldBy": from })).await;
+        assert_eq!(told.status, 200, "{}", told.text());
+        assert!(
+            other.euicc(&device.eid()).await["warnings"].to_string().contains("not associated yet"),
+            "told, not proven"
+        );
+        other.reconnect(device);
+        device.session().await;
+        assert_eq!(other.euicc(&device.eid()).await["warnings"], json!([]));
     });
 }
 

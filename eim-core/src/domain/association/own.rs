@@ -53,6 +53,7 @@ pub(in crate::domain) fn proven(work: &mut Work, id: OperationId) {
         work.event("associationRestored", json!({ "operation": id, "verified": true }));
     }
     if first {
+        work.euicc().warnings.retain(|warning| !warning.ends_with(NOT_ASSOCIATED));
         let details = json!({ "operation": id, "learnedBy": learned_by, "verified": true });
         work.event("associationProven", details);
     }
@@ -98,6 +99,9 @@ pub(in crate::domain) fn refused(work: &mut Work, id: OperationId, token: Option
         lost(work, Some(id), &cause);
     }
 }
+
+/// How the warning of an eUICC ends that was imported from another eIM, until it has answered this one.
+pub const NOT_ASSOCIATED: &str = "this eIM is not associated yet";
 
 /// Whether one more token may be adopted without an operator; counts it.
 fn may_adopt(work: &mut Work) -> bool {

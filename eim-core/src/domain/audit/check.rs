@@ -124,6 +124,13 @@ impl Check {
                 rfc3339(since)
             );
             self.fault(None, message);
+        } else if let Some(since) = since.filter(|since| since - now > UNLINKED_MAX_MS) {
+            let message = format!(
+                "{records} record(s) have no place in the chain, and the first of them has a time that has not come ({}): its time \
+                 was changed, or a clock is wrong",
+                rfc3339(since)
+            );
+            self.fault(None, message);
         }
     }
 

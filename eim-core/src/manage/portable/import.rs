@@ -6,6 +6,7 @@
 use super::lines::Lines;
 use super::{AssociationLine, ExportStatement, HistoryLine, Line, Parts};
 use crate::Eim;
+use crate::domain::association::NOT_ASSOCIATED;
 use crate::domain::audit::AuditNote;
 use crate::domain::{AssociationState, Changes, Euicc, EuiccState, Event, LearnedBy, OtherEim, OwnAssociation};
 use crate::manage::register::{Chain, read_with};
@@ -163,7 +164,7 @@ async fn put(told: Told, says: &ExportStatement, eim: &Eim) -> Result<LineOutcom
     match own {
         Some(own) => take_over(&mut euicc, own, says, now),
         None => {
-            let warning = format!("imported from the eIM {}; this eIM is not associated yet", says.eim_id);
+            let warning = format!("imported from the eIM {}; {NOT_ASSOCIATED}", says.eim_id);
             euicc.warnings.push(warning);
         }
     }
