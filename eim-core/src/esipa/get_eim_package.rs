@@ -145,6 +145,7 @@ async fn refused_by_now(work: &mut Work, id: OperationId, eim: &Eim) -> Result<O
     if !guard::takes_away(&list) {
         return Ok(None);
     }
+    let rights = eim.store().rights().await?;
     let loaded;
     // They are at hand where a switch is open.
     let (profiles, policies) = match work.state.switch {
@@ -155,13 +156,15 @@ async fn refused_by_now(work: &mut Work, id: OperationId, eim: &Eim) -> Result<O
             (&loaded.0, &loaded.1)
         }
     };
-    let known = Known { euicc: &work.state.euicc, profiles, busy_with: None, policies, rights: None };
+    let known = Known { euicc: &work.state.euicc, profiles, busy_with: None, policies, rights: Some(&rights) };
     let mut checks = guard::package_checks(std::slice::from_ref(&list), known, &switch::overridden(work, operation));
-    let other = work.state.switch.as_ref().filter(|switch| operation.subject != Some(switch.id));
-    checks.extend(
-        switch::counts_on_what_goes(other, &list, profiles).map(|switch| guard::counted_on(&switch.id.to_string())),
-    );
-    let refusal = guard::refusal(&checks).map(Check::reason);
+    let (own, other) = match &work.state.switch {
+        Some(switch) if operation.subject == Some(switch.id) => (Some(switch), None),
+        other => (None, other.as_ref()),
+    };
+    checks.extend(switch::disturbed(other, &list).map(|switch| guard::disturbs(&switch.id.to_string())));
+    let gone = own.and_then(|switch| switch::not_on_target(switch, profiles));
+    let refusal = guard::refusal(&checks).map(Check::reason).or(gone);
     // What came up only since it was asked for is on the record as well.
     let overridden = checks.iter().filter(|check| check.result == CheckResult::Overridden && refusal.is_none());
     for check in overridden {

@@ -230,7 +230,9 @@ async fn weigh(rule: &Rule, euicc: &Euicc, happened: Happened, eim: &Eim) -> Res
             return Ok(Verdict::Note(Box::new(firing)));
         }
     }
-    let before = eim.store().fired_before(id, euicc.eid, happened.at - HOUR_MS, happened.at).await?;
+    // Who starts a stopped rule again, or changes what it waits for, begins to count anew.
+    let counted = (happened.at - HOUR_MS).max(rule.stored.since_at - 1);
+    let before = eim.store().fired_before(id, euicc.eid, counted, happened.at).await?;
     if let Some((last, at)) = before.last
         && happened.at < at.saturating_add(rule.spec.cool_down.ms(euicc))
     {

@@ -242,13 +242,19 @@ pub async fn make_api_key(
 fn scopes(value: Option<&Value>, principal: &Principal, errors: &mut Vec<FieldError>) -> Vec<String> {
     let list = match value {
         None | Some(Value::Null) => vec![],
-        Some(Value::Array(list)) if list.len() <= SCOPES.len() => list.iter().map(Value::as_str).collect(),
+        // None at all would open everything, as a key without the member does.
+        Some(Value::Array(list)) if (1..=SCOPES.len()).contains(&list.len()) => {
+            list.iter().map(Value::as_str).collect()
+        }
         Some(_) => vec![None],
     };
     let read: Option<Vec<String>> =
         list.into_iter().map(|word| word.filter(|word| SCOPES.contains(word)).map(str::to_owned)).collect();
     let Some(mut scopes) = read else {
-        errors.push(FieldError::new("/scopes", format!("a list of {} is expected", SCOPES.join(", "))));
+        errors.push(FieldError::new(
+            "/scopes",
+            format!("a list of at least one of {} is expected; without the member a key opens all", SCOPES.join(", ")),
+        ));
         return vec![];
     };
     scopes.sort();

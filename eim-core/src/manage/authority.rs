@@ -8,7 +8,7 @@ use crate::Eim;
 use crate::asn1::Psmo;
 use crate::domain::audit::AuditNote;
 use crate::domain::authority::{Action, Authority, Claims, Refusal, Subject};
-use crate::domain::fleet::guard::{default_smdp, fallback_holder};
+use crate::domain::fleet::guard::{default_smdp, displaced, fallback_holder};
 use crate::domain::order::Source;
 use crate::domain::{DownloadOrder, Kind, NewOperation, Request, rfc3339};
 use crate::ids::{Eid, Iccid, RspAddress, TenantId};
@@ -369,8 +369,17 @@ pub(super) async fn check_owners(
             Err(ManageError::Conflict { slug: "owner-unknown", message })
         }
     };
+    let profiles = eim.store().profiles(eid).await?;
     if is_download {
         let order = operation.request.get(Kind::ProfileDownload.as_str()).and_then(DownloadOrder::from_stored);
+        // What is enabled as soon as it is there takes the place of what is enabled now.
+        let off = |order: &DownloadOrder| {
+            let euicc = euicc.as_ref()?;
+            Some(displaced(order.source.smdp(), euicc, &profiles))
+        };
+        for profile in order.as_ref().and_then(off).unwrap_or_default() {
+            permit(Action::Disable, &Subject::of(profile))?;
+        }
         return match order.map(|order| order.source) {
             Some(Source::ActivationCode { address, .. }) => from(&address.key()),
             Some(Source::DefaultSmdp) => from_default(),
@@ -378,7 +387,6 @@ pub(super) async fn check_owners(
             Some(Source::Smds { .. }) | None => Ok(()),
         };
     }
-    let profiles = eim.store().profiles(eid).await?;
     let mut enabled: Vec<Iccid> =
         profiles.iter().filter(|profile| profile.enabled == Some(true)).map(|profile| profile.iccid).collect();
     let is_listed = euicc.as_ref().is_some_and(|euicc| euicc.profiles_listed_at.is_some());

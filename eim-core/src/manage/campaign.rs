@@ -149,7 +149,10 @@ pub async fn preview_campaign(body: Value, principal: &Principal, eim: &Eim) -> 
         waves: waves.collect(),
         over_max: asked.assignment.over_max,
         in_no_wave: asked.assignment.in_no_wave,
-        warnings: view::one_code_for_many(&asked.plan, asked.assignment.devices()).into_iter().collect(),
+        warnings: view::one_code_for_many(&asked.plan, asked.assignment.devices())
+            .into_iter()
+            .chain(view::never_judged(&asked.spec, |wave| asked.assignment.by_wave.get(wave).copied().unwrap_or(0)))
+            .collect(),
     })
 }
 
@@ -227,11 +230,10 @@ fn read_plan(spec: &CampaignSpec, principal: &Principal, eim: &Eim) -> Result<(P
     Ok((planned.plan, planned.secrets))
 }
 
-/// Who leaves out the approval by a second person must be one who may approve.
+/// Leaving out the approval by a second person is for an admin.
 fn may_go_alone(spec: &CampaignSpec, principal: &Principal) -> Result<(), ManageError> {
-    if spec.approval == Approval::None && !principal.role.may(Role::Approver) {
-        let message =
-            "a campaign without approval by a second person (approval: none) needs the role approver or admin";
+    if spec.approval == Approval::None && !principal.role.may(Role::Admin) {
+        let message = "a campaign without approval by a second person (approval: none) needs the role admin";
         return Err(ManageError::Forbidden(message.to_owned()));
     }
     Ok(())

@@ -192,6 +192,14 @@ async fn guard_says(
     overridden: &[String],
     eim: &Eim,
 ) -> Result<Vec<Check>, ManageError> {
+    if operation.kind == Kind::ProfileDownload {
+        let order = operation.request.get(Kind::ProfileDownload.as_str()).and_then(DownloadOrder::from_stored);
+        let (Some(order), Some((euicc, _))) = (order, eim.store().euicc(eid).await?) else { return Ok(vec![]) };
+        let profiles = eim.store().profiles(eid).await?;
+        let policies = eim.store().owner_policies().await?;
+        let known = Known { euicc: &euicc, profiles: &profiles, busy_with: None, policies: &policies, rights: None };
+        return Ok(guard::download_checks(order.source.smdp(), known, overridden));
+    }
     let Some(request @ (Request::Psmo(_) | Request::Eco(_))) =
         operation.request.as_object().and_then(|body| Request::parse(body).ok())
     else {
@@ -217,8 +225,8 @@ async fn guard_says(
     let known = Known { euicc: &euicc, profiles: &profiles, busy_with: None, policies: &policies, rights: None };
     let mut checks = guard::package_checks(std::slice::from_ref(&list), known, overridden);
     let last = eim.store().last_switch(eid).await?;
-    let open = switch::counts_on_what_goes(last.as_ref().map(|last| &last.switch), &list, &profiles);
-    checks.extend(open.map(|switch| guard::counted_on(&switch.id.to_string())));
+    let open = switch::disturbed(last.as_ref().map(|last| &last.switch), &list);
+    checks.extend(open.map(|switch| guard::disturbs(&switch.id.to_string())));
     Ok(checks)
 }
 

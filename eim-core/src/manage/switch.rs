@@ -194,9 +194,8 @@ pub(crate) fn begin(
     if let Some(principal) = principal {
         switch::grants_used(plan, work).iter().for_each(|grant| principal.used.note(grant));
     }
-    let set_aside =
-        |check: &&Check| matches!(check.result, guard::CheckResult::Waived | guard::CheckResult::Overridden);
-    for check in checks.iter().filter(set_aside) {
+    let set_aside = || checks.iter().filter(|check| check.is_set_aside());
+    for check in set_aside() {
         let who = principal.map(|principal| json!({ "key": principal.key_id, "name": principal.name }));
         let details = json!({ "switch": new.id, "check": check.name, "result": check.result, "found": check.message,
             "by": who, "rule": new.rules.last(), "campaign": new.campaign, "desiredState": new.desired_state, "label": new.label });
@@ -212,7 +211,12 @@ pub(crate) fn begin(
         plan: plan.clone(),
         state: SwitchState::Waiting,
         outcome: None,
-        facts: SwitchFacts { reverts: new.reverts, rules: new.rules.clone(), ..SwitchFacts::default() },
+        facts: SwitchFacts {
+            reverts: new.reverts,
+            rules: new.rules.clone(),
+            set_aside: set_aside().map(|check| check.name.to_owned()).collect(),
+            ..SwitchFacts::default()
+        },
         deadline: None,
         created_at: now,
         started_at: new.not_before.filter(|at| *at > now),

@@ -7,7 +7,7 @@ use super::views::{
 };
 use crate::Eim;
 use crate::domain::OperationError;
-use crate::domain::fleet::campaign::{WaveCounts, waits_for};
+use crate::domain::fleet::campaign::{CampaignSpec, TargetMode, WaveCounts, waits_for};
 use crate::domain::fleet::{Plan, Switch, Target, switch};
 use crate::domain::{Euicc, Operation, Profile, codes, interpret, keys, rfc3339};
 use crate::ids::{AssociationToken, CounterValue, Eid, Iccid};
@@ -218,6 +218,21 @@ pub(super) fn one_code_for_many(plan: &Plan, devices: u64) -> Option<String> {
     })
 }
 
+/// Thresholds that can't act.
+pub(super) fn never_judged<'a>(
+    spec: &'a CampaignSpec,
+    devices: impl Fn(usize) -> u64 + 'a,
+) -> impl Iterator<Item = String> + 'a {
+    let joins = spec.target.mode == TargetMode::Continuous;
+    spec.waves.iter().enumerate().filter_map(move |(index, wave)| {
+        let least = wave.error_threshold.as_ref()?.min_executed;
+        let has = devices(index);
+        (!joins && least.unsigned_abs() > has).then(|| {
+            format!("errorThreshold of wave {index} never acts: minExecuted is {least}, and the wave has {has} devices")
+        })
+    })
+}
+
 /// A campaign with its counts.
 pub(super) fn campaign(loaded: &Loaded, now: i64) -> CampaignView {
     let Loaded { stored, spec, state, facts, counts } = loaded;
@@ -250,8 +265,13 @@ pub(super) fn campaign(loaded: &Loaded, now: i64) -> CampaignView {
         state: state.as_str().to_owned(),
         priority: stored.priority,
         pause: facts.pause.as_ref().map(|pause| OperationError::named(&pause.name, &pause.message)),
+        stopped: facts.stopped.as_ref().map(|stopped| OperationError::named(&stopped.name, &stopped.message)),
         waits_for,
-        warnings: stored_plan(spec).and_then(|read| one_code_for_many(&read, devices)).into_iter().collect(),
+        warnings: stored_plan(spec)
+            .and_then(|read| one_code_for_many(&read, devices))
+            .into_iter()
+            .chain(never_judged(spec, |wave| counts.wave(wave).total()))
+            .collect(),
         wave: facts.wave,
         soak_until: time(facts.soak_until),
         waves,

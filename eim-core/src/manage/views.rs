@@ -594,6 +594,9 @@ pub struct CampaignView {
     /// Why it is paused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pause: Option<OperationError>,
+    /// Why it gave itself up (errorAction ABORT, ABORT_AND_REVERT); absent where a person did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<OperationError>,
     /// What it waits for before more happens; absent when it goes on by itself in a moment, or has ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waits_for: Option<CampaignWaitView>,

@@ -70,6 +70,8 @@ fn scopes_and_roles_limit_a_key_and_a_key_makes_none_that_opens_more() {
             assert_eq!(world.send_as(&keys, "POST", "/api/v1/api-keys", body).await.pointers(422), ["/scopes"]);
         }
         key(world, &keys, json!({ "name": "same", "role": "viewer", "scopes": ["keys"] })).await;
+        let none = json!({ "name": "none", "role": "admin", "scopes": [] });
+        assert_eq!(world.send_as(&admin, "POST", "/api/v1/api-keys", none).await.pointers(422), ["/scopes"]);
         let bad = json!({ "name": "", "role": "root", "scopes": ["all"], "expiresAt": "2020-01-01T00:00:00Z", "x": 1 });
         let mut pointers = world.send_as(&admin, "POST", "/api/v1/api-keys", bad).await.pointers(422);
         pointers.sort();

@@ -132,7 +132,7 @@ fn a_second_person_approves_and_nothing_happens_before() {
         let mut fleet = fleet(world, 1).await;
         let alone = world.post("/api/v1/campaigns", campaign(json!({}))).await;
         assert_eq!(alone.status, 403, "{}", alone.text());
-        assert!(alone.text().contains("approver"), "{}", alone.text());
+        assert!(alone.text().contains("role admin"), "{}", alone.text());
         let id = create(world, campaign(json!({ "approval": "required" }))).await;
         assert_eq!(verb(world, &id, "start").await.status, 409);
         go(world, &id, &["submit"]).await;
@@ -210,6 +210,12 @@ fn a_wave_that_fails_pauses_aborts_or_goes_back() {
             assert_eq!(world.enabled(&moved.eid()).await, [expected], "{action}");
             let pending = shown["totals"]["pending"].as_u64().unwrap();
             assert_eq!(pending, if action == "PAUSE" { 2 } else { 0 }, "{shown}");
+            assert_eq!(shown["stopped"]["name"] == "errorThreshold", action != "PAUSE", "{shown}");
+            if action != "PAUSE" {
+                let left = devices(world, &id).await.into_iter().find(|device| device["wave"] == 1).unwrap();
+                let told = (&left["outcome"], &left["reason"]["name"]);
+                assert_eq!(told, (&json!("cancelled"), &json!("campaignEnded")), "{left}");
+            }
             if action == "PAUSE" {
                 assert_eq!(shown["pause"]["name"], "errorThreshold", "{shown}");
                 go(world, &id, &["resume"]).await;
@@ -241,6 +247,10 @@ fn a_campaign_tells_who_did_what_and_what_deserves_a_second_look() {
         assert!(warnings[0].as_str().unwrap().contains("2 devices"), "{warnings:?}");
         assert!(!warnings[0].as_str().unwrap().contains("FOR-ONE"));
         assert!(preview(campaign(json!({}))).await.is_empty());
+        let threshold = json!({ "count": 1, "minExecuted": 3 });
+        let waves = json!([{ "rest": true, "errorThreshold": threshold, "errorAction": "PAUSE" }]);
+        let warnings = preview(campaign(json!({ "waves": waves }))).await;
+        assert!(warnings[0].as_str().unwrap().contains("minExecuted is 3"), "{warnings:?}");
         let id = create(world, campaign(code)).await;
         assert_eq!(show(world, &id).await["warnings"].as_array().unwrap().len(), 1);
 

@@ -531,6 +531,21 @@ fn a_rule_that_fires_too_often_stops_itself() {
         assert_eq!((enabled.status, &enabled.json()["state"]), (200, &json!("active")), "{}", enabled.text());
         read_all(world, &devices[0].eid()).await;
         assert_eq!(firings(world, &path).await.len(), 2);
+        // What it fired before it was started again counts no more, within the hour too.
+        world.advance(TimeDelta::minutes(1)).await;
+        let slow = patch(world, &path, json!({ "enabled": false })).await;
+        assert_eq!(slow.status, 200);
+        let slow = patch(world, &path, json!({ "enabled": true, "maxFiringsPerHour": 1 })).await;
+        assert_eq!(slow.json()["state"], "active", "{}", slow.text());
+        world.advance(TimeDelta::minutes(10)).await;
+        devices[0].poll_with(&PollOptions::state_change(LOCAL)).await;
+        world
+            .until("it fires again", async || {
+                world.rules().await;
+                firings(world, &path).await.len() == 3
+            })
+            .await;
+        assert_eq!(world.get(&path).await["state"], "active");
     });
 }
 

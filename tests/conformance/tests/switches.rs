@@ -448,11 +448,12 @@ fn operations_that_are_harmless_one_by_one_are_looked_at_again_before_they_are_s
 #[test]
 fn a_list_is_refused_that_strands_the_device_where_the_euicc_refuses_one_of_its_operations() {
     each_store(async |world: &mut World| {
-        let device = world.listed_device(1).await;
+        let mut device = world.listed_device(1).await;
         let path = format!("/api/v1/euiccs/{}/operations", device.eid());
-        let enable = |number: u8| json!({ "enable": { "iccid": device.iccid(number), "rollback": true } });
-        let disable = |number: u8| json!({ "disable": { "iccid": device.iccid(number) } });
-        let delete = |number: u8| json!({ "delete": { "iccid": device.iccid(number) } });
+        let iccids: Vec<String> = (1..=3).map(|number| device.iccid(number)).collect();
+        let enable = |number: usize| json!({ "enable": { "iccid": iccids[number - 1], "rollback": true } });
+        let disable = |number: usize| json!({ "disable": { "iccid": iccids[number - 1] } });
+        let delete = |number: usize| json!({ "delete": { "iccid": iccids[number - 1] } });
         let nobody = json!({ "enable": { "iccid": new_iccid(77).digits() } });
         for list in [
             vec![disable(1), enable(2)],
@@ -461,6 +462,8 @@ fn a_list_is_refused_that_strands_the_device_where_the_euicc_refuses_one_of_its_
             vec![json!({ "setFallbackAttribute": { "iccid": device.iccid(2) } }), disable(1)],
             vec![enable(2), disable(2), enable(3)],
             vec![delete(1)],
+            // Whether the new profile finds a network is not known before the device is seen again.
+            vec![enable(2), delete(1)],
             vec![nobody.clone(), delete(1)],
             vec![json!({ "setFallbackAttribute": { "iccid": device.iccid(2) } }), delete(1)],
         ] {
@@ -468,10 +471,16 @@ fn a_list_is_refused_that_strands_the_device_where_the_euicc_refuses_one_of_its_
             assert_eq!(reply.pointers(409), ["/checks/notTheOnlyProfile"], "{list:?}");
         }
         // One that is not enabled is not deleted instead: the eUICC refuses to delete an enabled profile.
-        for list in [vec![enable(2), delete(1)], vec![delete(2), delete(3)], vec![enable(2)]] {
+        for list in [vec![enable(2), delete(3)], vec![delete(2), delete(3)], vec![enable(2)]] {
             let reply = world.post(&format!("{path}?dryRun=true"), json!({ "psmo": list })).await;
             assert_eq!(reply.json()["allowed"], true, "{list:?}: {}", reply.text());
         }
+        // With a way back from the new profile the old one may go at once.
+        with_fallback(world, &mut device, 3).await;
+        let reply = world.post(&format!("{path}?dryRun=true"), json!({ "psmo": [enable(2), delete(1)] })).await;
+        assert_eq!(reply.json()["allowed"], true, "{}", reply.text());
+        world.queue(&device.eid(), json!({ "psmo": [{ "unsetFallbackAttribute": {} }] })).await;
+        device.session().await;
         // A profile that is off in between is off, whatever comes behind.
         let shown = world.get(&format!("/api/v1/euiccs/{}/profiles", device.eid())).await;
         let provider = shown["items"][0]["serviceProvider"].as_str().unwrap().to_owned();
@@ -640,28 +649,34 @@ fn a_fallback_profile_that_the_switch_deletes_is_none() {
 #[test]
 fn a_policy_that_is_made_meanwhile_does_not_delete_the_fallback_profile() {
     each_store(async |world: &mut World| {
-        let mut device = hourly(world, 1).await;
-        let eid = device.eid();
-        with_fallback(world, &mut device, 3).await;
-        world.queue(&eid, device.enable(3, false)).await;
-        device.session().await;
-        let switch = ask(world, &eid, json!({ "to": { "iccid": device.iccid(2) } })).await;
-        let shown = world.get(&format!("/api/v1/euiccs/{eid}/profiles")).await;
-        let provider = shown["items"][0]["serviceProvider"].as_str().unwrap().to_owned();
-        let policy = json!({ "serviceProvider": provider, "deleteWhenDisabled": true }).to_string();
-        assert_eq!(world.send(Role::Admin, "POST", "/api/v1/owner-policies", &[], policy).await.status, 201);
-        device.session().await;
-        device.session().await;
-        let ended = show(world, &switch).await;
-        assert_eq!((outcome(&ended), &ended["reason"]["name"]), ("proven", &json!("oldProfileKept")), "{ended}");
-        assert!(ended["reason"]["message"].as_str().unwrap().contains("setFallbackAttribute"), "{ended}");
-        assert!(device.euicc.profile(&device.raw_iccid(3)).is_some(), "it is still there");
-        // Another one that is not needed goes, as the policy says.
-        let switch = ask(world, &eid, json!({ "to": { "iccid": device.iccid(1) } })).await;
-        device.session().await;
-        device.session().await;
-        let ended = show(world, &switch).await;
-        assert_eq!((outcome(&ended), &ended["deleted"]), ("proven", &json!([device.iccid(2)])), "{ended}");
+        // A waiver of a check that passes waives nothing.
+        for (index, waive) in [(1, json!([])), (2, json!(["fallback"]))] {
+            let mut device = hourly(world, index).await;
+            let eid = device.eid();
+            with_fallback(world, &mut device, 3).await;
+            world.queue(&eid, device.enable(3, false)).await;
+            device.session().await;
+            let switch = ask(world, &eid, json!({ "to": { "iccid": device.iccid(2) }, "waive": waive })).await;
+            let shown = world.get(&format!("/api/v1/euiccs/{eid}/profiles")).await;
+            let provider = shown["items"][0]["serviceProvider"].as_str().unwrap().to_owned();
+            let policy = json!({ "serviceProvider": provider, "deleteWhenDisabled": true }).to_string();
+            assert_eq!(world.send(Role::Admin, "POST", "/api/v1/owner-policies", &[], policy).await.status, 201);
+            device.session().await;
+            device.session().await;
+            let ended = show(world, &switch).await;
+            assert_eq!((outcome(&ended), &ended["reason"]["name"]), ("proven", &json!("oldProfileKept")), "{ended}");
+            assert!(ended["reason"]["message"].as_str().unwrap().contains("setFallbackAttribute"), "{ended}");
+            assert!(device.euicc.profile(&device.raw_iccid(3)).is_some(), "it is still there");
+            // Another one that is not needed goes, as the policy says.
+            let switch = ask(world, &eid, json!({ "to": { "iccid": device.iccid(1) } })).await;
+            device.session().await;
+            device.session().await;
+            let ended = show(world, &switch).await;
+            assert_eq!((outcome(&ended), &ended["deleted"]), ("proven", &json!([device.iccid(2)])), "{ended}");
+            let listed = world.send(Role::Admin, "GET", "/api/v1/owner-policies", &[], "").await.json();
+            let policy = format!("/api/v1/owner-policies/{}", listed["items"][0]["id"].as_str().unwrap());
+            assert_eq!(world.send(Role::Admin, "DELETE", &policy, &[], "").await.status, 204);
+        }
     });
 }
 
@@ -673,7 +688,22 @@ fn what_an_open_switch_counts_on_is_not_taken_away() {
         with_fallback(world, &mut device, 3).await;
         let path = format!("/api/v1/euiccs/{eid}/operations");
         let delete = |number: u8| json!({ "psmo": [{ "delete": { "iccid": device.iccid(number) } }] });
-        let taking = [delete(1), delete(2), delete(3), json!({ "psmo": [{ "unsetFallbackAttribute": {} }] })];
+        let taking = [
+            delete(1),
+            delete(2),
+            delete(3),
+            json!({ "psmo": [{ "unsetFallbackAttribute": {} }] }),
+            json!({ "psmo": [{ "setFallbackAttribute": { "iccid": device.iccid(2) } }] }),
+            json!({ "psmo": [{ "disable": { "iccid": device.iccid(2) } }] }),
+            device.enable(3, false),
+        ];
+        let waiting = json!({ "to": { "iccid": device.iccid(2) }, "notBefore": "2027-01-01T00:00:00Z" });
+        let waiting = ask(world, &eid, waiting).await["id"].as_str().unwrap().to_owned();
+        for body in [json!({ "psmo": [{ "disable": { "iccid": device.iccid(1) } }] }), device.enable(1, false)] {
+            let reply = world.post(&path, body.clone()).await;
+            assert!(reply.text().contains(&waiting), "{body}: {}", reply.text());
+        }
+        assert_eq!(world.post(&format!("/api/v1/switches/{waiting}/cancel"), Value::Null).await.status, 200);
         let switch = ask(world, &eid, json!({ "to": { "iccid": device.iccid(2) } })).await;
         for body in &taking {
             let reply = world.post(&path, body.clone()).await;
@@ -688,6 +718,37 @@ fn what_an_open_switch_counts_on_is_not_taken_away() {
         device.session().await;
         assert_eq!(outcome(&show(world, &switch).await), "proven");
         assert_eq!(world.post(&dry, taking[0].clone()).await.json()["allowed"], true);
+    });
+}
+
+#[test]
+fn the_old_profile_stays_where_the_device_goes_back_to_it_before_it_is_deleted() {
+    each_store(async |world: &mut World| {
+        let mut device = hourly(world, 1).await;
+        let eid = device.eid();
+        let switch = ask(world, &eid, to(&device, 2, json!({ "deleteOld": "afterProof" }))).await;
+        let back = world.queue(&eid, device.enable(1, false)).await;
+        for _ in 0..4 {
+            device.session().await;
+        }
+        let ended = show(world, &switch).await;
+        assert_eq!((outcome(&ended), &ended["reason"]["name"]), ("proven", &json!("oldProfileKept")), "{ended}");
+        assert!(ended["reason"]["message"].as_str().unwrap().contains(&back), "{ended}");
+        assert_eq!(world.operation(&back).await["state"], "succeeded");
+        assert_eq!(world.enabled(&eid).await, [device.iccid(1)]);
+        // Asked for while the deletion waits already, it goes first or behind; the profile that is enabled then is not deleted.
+        let switch = ask(world, &eid, to(&device, 2, json!({ "deleteOld": "afterProof" }))).await;
+        device.poll().await;
+        device.fetch().await;
+        let deleting = show(world, &switch).await;
+        assert!(device.euicc.enable_locally(&device.raw_iccid(1)), "{deleting}");
+        world.advance(TimeDelta::minutes(1)).await;
+        device.poll_with(&PollOptions::state_change(3)).await;
+        for _ in 0..4 {
+            device.session().await;
+        }
+        assert!(device.euicc.profile(&device.raw_iccid(1)).is_some(), "{}", show(world, &switch).await);
+        assert_eq!(device.euicc.enabled_iccid(), Some(device.raw_iccid(1)));
     });
 }
 
@@ -717,6 +778,39 @@ fn an_owner_policy_holds_where_the_profiles_were_never_told_and_for_what_comes_b
             assert_eq!(ask(world, device, enable(device)).await, ["ownerPolicy"]);
             assert_eq!(ask(world, device, at_once.clone()).await, ["ownerPolicy"]);
         }
+    });
+}
+
+#[test]
+fn a_download_that_is_enabled_at_once_takes_the_place_of_no_profile_that_its_owner_keeps_on() {
+    each_store(async |world: &mut World| {
+        let mut device = world.listed_device(1).await;
+        let eid = device.eid();
+        let set = |flag: bool| {
+            json!({ "psmo": [
+            { "setDefaultDpAddress": { "defaultDpAddress": "smdp.default.example" } },
+            { "configureImmediateEnable": { "immediateEnableFlag": flag } } ] })
+        };
+        let id = world.queue(&eid, set(true)).await;
+        device.session().await;
+        assert_eq!(world.operation(&id).await["state"], "succeeded");
+        let path = format!("/api/v1/euiccs/{eid}/operations?dryRun=true");
+        let asked = async |world: &World, download: Value| {
+            world.post(&path, json!({ "profileDownload": download })).await.json()["allowed"].clone()
+        };
+        let default = json!({ "defaultSmdp": true });
+        assert_eq!(asked(world, default.clone()).await, true);
+        let shown = world.get(&format!("/api/v1/euiccs/{eid}/profiles")).await;
+        let provider = shown["items"][0]["serviceProvider"].as_str().unwrap().to_owned();
+        let policy = json!({ "serviceProvider": provider, "disableAllowed": false }).to_string();
+        assert_eq!(world.send(Role::Admin, "POST", "/api/v1/owner-policies", &[], policy).await.status, 201);
+        assert_eq!(asked(world, default.clone()).await, false);
+        assert_eq!(asked(world, json!({ "activationCode": "1$SMDP.default.example$X" })).await, false);
+        assert_eq!(asked(world, json!({ "activationCode": "1$other.example$X" })).await, true);
+        let off = world.queue(&eid, set(false)).await;
+        device.session().await;
+        assert_eq!(world.operation(&off).await["state"], "succeeded");
+        assert_eq!(asked(world, default).await, true, "switched off again");
     });
 }
 
@@ -982,7 +1076,7 @@ fn an_operation_that_would_leave_no_usable_profile_is_refused() {
             assert_eq!(world.post(&path, body.clone()).await.pointers(409), ["/checks/notTheOnlyProfile"], "{body}");
         }
         let swap = json!({ "psmo": [{ "enable": { "iccid": two } }, { "delete": { "iccid": one } }] });
-        assert_eq!(world.post(&path, swap).await.status, 202);
+        assert_eq!(world.post(&path, swap).await.pointers(409), ["/checks/notTheOnlyProfile"], "two was never proven");
         let mut overriding = disable;
         overriding["override"] = json!(["notTheOnlyProfile"]);
         assert_eq!(world.post(&path, overriding.clone()).await.status, 403);

@@ -101,6 +101,17 @@ fn profile_operation(work: &mut Work, id: Option<OperationId>, psmo: &Psmo, entr
                 };
             }
         }
+        // What the IPA can't tell: whether downloads are enabled by themselves, and from where.
+        (Psmo::ConfigureImmediateEnable(set), EuiccResultData::ConfigureImmediateEnableResult(0)) if verified => {
+            let told = work.euicc().capabilities.get_or_insert_with(|| json!({}));
+            if let Value::Object(told) = told {
+                told.insert("immediateEnable".to_owned(), json!(set.immediate_enable_flag.is_some()));
+                match &set.default_smdp_address {
+                    Some(address) => told.insert("immediateEnableAddress".to_owned(), json!(address)),
+                    None => told.remove("immediateEnableAddress"),
+                };
+            }
+        }
         (Psmo::UnsetFallbackAttribute(_), EuiccResultData::UnsetFallbackAttributeResult(0)) => {
             fallback(work, None, verified);
         }

@@ -9,10 +9,12 @@ use crate::asn1::{Eco, EimConfigurationData, Octets, Psmo, PsmoEnable, TrustedPu
 use crate::domain::association::protocol_names;
 use crate::domain::authority::{self, Action, Authority, Rights, Subject as Owned};
 use crate::domain::euicc::words;
+use crate::domain::order::Source;
 use crate::domain::{Capabilities, Euicc, EuiccState, InstalledRules, OperationError, Profile, ResultPolicy};
 use crate::ids::{Iccid, RspAddress};
 use crate::pki;
 use serde::Serialize;
+use serde_json::Value;
 use std::collections::BTreeSet;
 
 words!(
@@ -56,6 +58,12 @@ pub struct Check {
 }
 
 impl Check {
+    /// Whether it would have refused, and was waived or overridden.
+    #[must_use]
+    pub const fn is_set_aside(&self) -> bool {
+        matches!(self.result, CheckResult::Waived | CheckResult::Overridden)
+    }
+
     /// What it found with what to do, as the reason of something that was not done.
     #[must_use]
     pub fn reason(&self) -> OperationError {
@@ -122,6 +130,18 @@ pub enum SmdpAddress<'a> {
     Smds(Option<&'a str>),
     /// A code of a pool will tell.
     Pool,
+}
+
+impl Source {
+    /// The same, as far as the guard cares.
+    #[must_use]
+    pub fn smdp(&self) -> SmdpAddress<'_> {
+        match self {
+            Self::ActivationCode { address, .. } => SmdpAddress::Known(address.host()),
+            Self::DefaultSmdp => SmdpAddress::Default,
+            Self::Smds { address } => SmdpAddress::Smds(address.as_ref().map(RspAddress::host)),
+        }
+    }
 }
 
 /// What is to be done to an eUICC, as far as the guard cares.
@@ -215,6 +235,7 @@ pub fn checks(subject: Subject<'_>, known: Known<'_>, waived: &[String], overrid
         Subject::Download { memory_bytes, smdp } => {
             checks.insert(2, obtainable(smdp, known.euicc));
             checks.push(memory(memory_bytes, known));
+            checks.extend(displacing(smdp, known));
             checks.extend(granted(&acts(subject, known), known));
         }
         Subject::Remove { disabled, deleted } => {
@@ -229,6 +250,43 @@ pub fn checks(subject: Subject<'_>, known: Known<'_>, waived: &[String], overrid
     }
     doubt_what_was_never_listed(&mut checks, known);
     set_aside(&mut checks, waived, overridden);
+    checks
+}
+
+/// The profiles that a download from there takes the place of by itself: immediate enabling was configured, as a verified result says.
+#[must_use]
+pub fn displaced<'a>(smdp: SmdpAddress<'_>, euicc: &Euicc, profiles: &'a [Profile]) -> Vec<&'a Profile> {
+    let told = |name: &str| Capabilities(euicc.capabilities.as_ref()).0?.get(name);
+    let is_host = |name: &str, host: &str| {
+        told(name)
+            .and_then(Value::as_str)
+            .and_then(|address| address.parse::<RspAddress>().ok())
+            .is_some_and(|address| address.host().eq_ignore_ascii_case(host))
+    };
+    let comes_by_itself = match smdp {
+        SmdpAddress::Default => true,
+        SmdpAddress::Known(address) => {
+            let parsed = address.parse::<RspAddress>();
+            let host = parsed.as_ref().map_or(address, RspAddress::host);
+            is_host("defaultSmdpAddress", host) || is_host("immediateEnableAddress", host)
+        }
+        SmdpAddress::Smds(_) | SmdpAddress::Pool => false,
+    };
+    let is_on = told("immediateEnable") == Some(&Value::Bool(true));
+    profiles.iter().filter(|profile| is_on && comes_by_itself && profile.enabled == Some(true)).collect()
+}
+
+/// What the owners of these profiles say.
+fn displacing(smdp: SmdpAddress<'_>, known: Known<'_>) -> Option<Check> {
+    let off = displaced(smdp, known.euicc, known.profiles);
+    (!off.is_empty()).then(|| owners_let_go(&off, &[], known))
+}
+
+/// The check of a download that is asked for as a single operation; none where it enables nothing by itself.
+#[must_use]
+pub fn download_checks(smdp: SmdpAddress<'_>, known: Known<'_>, overridden: &[String]) -> Vec<Check> {
+    let mut checks: Vec<Check> = displacing(smdp, known).into_iter().collect();
+    set_aside(&mut checks, &[], overridden);
     checks
 }
 
@@ -367,11 +425,12 @@ fn never_told(lists: &[Vec<Psmo>], known: Known<'_>) -> Option<Check> {
     Some(Check { absolute: policy.foreign, ..check(OWNER_POLICY, CheckResult::Failed, message, cure) })
 }
 
-/// The check that a switch is open that counts on what a list of operations takes away.
+/// The check that a switch is open that a list of operations would disturb.
 #[must_use]
-pub fn counted_on(switch: &str) -> Check {
+pub fn disturbs(switch: &str) -> Check {
     let message = format!(
-        "The switch {switch} is open and counts on what this takes away: the profiles that it moves between, or the Fallback Profile."
+        "The switch {switch} is open: until it has ended nothing else enables, disables or deletes profiles or moves the fallback \
+         attribute, but for enabling the profile before once the switch can't be cancelled any more."
     );
     check(NOTHING_IN_FLIGHT, CheckResult::Failed, message, "Wait for the end of the switch, or cancel it.")
 }
@@ -383,9 +442,15 @@ pub fn takes_away(operations: &[Psmo]) -> bool {
     operations.iter().any(takes)
 }
 
-fn takes(operation: &Psmo) -> bool {
+/// The same for one operation.
+#[must_use]
+pub fn takes(operation: &Psmo) -> bool {
     match operation {
-        Psmo::Enable(_) | Psmo::Disable(_) | Psmo::Delete(_) | Psmo::UnsetFallbackAttribute(_) => true,
+        Psmo::Enable(_)
+        | Psmo::Disable(_)
+        | Psmo::Delete(_)
+        | Psmo::SetFallbackAttribute(_)
+        | Psmo::UnsetFallbackAttribute(_) => true,
         other => enables_at_once(other),
     }
 }
@@ -777,7 +842,11 @@ fn acts<'a>(subject: Subject<'_>, known: Known<'a>) -> Acts<'a> {
         Subject::DownloadAndEnable { deletes_old, smdp, .. } => {
             Acts { profiles: replaced(None, deletes_old), servers: from(smdp).into_iter().collect() }
         }
-        Subject::Download { smdp, .. } => Acts { profiles: vec![], servers: from(smdp).into_iter().collect() },
+        Subject::Download { smdp, .. } => {
+            let off = displaced(smdp, known.euicc, known.profiles);
+            let profiles = if off.is_empty() { vec![] } else { vec![(Action::Disable, off)] };
+            Acts { profiles, servers: from(smdp).into_iter().collect() }
+        }
         Subject::NoProfile => Acts { profiles: vec![], servers: vec![] },
         Subject::Remove { disabled, deleted } => Acts {
             profiles: vec![(Action::Disable, find(disabled, known)), (Action::Delete, find(deleted, known))],
@@ -953,8 +1022,9 @@ fn only_profile(keeps_one: bool) -> Check {
     check(
         NOT_THE_ONLY_PROFILE,
         CheckResult::Failed,
-        "No enabled profile and no Fallback Profile would be left, or might not where the eUICC refuses an operation of the list: the \
-         device could not be reached again.",
-        "Enable another profile instead, which disables this one; or set a Fallback Profile first, in an operation of its own.",
+        "No enabled profile that is known to work and no Fallback Profile would be left, or might not where the eUICC refuses an operation \
+         of the list: the device could not be reached again.",
+        "Enable another profile instead, which disables this one, and delete the old one in an operation of its own, or by a switch with \
+         deleteOld; or set a Fallback Profile first, in an operation of its own.",
     )
 }

@@ -21,6 +21,10 @@ struct Stand {
     fallback: Option<Iccid>,
     /// Whether a profile that is there was not enabled.
     failed: bool,
+    /// Whether the profile that is enabled was enabled by this list, so that nobody knows whether it finds a network.
+    unproven: bool,
+    /// Whether a profile from which it moved was deleted before that is known.
+    burnt: bool,
     /// Whether an operation was not done: a list that is one step of several is the last one then.
     stops: bool,
 }
@@ -57,7 +61,9 @@ pub(super) fn outlook(lists: &[Vec<Psmo>], profiles: &[Profile], is_listed: bool
             return Outlook { off: all.clone(), gone: all, ..Outlook::default() };
         };
         found.keeps_one &= ends.iter().all(leaves);
-        stands = ends.into_iter().filter(|stand| !stand.stops).collect();
+        // The next one follows when the device was seen again with what this one has enabled.
+        let goes_on = |stand: Stand| (!stand.stops).then_some(Stand { unproven: false, burnt: false, ..stand });
+        stands = ends.into_iter().filter_map(goes_on).collect();
     }
     found
 }
@@ -86,6 +92,7 @@ fn ends_of(
                         found.off.extend(&left);
                         stand.turned_off.extend(left);
                         stand.turned_off.remove(&target);
+                        stand.unproven |= !stand.enabled.contains(&target);
                         stand.enabled = BTreeSet::from([target]);
                     } else {
                         stand.stops = true;
@@ -111,6 +118,7 @@ fn ends_of(
                             if stand.enabled.remove(&target) {
                                 found.off.insert(target);
                             }
+                            stand.burnt |= stand.unproven && stand.turned_off.contains(&target);
                             stand.gone.insert(target);
                         }
                         None => stand.stops = true,
@@ -147,10 +155,10 @@ fn counts(profile: &Profile) -> bool {
     profile.profile_class.unwrap_or(2) != 0
 }
 
-/// Whether a profile is enabled, or one is there that the device falls back to.
+/// Whether a profile is enabled that the device can use, as far as that is known, or one is there that it falls back to.
 fn is_usable(stand: &Stand, profiles: &[Profile]) -> bool {
     let of = |one: &Iccid| profiles.iter().find(|profile| profile.iccid == *one);
-    stand.enabled.iter().any(|one| of(one).is_none_or(counts))
+    stand.enabled.iter().any(|one| !stand.burnt && of(one).is_none_or(counts))
         || stand.fallback.is_some_and(|one| {
             !stand.gone.contains(&one) && !stand.turned_off.contains(&one) && of(&one).is_none_or(counts)
         })

@@ -140,6 +140,14 @@ fn target(to: &Value, pointer: &str, secrets: &mut Secrets, errors: &mut Vec<Fie
         fields.finish();
         return target;
     }
+    let ways = ["iccid", "profile", "pool", "activationCode", "defaultSmdp", "smds"];
+    let has = |name: &str| to.get(name).is_some_and(|value| !value.is_null());
+    let given: Vec<&str> = ways.into_iter().filter(|way| has(way) || *way == "iccid" && has("rawIccid")).collect();
+    if given.len() > 1 {
+        let message = format!("exactly one of {} is expected, and not {}", ways.join(", "), given.join(" and "));
+        errors.push(FieldError::new(pointer, message));
+        return None;
+    }
     if !names_profile {
         return match order::from_api_at(to, pointer) {
             Ok((order, found)) => {

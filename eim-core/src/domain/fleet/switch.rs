@@ -226,6 +226,8 @@ pub struct SwitchFacts {
     pub reason: Option<OperationError>,
     /// The rules that caused it, one after the other; the last one asked for it.
     pub rules: Vec<OperationId>,
+    /// The checks of the guard that would have refused it and were waived or overridden.
+    pub set_aside: Vec<String>,
 }
 
 /// A switch.
@@ -343,26 +345,18 @@ pub fn checks(plan: &Plan, work: &Work, busy_with: Option<&str>) -> Vec<Check> {
     }
 }
 
-/// What an open switch counts on, which nothing but itself may take away: the profiles that it moves between, and the Fallback
-/// Profile. Gives the switch that speaks against a list of operations.
+/// The open switch that a list of operations would disturb: it moves between two profiles and counts on the fallback attribute. Once
+/// its package may be out, enabling the profile before stays possible, as the way back.
 #[must_use]
-pub fn counts_on_what_goes<'a>(
-    switch: Option<&'a Switch>,
-    operations: &[Psmo],
-    profiles: &[Profile],
-) -> Option<&'a Switch> {
+pub fn disturbed<'a>(switch: Option<&'a Switch>, operations: &[Psmo]) -> Option<&'a Switch> {
     let switch = switch.filter(|switch| switch.is_open() && matches!(switch.plan, Plan::Switch { .. }))?;
-    let counts_on = |iccid: Iccid| {
-        switch.facts.target == Some(iccid)
-            || switch.facts.previous.contains(&iccid)
-            || profiles.iter().any(|profile| profile.iccid == iccid && profile.fallback != Some(false))
+    let may_be_out = !matches!(switch.state, SwitchState::Waiting | SwitchState::Downloading);
+    let goes_back = |iccid: &[u8]| Iccid::from_octets(iccid).is_ok_and(|iccid| switch.facts.previous.contains(&iccid));
+    let disturbs = |operation: &Psmo| match operation {
+        Psmo::Enable(enable) => !(may_be_out && goes_back(&enable.iccid)),
+        other => guard::takes(other),
     };
-    let takes = |operation: &Psmo| match operation {
-        Psmo::Delete(delete) => Iccid::from_octets(&delete.iccid).is_ok_and(counts_on),
-        Psmo::UnsetFallbackAttribute(_) => true,
-        _ => false,
-    };
-    operations.iter().any(takes).then_some(switch)
+    operations.iter().any(disturbs).then_some(switch)
 }
 
 /// The checks that an admin has overridden for an operation, or for the switch that asks for it.
@@ -694,7 +688,18 @@ fn guarded(work: &mut Work, switch: &mut Switch) {
     };
     let checks = checks(&plan, work, None);
     match guard::refusal(&checks) {
-        None => proceed(work, switch),
+        None => {
+            // What came up only now is on the record as well.
+            for check in checks.iter().filter(|check| check.is_set_aside()) {
+                if !switch.facts.set_aside.iter().any(|name| name == check.name) {
+                    switch.facts.set_aside.push(check.name.to_owned());
+                    let details = json!({ "switch": switch.id, "check": check.name, "result": check.result,
+                        "found": check.message, "campaign": switch.campaign, "label": switch.label });
+                    work.event("guardSetAside", details);
+                }
+            }
+            proceed(work, switch);
+        }
         Some(check) => {
             switch.end(Outcome::Refused, Some(check.reason()), work.now());
             announce(work, switch);
@@ -882,21 +887,11 @@ fn proven(work: &mut Work, switch: &mut Switch) {
         return;
     }
     let known = known(work, None);
-    let (waived, overridden) = match &switch.plan {
-        Plan::Switch { waive, overridden, .. } => (waive.clone(), overridden.clone()),
-        Plan::Download { .. } | Plan::Operations { .. } => (vec![], vec![]),
+    let overridden = match &switch.plan {
+        Plan::Switch { overridden, .. } => overridden.clone(),
+        Plan::Download { .. } | Plan::Operations { .. } => vec![],
     };
-    // What the switch was let through with must be there still, also where a policy was made since.
-    let is_needed = |name: &String| name == guard::FALLBACK;
-    let holder = guard::fallback_holder(&work.state.profiles, switch.facts.target).ok().flatten();
-    if let Some(holder) = holder.filter(|holder| old.contains(&holder.iccid))
-        && !waived.iter().chain(&overridden).any(is_needed)
-    {
-        let message = format!(
-            "The profile {} has the fallback attribute, and this switch did not waive \"fallback\": it stays. Move the attribute \
-             first (psmo setFallbackAttribute), then delete it.",
-            holder.iccid
-        );
+    if let Some(message) = kept_back(work, switch, &old) {
         let reason = OperationError::named("oldProfileKept", &message);
         end(work, switch, Outcome::Proven, Some(reason));
         return;
@@ -912,6 +907,40 @@ fn proven(work: &mut Work, switch: &mut Switch) {
     ask(work, switch, Kind::Psmo, json!({ "psmo": deletes }));
     switch.facts.deleted = old;
     switch.deadline = Some(no_show_at(work, switch));
+}
+
+/// Why old profiles are not deleted, though the switch is proven.
+fn kept_back(work: &Work, switch: &Switch, old: &[Iccid]) -> Option<String> {
+    // What the switch was let through with must be there still, also where a policy was made since.
+    let holder = guard::fallback_holder(&work.state.profiles, switch.facts.target).ok().flatten();
+    let was_set_aside = switch.facts.set_aside.iter().any(|name| name == guard::FALLBACK);
+    if let Some(holder) = holder.filter(|holder| !was_set_aside && old.contains(&holder.iccid)) {
+        return Some(format!(
+            "The profile {} has the fallback attribute, and that the device can do without was not waived when the switch began: it \
+             stays. Move the attribute first (psmo setFallbackAttribute), then delete it.",
+            holder.iccid
+        ));
+    }
+    // It may take the device from the profile that was proven.
+    let moves = |operation: &&Operation| {
+        let request = operation.request.as_object().and_then(|body| Request::parse(body).ok());
+        operation.subject != Some(switch.id)
+            && !operation.state.is_final()
+            && matches!(request, Some(Request::Psmo(list)) if guard::takes_away(&list))
+    };
+    let other = work.state.operations.iter().find(moves)?;
+    Some(format!("The operation {} is under way, which may move the device again: the old profile stays.", other.id))
+}
+
+/// Why the old profile is not deleted any more where that was asked for: the device is not on the profile that was proven.
+#[must_use]
+pub fn not_on_target(switch: &Switch, profiles: &[Profile]) -> Option<OperationError> {
+    let is_on = |profile: &Profile| Some(profile.iccid) == switch.facts.target && profile.enabled == Some(true);
+    let deletes = switch.is_open() && switch.state == SwitchState::Deleting;
+    (deletes && !profiles.iter().any(is_on)).then(|| {
+        let message = "The profile that was proven is not enabled any more, so the old one is not deleted.";
+        OperationError::named(guard::TARGET, message)
+    })
 }
 
 fn deleting(work: &mut Work, switch: &mut Switch) -> bool {

@@ -130,6 +130,8 @@ pub struct CampaignFacts {
     pub wave_accepted: bool,
     /// Why it is paused.
     pub pause: Option<Pause>,
+    /// Why it gave itself up, where no person did.
+    pub stopped: Option<Pause>,
     /// How many errors of each wave a person has seen and went on.
     pub errors_seen: Vec<u64>,
     /// Whether `endAt` cut something off.

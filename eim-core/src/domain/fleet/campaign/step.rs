@@ -96,14 +96,17 @@ impl Turn<'_> {
             }
             let details =
                 json!({ "reason": Pause::ERROR_THRESHOLD, "wave": index, "errors": errors, "executed": executed });
+            let message = format!("{errors} of {executed} executed devices of wave {index} ended badly");
+            let stopped = |message| Some(Pause { name: Pause::ERROR_THRESHOLD.to_owned(), message });
             match wave.error_action {
                 ErrorAction::Pause if *self.state == CampaignState::Paused => {}
-                ErrorAction::Pause => {
-                    let message = format!("{errors} of {executed} executed devices of wave {index} ended badly");
-                    self.pause(Pause::ERROR_THRESHOLD, message);
+                ErrorAction::Pause => self.pause(Pause::ERROR_THRESHOLD, message),
+                ErrorAction::Abort => {
+                    self.facts.stopped = stopped(message);
+                    return self.turn_to(CampaignState::Aborting, "campaignAborting", details);
                 }
-                ErrorAction::Abort => return self.turn_to(CampaignState::Aborting, "campaignAborting", details),
                 ErrorAction::AbortAndRevert => {
+                    self.facts.stopped = stopped(message);
                     self.facts.reverts_known = false;
                     return self.turn_to(CampaignState::Reverting, "campaignReverting", details);
                 }
