@@ -259,6 +259,39 @@ async fn check_pool(plan: &Plan, devices: u64, eim: &Eim) -> Result<(), ManageEr
     Ok(())
 }
 
+/// A campaign begins when its pool has a code for each of its devices, beside those that other running campaigns are to have.
+async fn enough_codes(id: OperationId, spec: &CampaignSpec, pending: u64, eim: &Eim) -> Result<(), ManageError> {
+    let pool_of = |spec: &CampaignSpec| match stored_plan(spec) {
+        Some(Plan::Switch { to: Target::Pool(name), .. } | Plan::Download { from: Target::Pool(name), .. }) => {
+            Some(name)
+        }
+        _ => None,
+    };
+    let Some(name) = pool_of(spec) else { return Ok(()) };
+    let Some(pool) = eim.store().pool(&name).await? else { return Ok(()) };
+    let mut others = 0;
+    for state in [CampaignState::Running, CampaignState::Paused] {
+        for stored in eim.store().campaigns(Some(state.as_str().to_owned()), 0, RUNNING_SEEN).await? {
+            let Some(other) = load(stored.id, eim).await?.filter(|other| other.stored.id != id) else { continue };
+            if pool_of(&other.spec).as_ref() == Some(&name) {
+                others += other.counts.waves.iter().map(|wave| wave.pending).sum::<u64>();
+            }
+        }
+    }
+    if pool.free.unsigned_abs() >= pending + others {
+        return Ok(());
+    }
+    let message = format!(
+        "The pool {name} has {} free codes; {pending} devices of this campaign and {others} of other running ones are to have one each. \
+         Import more.",
+        pool.free
+    );
+    Err(ManageError::Conflict { slug: "pool-too-small", message })
+}
+
+/// How many running campaigns are looked at for those of the same pool.
+const RUNNING_SEEN: i64 = 1_000;
+
 /// A campaign with what it says read again.
 pub(crate) struct Loaded {
     pub(crate) stored: StoredCampaign,
@@ -413,6 +446,10 @@ pub async fn act_on_campaign(
         }
         let now = eim.clock().now_ms();
         let by = actor(principal);
+        if matches!(verb, Verb::Submit | Verb::Start) && verb.allowed().contains(&state) {
+            let pending = counts.waves.iter().map(|wave| wave.pending).sum();
+            enough_codes(id, &spec, pending, eim).await?;
+        }
         let done =
             act(&Act { verb, by: &by, message: message.as_deref(), now }, &spec, &mut state, &mut facts, &counts)
                 .map_err(|error| ManageError::Conflict { slug: "campaign-state", message: format!("{error}.") })?;

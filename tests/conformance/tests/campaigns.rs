@@ -599,6 +599,32 @@ fn a_clone_needs_the_role_of_its_plan_and_is_made_once_for_a_key() {
 }
 
 #[test]
+fn a_pool_has_a_code_for_each_device_of_all_campaigns_that_run() {
+    each_store(async |world: &mut World| {
+        fleet(world, 2).await;
+        let pool = world.post("/api/v1/pools", json!({ "name": "small" })).await.json();
+        let path = format!("/api/v1/pools/{}/codes", pool["id"].as_str().unwrap());
+        world.post(&path, json!({ "codes": ["1$smdp.example$ONE"] })).await;
+        let mut made = Vec::new();
+        for name in ["first", "second"] {
+            let target = json!({ "filter": { "tags": ["meters"] }, "maxDevices": 1 });
+            let plan = json!({ "switch": { "to": { "pool": "small" }, "waive": ["fallback"] } });
+            // Nothing begins before, so both have their device still before them.
+            let more = json!({ "name": name, "target": target, "plan": plan, "startAt": "2027-01-01T00:00:00Z" });
+            made.push(create(world, campaign(more)).await);
+        }
+        for id in &made {
+            go(world, id, &["submit"]).await;
+        }
+        go(world, &made[0], &["start"]).await;
+        let second = verb(world, &made[1], "start").await;
+        assert_eq!(second.problem(409)["type"], "urn:eim:problem:pool-too-small", "{}", second.text());
+        world.post(&path, json!({ "codes": ["1$smdp.example$TWO"] })).await;
+        go(world, &made[1], &["start"]).await;
+    });
+}
+
+#[test]
 fn bad_campaigns_are_refused_with_their_place_and_nothing_is_made() {
     each_store(async |world: &mut World| {
         let fleet = fleet(world, 2).await;

@@ -19,7 +19,7 @@ use eim_core::manage::webhook::{self, WebhookView};
     ),
     request_body = WebhookSettings,
     responses(
-        (status = 201, description = "Made. The only answer with the secret.", body = WebhookView, headers(("Location" = String, description = "The webhook."))),
+        (status = 201, description = "Made. The answer with the secret; only a repeat with the same Idempotency-Key shows it once more.", body = WebhookView, headers(("Location" = String, description = "The webhook."))),
         (status = 409, description = "There are too many, or the Idempotency-Key was used for another request.", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "A value can't be taken.", body = Problem, content_type = "application/problem+json"),
     ),
