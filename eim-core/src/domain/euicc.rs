@@ -110,6 +110,8 @@ pub struct Euicc {
     pub profiles_verified: bool,
     /// When the data of IPA and eUICC were last asked for after a state change.
     pub data_refreshed_at: Option<i64>,
+    /// When a list of profiles was last put before what takes something away, milliseconds since 1970.
+    pub list_forced_at: Option<i64>,
     /// When the certificates were last asked for.
     pub certificates_asked_at: Option<i64>,
     /// What deserves attention.

@@ -232,8 +232,12 @@ fn choose(work: &mut Work) -> Next {
             let is_list = |operation: &&Operation| {
                 operation.purpose == Some(Purpose::Refresh) && queued(operation, |kind| kind == Kind::Psmo)
             };
-            match operations.iter().find(is_list).filter(|list| may_sign(list)) {
-                Some(list) => return Next::Make(list.id),
+            match operations.iter().find(is_list).filter(|list| may_sign(list)).map(|list| list.id) {
+                Some(list) => {
+                    let now = work.now();
+                    work.euicc().list_forced_at = Some(now);
+                    return Next::Make(list);
+                }
                 None if work.asks_now(Purpose::Refresh, Kind::Psmo) => return Next::Nothing,
                 None => {}
             }
@@ -254,15 +258,15 @@ fn choose(work: &mut Work) -> Next {
     }
 }
 
-/// How long a list of the profiles is new enough to judge by, whatever the device says meanwhile: who sends a state change with every
-/// poll would put everything else off for good.
-const LIST_IS_NEW_MS: i64 = 10_000;
+/// How long no further list is put before what takes something away: who sends a state change with every poll would put everything
+/// else off for good.
+const LIST_FORCED_EVERY_MS: i64 = 10_000;
 
 /// Whether an operation takes something away and the list of profiles that the guard would judge it by may be out of date.
 fn needs_a_list(work: &Work, next: &Operation) -> bool {
     let euicc = &work.state.euicc;
-    let is_new = euicc.profiles_listed_at.is_some_and(|listed| work.now() - listed < LIST_IS_NEW_MS);
-    if !euicc.profiles_stale || is_new || next.kind != Kind::Psmo {
+    let lately = euicc.list_forced_at.is_some_and(|forced| work.now() - forced < LIST_FORCED_EVERY_MS);
+    if !euicc.profiles_stale || lately || next.kind != Kind::Psmo {
         return false;
     }
     let request = next.request.as_object().and_then(|body| Request::parse(body).ok());

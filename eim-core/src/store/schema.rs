@@ -23,6 +23,7 @@ diesel::table! {
         profiles_listed_at -> Nullable<BigInt>,
         profiles_verified -> Bool,
         data_refreshed_at -> Nullable<BigInt>,
+        list_forced_at -> Nullable<BigInt>,
         certificates_asked_at -> Nullable<BigInt>,
         warnings -> Text,
         created_at -> BigInt,

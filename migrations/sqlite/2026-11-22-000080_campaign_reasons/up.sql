@@ -2,3 +2,5 @@
 ALTER TABLE campaign_devices ADD COLUMN reason_detail TEXT;
 -- Why moving a device back ended so.
 ALTER TABLE campaign_devices ADD COLUMN revert_reason TEXT;
+-- When a list of profiles was last put before what takes something away.
+ALTER TABLE euiccs ADD COLUMN list_forced_at BIGINT;

@@ -598,6 +598,29 @@ fn the_guard_judges_by_a_list_that_is_asked_for_after_a_change_of_state() {
         assert_eq!(told, (&json!("failed"), &json!("notTheOnlyProfile"), &json!(0)), "{ended}");
         assert_eq!(world.enabled(&eid).await, [device.iccid(1)]);
         assert!(device.euicc.profile(&device.raw_iccid(1)).is_some());
+        // A list that was there a moment before the device changed is no better.
+        let mut other = hourly(world, 2).await;
+        let eid = other.eid();
+        with_fallback(world, &mut other, 3).await;
+        world.list(&mut other).await;
+        let asked = world.queue(&eid, json!({ "psmo": [{ "disable": { "iccid": other.iccid(1) } }] })).await;
+        let (one, three) = (other.raw_iccid(1), other.raw_iccid(3));
+        other.euicc.profile_mut(&three).unwrap().fallback_attribute = false;
+        other.poll_with(&PollOptions::state_change(4)).await;
+        for _ in 0..3 {
+            other.session().await;
+        }
+        let ended = world.operation(&asked).await;
+        let told = (&ended["state"], &ended["error"]["name"]);
+        assert_eq!(told, (&json!("failed"), &json!("notTheOnlyProfile")), "{ended}");
+        assert_eq!(other.euicc.enabled_iccid(), Some(one));
+        // Whoever says so with every poll does not put everything off.
+        let asked = world.queue(&eid, other.enable(2, false)).await;
+        for _ in 0..4 {
+            other.poll_with(&PollOptions::state_change(0)).await;
+        }
+        other.session().await;
+        assert_eq!(world.operation(&asked).await["state"], "succeeded");
     });
 }
 
@@ -778,6 +801,15 @@ fn an_owner_policy_holds_where_the_profiles_were_never_told_and_for_what_comes_b
             assert_eq!(ask(world, device, enable(device)).await, ["ownerPolicy"]);
             assert_eq!(ask(world, device, at_once.clone()).await, ["ownerPolicy"]);
         }
+        // A profile that the list does not hold may be there all the same, and anybody's.
+        for psmo in ["enable", "disable"] {
+            let unknown = json!({ psmo: { "iccid": new_iccid(77).digits() } });
+            assert_eq!(ask(world, &listed, unknown).await, ["ownerPolicy"], "{psmo}");
+        }
+        let policy = json!({ "serviceProvider": provider, "deleteAllowed": false }).to_string();
+        assert_eq!(world.send(Role::Admin, "POST", "/api/v1/owner-policies", &[], policy).await.status, 201);
+        let unknown = json!({ "delete": { "iccid": new_iccid(77).digits() } });
+        assert_eq!(ask(world, &listed, unknown).await, ["ownerPolicy"]);
     });
 }
 

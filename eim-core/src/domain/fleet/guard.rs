@@ -405,20 +405,24 @@ fn enables_at_once(operation: &Psmo) -> bool {
     matches!(operation, Psmo::ConfigureImmediateEnable(set) if set.immediate_enable_flag.is_some())
 }
 
-/// The owner policies forbid something, and whose the profiles are that are disabled or deleted nobody knows: they were never told.
+/// The owner policies forbid something, and whose the profiles are that are disabled or deleted nobody knows: no list told of them.
 fn never_told(lists: &[Vec<Psmo>], known: Known<'_>) -> Option<Check> {
-    if known.euicc.profiles_listed_at.is_some() {
-        return None;
-    }
-    let deletes = lists.iter().flatten().any(|operation| matches!(operation, Psmo::Delete(_)));
-    let disables = lists.iter().flatten().any(|operation| match operation {
-        Psmo::Enable(_) | Psmo::Disable(_) => true,
-        other => enables_at_once(other),
+    let is_listed = known.euicc.profiles_listed_at.is_some();
+    // Whose a profile is that no list holds nobody knows either.
+    let is_untold = |octets: &[u8]| {
+        !is_listed || Iccid::from_octets(octets).is_ok_and(|one| known.profiles.iter().all(|other| other.iccid != one))
+    };
+    let operations = || lists.iter().flatten();
+    let deletes = operations().any(|operation| matches!(operation, Psmo::Delete(delete) if is_untold(&delete.iccid)));
+    let disables = operations().any(|operation| match operation {
+        Psmo::Disable(disable) => is_untold(&disable.iccid),
+        Psmo::Enable(_) => !is_listed,
+        other => !is_listed && enables_at_once(other),
     });
     let forbids = |policy: &&OwnerPolicy| disables && !policy.disable_allowed || deletes && !policy.delete_allowed;
     let policy = known.policies.iter().filter(forbids).max_by_key(|policy| policy.foreign)?;
     let message = format!(
-        "Whether the owner policy of {} forbids it is not known, since the profiles of the device were never told.",
+        "Whether the owner policy of {} forbids it is not known, since the device never told its profiles, or not this one.",
         policy.service_provider
     );
     let cure = "Ask the device for its profiles first (listProfileInfo).";

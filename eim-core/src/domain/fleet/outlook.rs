@@ -95,6 +95,12 @@ fn ends_of(
                         stand.unproven |= !stand.enabled.contains(&target);
                         stand.enabled = BTreeSet::from([target]);
                     } else {
+                        // Where the list is wrong it takes the place of what is enabled, and that has owners, too.
+                        found.off.extend(
+                            iccid(&enable.iccid)
+                                .iter()
+                                .flat_map(|one| stand.enabled.iter().filter(move |other| *other != one).copied()),
+                        );
                         stand.stops = true;
                     }
                 }
