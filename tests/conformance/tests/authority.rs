@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "a test")]
 
 use chrono::TimeDelta;
-use eim_conformance::{Role, World, each_store};
+use eim_conformance::{Role, World, code_of, each_store, order};
+use eim_simulator::euicc::DeviceDescription;
+use eim_simulator::ipa::DownloadMode;
 use serde_json::{Value, json};
 
 async fn key(world: &World, admin: &str, body: Value) -> (String, String) {
@@ -209,6 +211,31 @@ async fn confirmed_owner(world: &World) -> (String, String) {
     let confirm = format!("/api/v1/profile-owners/{id}/confirm");
     assert_eq!(world.send(Role::Admin, "POST", &confirm, &[], "").await.status, 200);
     (owner, id)
+}
+
+#[test]
+fn a_profile_that_has_just_come_is_enabled_though_nobody_has_told_whose_it_is() {
+    each_store(async |world: &mut World| {
+        let owner = world.tenant("owner").await;
+        let claim = json!({ "name": "Acme", "serviceProviders": ["Acme"] });
+        let id = world.send_as(&owner, "POST", "/api/v1/profile-owners", claim).await.json()["id"].clone();
+        let confirm = format!("/api/v1/profile-owners/{}/confirm", id.as_str().unwrap());
+        assert_eq!(world.send(Role::Admin, "POST", &confirm, &[], "").await.status, 200);
+        let smdp = world.smdp().await;
+        smdp.add_order(order(&smdp, "NEW", 1));
+        let features = [DeviceDescription::DIRECT_RSP_SERVER_COMMUNICATION];
+        let mut device = world.downloading_device(1, DownloadMode::Direct, &features).await;
+        world.list(&mut device).await;
+        let path = format!("/api/v1/euiccs/{}/switches", device.eid());
+        let body = json!({ "to": { "activationCode": code_of(&smdp, "NEW") }, "waive": ["fallback", "memory"] });
+        let reply = world.post(&path, body).await;
+        assert_eq!(reply.status, 202, "{}", reply.text());
+        for _ in 0..4 {
+            device.session().await;
+        }
+        let ended = world.get(&format!("/api/v1/switches/{}", reply.json()["id"].as_str().unwrap())).await;
+        assert_eq!(ended["outcome"], "proven", "{ended}");
+    });
 }
 
 #[test]

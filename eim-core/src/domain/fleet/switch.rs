@@ -10,10 +10,11 @@ use super::outcome::Outcome;
 use super::policy;
 use crate::asn1::Psmo;
 use crate::asn1::code::state_change_cause::FALLBACK as CAUSE_FALLBACK;
+use crate::domain::authority::{self, Action, Subject as Owned};
 use crate::domain::changes::NewOperation;
 use crate::domain::euicc::words;
-use crate::domain::operation::{ABANDONED, Kind, Operation, OperationError, OperationState, Origin};
-use crate::domain::poll::Poll;
+use crate::domain::operation::{ABANDONED, Kind, Operation, OperationError, OperationState, Origin, Purpose};
+use crate::domain::poll::{Poll, list_profiles};
 use crate::domain::request::Request;
 use crate::domain::work::Work;
 use crate::domain::{Euicc, Profile, rfc3339};
@@ -226,6 +227,8 @@ pub struct SwitchFacts {
     pub reason: Option<OperationError>,
     /// The rules that caused it, one after the other; the last one asked for it.
     pub rules: Vec<OperationId>,
+    /// Whether a list was asked for to tell whose the profile is that was downloaded.
+    pub owner_asked: bool,
     /// The checks of the guard that would have refused it and were waived or overridden.
     pub set_aside: Vec<String>,
 }
@@ -746,6 +749,9 @@ fn downloading(work: &mut Work, switch: &mut Switch) -> bool {
         if let Plan::Download { .. } = &switch.plan {
             return end(work, switch, Outcome::Succeeded, None);
         }
+        if waits_for_owner(work, switch, iccid) {
+            return false;
+        }
         guarded(work, switch);
         return true;
     }
@@ -758,6 +764,23 @@ fn downloading(work: &mut Work, switch: &mut Switch) -> bool {
         Some((outcome, reason)) => end(work, switch, outcome, reason),
         None => end(work, switch, Outcome::DownloadFailed, last.error.clone()),
     }
+}
+
+/// Whose a profile is that has just come a list has to tell, where other tenants own profiles: it is asked for, once.
+fn waits_for_owner(work: &mut Work, switch: &mut Switch, iccid: Iccid) -> bool {
+    let Some(rights) = work.state.rights.as_ref() else { return false };
+    let profile = work.state.profiles.iter().find(|profile| profile.iccid == iccid);
+    let untold = profile
+        .is_some_and(|profile| rights.permits(Action::Enable, &Owned::of(profile)) == Err(authority::Refusal::Unknown));
+    if !untold || switch.facts.owner_asked {
+        return untold && work.state.euicc.profiles_stale;
+    }
+    switch.facts.owner_asked = true;
+    work.euicc().profiles_stale = true;
+    if !work.asks_already(Purpose::Refresh, Kind::Psmo) {
+        work.ask(Purpose::Refresh, Kind::Psmo, None, list_profiles());
+    }
+    true
 }
 
 fn named_by_smds(operation: &Operation) -> Option<Vec<OperationId>> {
