@@ -163,6 +163,7 @@ async fn refused_by_now(work: &mut Work, id: OperationId, eim: &Eim) -> Result<O
         other => (None, other.as_ref()),
     };
     checks.extend(switch::disturbed(other, &list).map(|switch| guard::disturbs(&switch.id.to_string())));
+    checks.extend(own.into_iter().flat_map(|switch| switch::checks_before_enabling(switch, work)));
     let gone = own.and_then(|switch| switch::not_on_target(switch, profiles));
     let refusal = guard::refusal(&checks).map(Check::reason).or(gone);
     // What came up only since it was asked for is on the record as well.

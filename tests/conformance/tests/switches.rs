@@ -625,6 +625,30 @@ fn the_guard_judges_by_a_list_that_is_asked_for_after_a_change_of_state() {
 }
 
 #[test]
+fn a_switch_that_has_lost_its_way_back_before_it_is_signed_is_refused() {
+    each_store(async |world: &mut World| {
+        for (index, waive, expected) in [(1, json!([]), "refused"), (2, json!(["fallback"]), "proven")] {
+            let mut device = hourly(world, index).await;
+            with_fallback(world, &mut device, 3).await;
+            let body = json!({ "to": { "iccid": device.iccid(2) }, "waive": waive, "deleteOld": "afterProof" });
+            let switch = ask(world, &device.eid(), body).await;
+            let three = device.raw_iccid(3);
+            device.euicc.profile_mut(&three).unwrap().fallback_attribute = false;
+            device.poll_with(&PollOptions::state_change(5)).await;
+            for _ in 0..3 {
+                device.session().await;
+            }
+            let ended = show(world, &switch).await;
+            assert_eq!(outcome(&ended), expected, "{ended}");
+            if expected == "refused" {
+                assert_eq!(ended["reason"]["name"], "fallback", "{ended}");
+                assert_eq!(device.euicc.enabled_iccid(), Some(device.raw_iccid(1)));
+            }
+        }
+    });
+}
+
+#[test]
 fn a_test_profile_is_not_what_a_device_is_left_with() {
     each_store(async |world: &mut World| {
         let mut device = world.listed_device(1).await;
@@ -680,6 +704,8 @@ fn a_policy_that_is_made_meanwhile_does_not_delete_the_fallback_profile() {
             world.queue(&eid, device.enable(3, false)).await;
             device.session().await;
             let switch = ask(world, &eid, json!({ "to": { "iccid": device.iccid(2) }, "waive": waive })).await;
+            // Before the package goes out the guard refuses the switch instead.
+            device.poll().await;
             let shown = world.get(&format!("/api/v1/euiccs/{eid}/profiles")).await;
             let provider = shown["items"][0]["serviceProvider"].as_str().unwrap().to_owned();
             let policy = json!({ "serviceProvider": provider, "deleteWhenDisabled": true }).to_string();
@@ -806,6 +832,10 @@ fn an_owner_policy_holds_where_the_profiles_were_never_told_and_for_what_comes_b
             let unknown = json!({ psmo: { "iccid": new_iccid(77).digits() } });
             assert_eq!(ask(world, &listed, unknown).await, ["ownerPolicy"], "{psmo}");
         }
+        let path = format!("/api/v1/euiccs/{}/operations?dryRun=true", listed.eid());
+        let unknown = json!({ "enable": { "iccid": new_iccid(77).digits() } });
+        let to_and_fro = world.post(&path, json!({ "psmo": [unknown, enable(&listed)] })).await.json();
+        assert_eq!(to_and_fro["allowed"], false, "{to_and_fro}");
         let policy = json!({ "serviceProvider": provider, "deleteAllowed": false }).to_string();
         assert_eq!(world.send(Role::Admin, "POST", "/api/v1/owner-policies", &[], policy).await.status, 201);
         let unknown = json!({ "delete": { "iccid": new_iccid(77).digits() } });

@@ -414,9 +414,11 @@ fn never_told(lists: &[Vec<Psmo>], known: Known<'_>) -> Option<Check> {
     };
     let operations = || lists.iter().flatten();
     let deletes = operations().any(|operation| matches!(operation, Psmo::Delete(delete) if is_untold(&delete.iccid)));
+    let mut enabled = false;
     let disables = operations().any(|operation| match operation {
         Psmo::Disable(disable) => is_untold(&disable.iccid),
-        Psmo::Enable(_) => !is_listed,
+        // One that was enabled before by the same list is turned off by the next.
+        Psmo::Enable(enable) => !is_listed || std::mem::replace(&mut enabled, is_untold(&enable.iccid)),
         other => !is_listed && enables_at_once(other),
     });
     let forbids = |policy: &&OwnerPolicy| disables && !policy.disable_allowed || deletes && !policy.delete_allowed;

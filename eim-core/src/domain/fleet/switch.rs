@@ -671,9 +671,9 @@ fn step(work: &mut Work, switch: &mut Switch) -> bool {
     }
 }
 
-/// Goes on if the guard still allows it, on what is known now.
-fn guarded(work: &mut Work, switch: &mut Switch) {
-    let plan = match (&switch.plan, switch.facts.target) {
+/// What a switch is to do now: enable its target, once that is known.
+fn plan_now(switch: &Switch) -> Plan {
+    match (&switch.plan, switch.facts.target) {
         (
             Plan::Switch { rollback, delete_old, proof, no_show_after, memory_bytes, waive, overridden, .. },
             Some(target),
@@ -688,7 +688,21 @@ fn guarded(work: &mut Work, switch: &mut Switch) {
             overridden: overridden.clone(),
         },
         (plan, _) => plan.clone(),
-    };
+    }
+}
+
+/// The checks of an open switch whose target is about to be enabled, on what is known now; none where it does something else.
+#[must_use]
+pub fn checks_before_enabling(switch: &Switch, work: &Work) -> Vec<Check> {
+    match switch.state {
+        SwitchState::Enabling => checks(&plan_now(switch), work, None),
+        _ => vec![],
+    }
+}
+
+/// Goes on if the guard still allows it, on what is known now.
+fn guarded(work: &mut Work, switch: &mut Switch) {
+    let plan = plan_now(switch);
     let checks = checks(&plan, work, None);
     match guard::refusal(&checks) {
         None => {
