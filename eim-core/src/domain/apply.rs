@@ -2,6 +2,7 @@
 //!
 //! Only an [`Accepted`] value changes state, and only the verifier or the lab policy makes one.
 
+mod contradiction;
 mod effects;
 mod settle;
 
@@ -173,6 +174,8 @@ pub fn package_error(
             operation.not_before = Some(now + wait);
             operation.package = None;
             operation.verified = None;
+            // A list that comes later is worth waiting for.
+            work.euicc().list_facts.forced = 0;
         }
         COUNTER_VALUE_OUT_OF_RANGE => {
             operation.fail(error, now);

@@ -8,9 +8,9 @@ use super::changes::NewOperation;
 use super::codes;
 use super::euicc::Profile;
 use super::interpret;
-use super::operation::{Kind, Operation, OperationError, OperationResult, OperationState, Origin, Purpose};
+use super::lists::distrust_profiles;
+use super::operation::{Kind, Operation, OperationError, OperationResult, OperationState, Origin};
 use super::order::{DownloadOrder, Mode, Secrets, source_of};
-use super::poll::list_profiles;
 use super::session::{DownloadSession, Phase};
 use super::work::Work;
 use crate::asn1::code::profile_download_error_reason::ECALL_ACTIVE;
@@ -354,10 +354,9 @@ fn put_profile(work: &mut Work, iccid: Iccid, aid: &[u8], metadata: Option<&Stor
             work.euicc().profiles_verified = false;
         }
     }
-    if metadata.is_none() && !work.asks_already(Purpose::Refresh, Kind::Psmo) {
+    if metadata.is_none() {
         // The device talked to the server itself: name and class are known to the card alone.
-        work.euicc().profiles_stale = true;
-        work.ask(Purpose::Refresh, Kind::Psmo, None, list_profiles());
+        distrust_profiles(work);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::association::OwnAssociation;
 use super::keys::KeyFacts;
+use super::lists::ListFacts;
 use crate::ids::{AssociationToken, CounterValue, Eid, EimId, Iccid, KeyId, Plmn};
 use serde_json::Value;
 
@@ -110,8 +111,8 @@ pub struct Euicc {
     pub profiles_verified: bool,
     /// When the data of IPA and eUICC were last asked for after a state change.
     pub data_refreshed_at: Option<i64>,
-    /// When a list of profiles was last put before what takes something away, milliseconds since 1970.
-    pub list_forced_at: Option<i64>,
+    /// What is known of the age of the profile list.
+    pub list_facts: ListFacts,
     /// When the certificates were last asked for.
     pub certificates_asked_at: Option<i64>,
     /// What deserves attention.

@@ -8,8 +8,8 @@
 use super::NewOperation;
 use super::association;
 use super::euicc::words;
+use super::lists::list_profiles;
 use super::operation::{Kind, Operation, OperationError, OperationResult, OperationState, Origin, Purpose};
-use super::poll::list_profiles;
 use super::work::Work;
 use super::{Euicc, EuiccState, Event};
 use crate::asn1::code::euicc_package_error_code::{

@@ -18,6 +18,7 @@ pub mod fleet;
 pub mod handover;
 pub mod interpret;
 pub mod keys;
+pub mod lists;
 pub mod operation;
 pub mod order;
 pub mod package;

@@ -1,9 +1,8 @@
 //! What a poll means and what is sent to it (SGP.32 v1.2 3.1.1.1).
 
-use super::fleet::guard;
+use super::lists::{self, Before, distrust_profiles, list_profiles};
 use super::operation::{Kind, Operation, OperationError, OperationState, Purpose};
 use super::order::Capabilities;
-use super::request::Request;
 use super::work::Work;
 use super::{EuiccState, association, codes, download, fleet, keys};
 use crate::ids::{OperationId, Plmn};
@@ -85,11 +84,10 @@ fn note_state_change(work: &mut Work, poll: &Poll) {
     let euicc = work.euicc();
     euicc.r_plmn = poll.r_plmn.or(euicc.r_plmn);
     euicc.state_change_cause = poll.state_change_cause.or(euicc.state_change_cause);
+    if poll.notify_state_change || poll.state_change_cause.is_some() {
+        distrust_profiles(work);
+    }
     if poll.notify_state_change {
-        euicc.profiles_stale = true;
-        if !work.asks_already(Purpose::Refresh, Kind::Psmo) {
-            work.ask(Purpose::Refresh, Kind::Psmo, None, list_profiles());
-        }
         // Nobody signs the data, so whoever knows the EID could have them asked for without end.
         let lately =
             work.state.euicc.data_refreshed_at.is_some_and(|asked| work.now() - asked < DATA_REFRESHED_EVERY_MS);
@@ -103,14 +101,6 @@ fn note_state_change(work: &mut Work, poll: &Poll) {
             association::state_changed(work, cause);
         }
     }
-}
-
-/// The request that asks for all profiles: the usual members (SGP.32 5.9.14), with those that the guard and the owners'
-/// claims need beside them, profileOwner (B7) and profilePolicyRules (99).
-#[must_use]
-pub fn list_profiles() -> serde_json::Value {
-    let tags = ["5A", "4F", "9F70", "91", "92", "95", "B7", "99", "9F7B", "9F26", "9F67"];
-    json!({ "psmo": [{ "listProfileInfo": { "tags": tags } }] })
 }
 
 /// A switch whose result was believed is done once the device is seen again.
@@ -227,22 +217,20 @@ fn choose(work: &mut Work) -> Next {
                 && queued(operation, |kind| kind == Kind::ProfileDownload)
                 && !(waits_for_data && lacks_data(work, operation.id)))
     });
-    if let Some(next) = next {
-        if needs_a_list(work, next) {
+    if let Some((next, wants_a_list)) = next.map(|next| (next.id, lists::goes_before(work, next))) {
+        if wants_a_list {
             let is_list = |operation: &&Operation| {
                 operation.purpose == Some(Purpose::Refresh) && queued(operation, |kind| kind == Kind::Psmo)
             };
-            match operations.iter().find(is_list).filter(|list| may_sign(list)).map(|list| list.id) {
-                Some(list) => {
-                    let now = work.now();
-                    work.euicc().list_forced_at = Some(now);
-                    return Next::Make(list);
-                }
-                None if work.asks_now(Purpose::Refresh, Kind::Psmo) => return Next::Nothing,
-                None => {}
+            let list = operations.iter().find(is_list).filter(|list| may_sign(list)).map(|list| list.id);
+            match lists::put_first(work, list) {
+                Before::List(list) => return Next::Make(list),
+                Before::Wait => return Next::Nothing,
+                Before::Nothing => {}
             }
         }
-        return Next::Make(next.id);
+        lists::gone(work, next);
+        return Next::Make(next);
     }
     let next = match in_flight {
         Some(id) => pursue(work, id),
@@ -256,21 +244,6 @@ fn choose(work: &mut Work) -> Next {
         (Next::Nothing, Some(id)) if download::pursue(work, id) => Next::Again(id),
         (next, _) => next,
     }
-}
-
-/// How long no further list is put before what takes something away: who sends a state change with every poll would put everything
-/// else off for good.
-const LIST_FORCED_EVERY_MS: i64 = 10_000;
-
-/// Whether an operation takes something away and the list of profiles that the guard would judge it by may be out of date.
-fn needs_a_list(work: &Work, next: &Operation) -> bool {
-    let euicc = &work.state.euicc;
-    let lately = euicc.list_forced_at.is_some_and(|forced| work.now() - forced < LIST_FORCED_EVERY_MS);
-    if !euicc.profiles_stale || lately || next.kind != Kind::Psmo {
-        return false;
-    }
-    let request = next.request.as_object().and_then(|body| Request::parse(body).ok());
-    matches!(request, Some(Request::Psmo(list)) if guard::takes_away(&list))
 }
 
 /// A package is out and its result did not come: the same octets once more, then by turns the question for stored
@@ -325,7 +298,7 @@ pub fn outcome_unknown(work: &mut Work, id: OperationId) {
             _ => operation.state = OperationState::Unconfirmed,
         }
     }
-    work.euicc().profiles_stale = true;
+    lists::doubted_now(work);
     work.announce(id);
     work.ask(Purpose::Reconcile, Kind::Psmo, Some(subject), list_profiles());
 }

@@ -11,6 +11,7 @@ use crate::asn1::{
 use crate::domain::audit::AuditNote;
 use crate::domain::fleet::guard::{self, Check, CheckResult, Known};
 use crate::domain::fleet::switch;
+use crate::domain::lists;
 use crate::domain::package::{self, Draft};
 use crate::domain::poll::{self, Next, Poll};
 use crate::domain::{EuiccState, Kind, OperationError, Purpose, Request, Work, association, statement};
@@ -164,8 +165,10 @@ async fn refused_by_now(work: &mut Work, id: OperationId, eim: &Eim) -> Result<O
     };
     checks.extend(switch::disturbed(other, &list).map(|switch| guard::disturbs(&switch.id.to_string())));
     checks.extend(own.into_iter().flat_map(|switch| switch::checks_before_enabling(switch, work)));
-    let gone = own.and_then(|switch| switch::not_on_target(switch, profiles));
-    let refusal = guard::refusal(&checks).map(Check::reason).or(gone);
+    let gone = own.and_then(|switch| switch::not_proven_any_more(switch, work));
+    let not_had = lists::not_had(&work.state.euicc, &list)
+        .filter(|_| !switch::overridden(work, operation).iter().any(|name| name == guard::PROFILE_LIST));
+    let refusal = guard::refusal(&checks).map(Check::reason).or(gone).or(not_had);
     // What came up only since it was asked for is on the record as well.
     let overridden = checks.iter().filter(|check| check.result == CheckResult::Overridden && refusal.is_none());
     for check in overridden {

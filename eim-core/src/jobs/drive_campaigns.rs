@@ -8,7 +8,7 @@ use crate::Eim;
 use crate::domain::fleet::campaign::{CampaignState, Place, Step, TargetMode, place_later, step};
 use crate::domain::fleet::plan::Planned;
 use crate::domain::fleet::{Check, Outcome, Plan, Target, guard, switch};
-use crate::domain::poll::list_profiles;
+use crate::domain::lists::list_profiles;
 use crate::domain::{Changes, Event, Kind, Operation, OperationError, OperationState, Purpose, Secrets};
 use crate::ids::{Eid, OperationId};
 use crate::manage::ManageError;

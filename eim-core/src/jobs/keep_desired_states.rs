@@ -12,7 +12,7 @@ use crate::domain::fleet::desired::{
 };
 use crate::domain::fleet::plan::Planned;
 use crate::domain::fleet::{guard, switch};
-use crate::domain::poll::list_profiles;
+use crate::domain::lists::list_profiles;
 use crate::domain::{Changes, DriftChange, Kind, Purpose, Secrets};
 use crate::ids::{Eid, OperationId, TenantId};
 use crate::manage::ManageError;

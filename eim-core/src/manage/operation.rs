@@ -11,8 +11,8 @@ use crate::domain::apply;
 use crate::domain::fleet::guard::{self, Check, CheckResult, Known};
 use crate::domain::fleet::switch;
 use crate::domain::keys;
+use crate::domain::lists::{self, list_profiles};
 use crate::domain::operation::{ABANDONED, Purpose};
-use crate::domain::poll::list_profiles;
 use crate::domain::{
     DownloadOrder, Event, Kind, NewOperation, Operation, OperationError, OperationState, Origin, Request, Secrets,
     Work, order,
@@ -491,7 +491,7 @@ pub async fn abandon_operation(
                     return Ok(());
                 }
                 if package && !work.asks_already(Purpose::Reconcile, Kind::Psmo) {
-                    work.euicc().profiles_stale = true;
+                    lists::doubted_now(work);
                     work.ask(Purpose::Reconcile, Kind::Psmo, Some(id), list_profiles());
                 }
                 Ok(())

@@ -208,7 +208,7 @@ pub(super) fn read_with(new: NewEuicc, chain: Chain, now: i64, eim: &Eim) -> Res
         profiles_listed_at: None,
         profiles_verified: false,
         data_refreshed_at: None,
-        list_forced_at: None,
+        list_facts: Default::default(),
         certificates_asked_at: None,
         warnings,
         created_at: now,

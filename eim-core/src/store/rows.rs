@@ -4,6 +4,7 @@ use super::StoreError;
 use super::StoredNotification;
 use super::schema::{download_sessions, euiccs, events, notifications, operations, other_eims, profiles, received};
 use crate::domain::keys::KeyFacts;
+use crate::domain::lists::ListFacts;
 use crate::domain::{
     AssociationState, DownloadSession, Euicc, EuiccState, InstalledRules, Kind, LearnedBy, NewNotification,
     NewOperation, NotificationState, Operation, OperationState, Origin, OtherEim, OwnAssociation, Phase, Profile,
@@ -53,7 +54,6 @@ pub(super) struct EuiccRow {
     profiles_listed_at: Option<i64>,
     profiles_verified: bool,
     data_refreshed_at: Option<i64>,
-    list_forced_at: Option<i64>,
     certificates_asked_at: Option<i64>,
     warnings: String,
     created_at: i64,
@@ -62,6 +62,7 @@ pub(super) struct EuiccRow {
     signing_key: Option<String>,
     key_facts: Option<String>,
     own_association: Option<String>,
+    list_facts: Option<String>,
 }
 
 /// The columns that a decision may change; `last_seen_at` and the interval belong to the sightings.
@@ -84,7 +85,6 @@ pub(super) struct EuiccChange {
     profiles_listed_at: Option<i64>,
     profiles_verified: bool,
     data_refreshed_at: Option<i64>,
-    list_forced_at: Option<i64>,
     certificates_asked_at: Option<i64>,
     warnings: String,
     rules_authorisation_table: Option<String>,
@@ -92,6 +92,7 @@ pub(super) struct EuiccChange {
     signing_key: Option<String>,
     key_facts: Option<String>,
     own_association: Option<String>,
+    list_facts: Option<String>,
 }
 
 impl EuiccRow {
@@ -117,7 +118,6 @@ impl EuiccRow {
             profiles_listed_at: euicc.profiles_listed_at,
             profiles_verified: euicc.profiles_verified,
             data_refreshed_at: euicc.data_refreshed_at,
-            list_forced_at: euicc.list_forced_at,
             certificates_asked_at: euicc.certificates_asked_at,
             warnings: text_of(&euicc.warnings),
             created_at: euicc.created_at,
@@ -127,6 +127,7 @@ impl EuiccRow {
             key_facts: (euicc.key_facts != KeyFacts::default()).then(|| text_of(&euicc.key_facts)),
             own_association: (euicc.own_association != OwnAssociation::default())
                 .then(|| text_of(&euicc.own_association)),
+            list_facts: (euicc.list_facts != ListFacts::default()).then(|| text_of(&euicc.list_facts)),
         }
     }
 
@@ -151,7 +152,6 @@ impl EuiccRow {
             profiles_listed_at: self.profiles_listed_at,
             profiles_verified: self.profiles_verified,
             data_refreshed_at: self.data_refreshed_at,
-            list_forced_at: self.list_forced_at,
             certificates_asked_at: self.certificates_asked_at,
             warnings: json("euiccs.warnings", &self.warnings)?,
             created_at: self.created_at,
@@ -162,6 +162,7 @@ impl EuiccRow {
             eim_id: self.eim_id.map(|text| column("euiccs.eim_id", text.parse().ok())).transpose()?,
             signing_key: self.signing_key.map(|text| column("euiccs.signing_key", text.parse().ok())).transpose()?,
             key_facts: self.key_facts.map(|text| json("euiccs.key_facts", &text)).transpose()?.unwrap_or_default(),
+            list_facts: self.list_facts.map(|text| json("euiccs.list_facts", &text)).transpose()?.unwrap_or_default(),
             own_association: self
                 .own_association
                 .map(|text| json("euiccs.own_association", &text))
@@ -191,7 +192,6 @@ impl EuiccChange {
             profiles_listed_at: row.profiles_listed_at,
             profiles_verified: row.profiles_verified,
             data_refreshed_at: row.data_refreshed_at,
-            list_forced_at: row.list_forced_at,
             certificates_asked_at: row.certificates_asked_at,
             warnings: row.warnings,
             rules_authorisation_table: row.rules_authorisation_table,
@@ -199,6 +199,7 @@ impl EuiccChange {
             signing_key: row.signing_key,
             key_facts: row.key_facts,
             own_association: row.own_association,
+            list_facts: row.list_facts,
         }
     }
 }

@@ -23,7 +23,6 @@ diesel::table! {
         profiles_listed_at -> Nullable<BigInt>,
         profiles_verified -> Bool,
         data_refreshed_at -> Nullable<BigInt>,
-        list_forced_at -> Nullable<BigInt>,
         certificates_asked_at -> Nullable<BigInt>,
         warnings -> Text,
         created_at -> BigInt,
@@ -33,6 +32,7 @@ diesel::table! {
         signing_key -> Nullable<Text>,
         key_facts -> Nullable<Text>,
         own_association -> Nullable<Text>,
+        list_facts -> Nullable<Text>,
     }
 }
 

@@ -187,7 +187,7 @@ impl From<ManageError> for Problem {
                 fields.into_iter().fold(problem, |problem, field| problem.at(field.pointer, field.message))
             }
             ManageError::Guard(checks) => {
-                let title = "The guard refuses it, so that no device is stranded";
+                let title = "A check of the guard refuses it";
                 let problem = Self::new(StatusCode::CONFLICT, "guard-refused", title, detail);
                 let failed = checks.into_iter().filter(|check| check.result == CheckResult::Failed);
                 failed.fold(problem, |problem, check| {

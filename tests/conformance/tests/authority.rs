@@ -391,6 +391,10 @@ fn a_switch_under_a_grant_is_recorded_with_it() {
         let switch = json!({ "to": { "iccid": device.iccid(2) }, "waive": ["fallback"] });
         let deleting = json!({ "to": { "iccid": device.iccid(2) }, "waive": ["fallback"], "deleteOld": "afterProof" });
         assert_eq!(world.post(&path, deleting).await.pointers(409), ["/checks/grant"], "deleting is not granted");
+        let policy = json!({ "serviceProvider": "simulated operator", "deleteWhenDisabled": true });
+        assert_eq!(world.send_as(&owner, "POST", "/api/v1/owner-policies", policy).await.status, 201);
+        let plan = world.post(&format!("{path}?dryRun=true"), switch.clone()).await;
+        assert!(plan.text().contains("has not granted that, so it stays"), "{}", plan.text());
         assert_eq!(world.post(&path, switch).await.status, 202);
         let decisions = world.send(Role::Admin, "GET", "/api/v1/decisions", &[], "").await.json();
         let last = decisions["items"].as_array().unwrap().last().unwrap().clone();

@@ -469,6 +469,23 @@ fn a_campaign_of_higher_priority_takes_devices_that_wait_and_not_those_under_way
 }
 
 #[test]
+fn the_campaign_in_the_runbook_is_taken_as_it_stands_there() {
+    const RUNBOOK: &str = include_str!("../../../docs/operations.md");
+    each_store(async |world: &mut World| {
+        fleet(world, 1, 2, "meters").await;
+        let examples = RUNBOOK.split("```json").skip(1).filter_map(|part| part.split("```").next());
+        let campaigns: Vec<Value> = examples
+            .map(|example| serde_json::from_str::<Value>(example).expect("an example of the runbook is JSON"))
+            .filter(|example| example.get("plan").is_some())
+            .collect();
+        assert_eq!(campaigns.len(), 1);
+        let reply = world.post("/api/v1/campaigns", campaigns[0].clone()).await;
+        assert_eq!(reply.status, 201, "{}", reply.text());
+        assert_eq!(reply.json()["waves"].as_array().unwrap().len(), 2, "{}", reply.text());
+    });
+}
+
+#[test]
 fn a_campaign_of_a_week_begins_at_night_wave_by_wave() {
     each_store(async |world: &mut World| {
         let mut fleet = fleet(world, 1, 6, "meters").await;

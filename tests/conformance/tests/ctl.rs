@@ -301,12 +301,23 @@ fn an_operation_is_awaited_to_its_end() {
 fn a_switch_is_planned_asked_for_and_awaited() {
     each_store(async |world: &mut World| {
         let mut device = world.listed_device(1).await;
-        let (eid, two) = (device.eid(), device.iccid(2));
+        let (eid, one, two) = (device.eid(), device.iccid(1), device.iccid(2));
         let ran = ctl(world, &["switches", "plan", &eid, "--to-iccid", "89880000000000000001"]).await;
         assert_eq!(ran.code, 1, "{}{}", ran.out, ran.err);
         assert!(ran.out.starts_with("CHECK") && ran.out.contains("failed"), "{}", ran.out);
         let ran = ctl(world, &["switches", "create", &eid, "--to-iccid", "89880000000000000001"]).await;
         assert_eq!((ran.code, ran.err.contains("409")), (1, true), "{}", ran.err);
+        let overriding = ["switches", "create", &eid, "--to-iccid", &two, "--override", "fallback"];
+        let ran = ctl(world, &overriding).await;
+        assert_eq!((ran.code, ran.err.contains("admin")), (1, true), "{}", ran.err);
+        // The same for a single operation.
+        for (psmo, code) in [(json!({ "enable": { "iccid": two } }), 0), (json!({ "disable": { "iccid": one } }), 1)] {
+            let operation = json!({ "psmo": [psmo] }).to_string();
+            let plan = ["operations", "plan", &eid, "--file", "-"];
+            let ran = ctl_with(world, Role::Operator, &plan, &operation).await;
+            assert_eq!(ran.code, code, "{}{}", ran.out, ran.err);
+            assert!(ran.out.starts_with("CHECK") && ran.out.contains("notTheOnlyProfile"), "{}", ran.out);
+        }
         let wanted = [&eid, "--to-iccid", &two, "--waive", "fallback", "--seen-again-within", "3"];
         let ran = ctl(world, &[&["switches", "plan"][..], &wanted].concat()).await;
         assert_eq!(ran.code, 0, "{}{}", ran.out, ran.err);

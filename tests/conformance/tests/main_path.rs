@@ -429,8 +429,11 @@ fn every_result_code_is_named_and_fails_the_operation_without_changing_the_profi
                 assert_eq!(names(&operation), [result(name, meaning, Some(code))]);
                 assert_eq!((&operation["error"]["code"], &operation["error"]["name"]), (&json!(code), &json!(meaning)));
                 assert_eq!(world.profiles(&eid).await, profiles, "{name} {code} changed the profiles");
+                // What does not fit the list has it asked for, and the device says that nothing changed.
+                device.session().await;
             }
         }
+        assert_eq!(world.profiles(&eid).await, profiles);
         assert!(device.poll().await.is_idle(), "nothing is left over");
     });
 }

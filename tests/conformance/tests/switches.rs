@@ -248,7 +248,7 @@ fn a_switch_that_downloads_first_goes_all_the_way() {
         let ended = show(world, &switch).await;
         let iccid = new_iccid(1).digits().unwrap();
         assert_eq!((outcome(&ended), &ended["target"]), ("proven", &json!(iccid)), "{ended}");
-        assert_eq!(ended["operations"].as_array().unwrap().len(), 3, "download, enable, delete: {ended}");
+        assert_eq!(ended["operations"].as_array().unwrap().len(), 4, "download, enable, list, delete: {ended}");
         assert_eq!(world.enabled(&device.eid()).await, [iccid]);
 
         // And one that the server refuses ends with the server's reason.

@@ -1,11 +1,13 @@
 //! What a believed result says about the eUICC: its profiles, and our association with it.
 
+use super::contradiction::contradicts;
 use crate::asn1::{Eco, EuiccResultData, Lenient, ProfileInfo, ProfileInfoListResponse, Psmo};
 use crate::domain::EuiccState;
 use crate::domain::association;
 use crate::domain::euicc::Profile;
 use crate::domain::interpret;
 use crate::domain::keys;
+use crate::domain::lists;
 use crate::domain::request::Request;
 use crate::domain::request::fields::first_tag;
 use crate::domain::work::Work;
@@ -13,23 +15,35 @@ use crate::ids::{Iccid, OperationId};
 use serde_json::{Value, json};
 
 /// Applies each entry that says that something was done. An entry counts for the operation at the same place of the
-/// request, and only if it is of the same kind.
+/// request, and only if it is of the same kind. Gives whether the list of profiles has to be asked for again: where one does not fit
+/// what was known, or where a list came that tells too little, or how they were before.
+#[must_use]
 pub(super) fn apply(
     work: &mut Work,
     id: Option<OperationId>,
     request: Option<&Request>,
     entries: &[Lenient<EuiccResultData>],
     verified: bool,
-) {
+) -> bool {
     if !verified {
         work.euicc().profiles_verified = false;
     }
+    let signed_at = id.and_then(|id| work.state.operation(id)).and_then(|operation| operation.delivered_at);
+    let from = Source { signed_at, verified };
+    let mut again = false;
     for (index, entry) in entries.iter().enumerate() {
         let Lenient::Known(entry) = entry else { continue };
         match (request, entry) {
             (Some(Request::Psmo(list)), entry) => {
                 if let Some(psmo) = list.get(index) {
-                    profile_operation(work, id, psmo, entry, verified);
+                    let is_only = list.len() == 1;
+                    if work.state.euicc.profiles_listed_at.is_some()
+                        && contradicts(&work.state.profiles, psmo, entry, is_only)
+                    {
+                        doubted(work, from);
+                        again = true;
+                    }
+                    again |= profile_operation(work, id, psmo, entry, from);
                 }
             }
             (Some(Request::Eco(list)), entry) => {
@@ -39,17 +53,42 @@ pub(super) fn apply(
             }
             (None, EuiccResultData::ListProfileInfoResult(ProfileInfoListResponse::ProfileInfoListOk(list))) => {
                 // Which profiles were asked for is not known, so nothing is taken away.
-                put_profiles(work, list, Some(&[]), false, verified);
+                put_profiles(work, list, Some(&[]), false, from);
             }
             _ => {}
         }
     }
+    again && work.state.euicc.profiles_stale
 }
 
-fn profile_operation(work: &mut Work, id: Option<OperationId>, psmo: &Psmo, entry: &EuiccResultData, verified: bool) {
+/// Where a believed result comes from.
+#[derive(Clone, Copy)]
+struct Source {
+    /// When its package was signed, milliseconds since 1970; `None` where that is not known.
+    signed_at: Option<i64>,
+    /// Whether it was verified, and not believed by the lab policy.
+    verified: bool,
+}
+
+/// What was known of the profiles is not so.
+fn doubted(work: &mut Work, from: Source) {
+    lists::changed(work, from.signed_at.unwrap_or(work.now()));
+    work.euicc().profiles_stale = true;
+}
+
+/// Gives whether it was a list that does not tell all.
+fn profile_operation(
+    work: &mut Work,
+    id: Option<OperationId>,
+    psmo: &Psmo,
+    entry: &EuiccResultData,
+    from: Source,
+) -> bool {
+    let verified = from.verified;
     match (psmo, entry) {
         (Psmo::Enable(enable), EuiccResultData::EnableResult(0)) => {
-            let Ok(iccid) = Iccid::from_octets(&enable.iccid) else { return };
+            let Ok(iccid) = Iccid::from_octets(&enable.iccid) else { return false };
+            lists::changed(work, from.signed_at.unwrap_or(work.now()));
             let others: Vec<Iccid> = work
                 .state
                 .profiles
@@ -79,7 +118,7 @@ fn profile_operation(work: &mut Work, id: Option<OperationId>, psmo: &Psmo, entr
         ) => {
             let tags = request.tag_list.as_deref();
             let complete = request.search_criteria.is_none() && asked_for(tags, PROFILE_STATE);
-            put_profiles(work, list, tags, complete, verified);
+            return put_profiles(work, list, tags, complete, from);
         }
         // What may be installed is decided by it, so nobody's word but the eUICC's counts.
         (Psmo::GetRAT(_), EuiccResultData::GetRATResult(rules)) if verified => {
@@ -117,6 +156,7 @@ fn profile_operation(work: &mut Work, id: Option<OperationId>, psmo: &Psmo, entr
         }
         _ => {}
     }
+    false
 }
 
 fn fallback(work: &mut Work, iccid: Option<&[u8]>, verified: bool) {
@@ -163,6 +203,7 @@ fn set_enabled(work: &mut Work, iccid: Iccid, enabled: bool, verified: bool) {
 const PROFILE_STATE: &[u8] = &[0x9f, 0x70];
 const FALLBACK_ATTRIBUTE: &[u8] = &[0x9f, 0x26];
 const SERVICE_PROVIDER_NAME: &[u8] = &[0x91];
+const PROFILE_CLASS: &[u8] = &[0x95];
 const PROFILE_POLICY_RULES: &[u8] = &[0x99];
 const PROFILE_OWNER: &[u8] = &[0xb7];
 
@@ -183,7 +224,16 @@ fn names(tags: &[u8], tag: &[u8]) -> bool {
     false
 }
 
-fn put_profiles(work: &mut Work, list: &[Lenient<ProfileInfo>], tags: Option<&[u8]>, complete: bool, verified: bool) {
+/// Takes a list over. One that says all that the guard judges by (states, classes, the fallback attribute), and how that is now, makes
+/// an end of the doubts; gives whether it left them although it held every profile.
+fn put_profiles(
+    work: &mut Work,
+    list: &[Lenient<ProfileInfo>],
+    tags: Option<&[u8]>,
+    complete: bool,
+    from: Source,
+) -> bool {
+    let verified = from.verified;
     let now = work.now();
     let listed: Vec<Profile> =
         list.iter()
@@ -210,15 +260,23 @@ fn put_profiles(work: &mut Work, list: &[Lenient<ProfileInfo>], tags: Option<&[u
     if complete && listed.len() == list.len() {
         work.state.profiles = listed;
         let euicc = work.euicc();
-        euicc.profiles_stale = false;
+        let tells = asked_for(tags, FALLBACK_ATTRIBUTE)
+            && asked_for(tags, PROFILE_CLASS)
+            && lists::tells(euicc, from.signed_at);
         euicc.profiles_verified = verified;
-        euicc.profiles_listed_at = Some(now);
-        return;
+        if tells {
+            euicc.profiles_stale = false;
+        }
+        if tells || euicc.profiles_listed_at.is_none() {
+            euicc.profiles_listed_at = Some(now);
+        }
+        return !tells;
     }
     for profile in listed {
         work.state.profiles.retain(|known| known.iccid != profile.iccid);
         work.state.profiles.push(profile);
     }
+    false
 }
 
 /// eIM configuration operations: those that concern this eIM itself change its state, those on others what is known of them.

@@ -6,8 +6,8 @@ use crate::asn1::{EuiccResultData, Lenient, Psmo};
 use crate::domain::codes::UNKNOWN_RESULT;
 use crate::domain::interpret::{self, not_executed};
 use crate::domain::keys;
-use crate::domain::operation::{Kind, Operation, OperationError, OperationResult, OperationState, Purpose};
-use crate::domain::poll::list_profiles;
+use crate::domain::lists::{ask_profiles, distrust_profiles};
+use crate::domain::operation::{Operation, OperationError, OperationResult, OperationState, Purpose};
 use crate::domain::request::Request;
 use crate::domain::work::Work;
 use crate::ids::{Iccid, OperationId};
@@ -33,9 +33,10 @@ pub(super) fn settle(work: &mut Work, id: OperationId, entries: &[Lenient<EuiccR
     // Under another association, or signed for another key, it says nothing of what is now, even if its counter fits again.
     let current = keys::is_current_id(work, id);
     let open = waits && current;
+    let mut again = false;
     // A key that the eUICC has taken is taken, however late that is heard.
     if open || (current && counter == Some(work.state.euicc.counter)) || keys::in_doubt(work, id) {
-        effects::apply(work, Some(id), request.as_ref(), entries, verified);
+        again = effects::apply(work, Some(id), request.as_ref(), entries, verified);
     }
     if !open {
         // Newer packages may have changed since what this one reports, so the card is asked.
@@ -64,6 +65,9 @@ pub(super) fn settle(work: &mut Work, id: OperationId, entries: &[Lenient<EuiccR
     work.announce(id);
     keys::after_result(work, id, verified);
     reconcile(work, id);
+    if again {
+        ask_profiles(work);
+    }
 }
 
 /// Keeps a result beside an operation that has ended without it.
@@ -180,18 +184,11 @@ pub(super) fn orphan(work: &mut Work, entries: &[Lenient<EuiccResultData>], veri
     let results: Vec<OperationResult> = entries.iter().map(interpret::result).collect();
     let euicc = &work.state.euicc;
     if euicc.key_facts.epoch == 0 && counter >= euicc.counter.value() {
-        effects::apply(work, None, None, entries, verified);
+        // Whatever it tells, the list is asked for below.
+        let _ = effects::apply(work, None, None, entries, verified);
     }
     work.event("orphanResult", json!({ "counterValue": counter, "verified": verified, "results": results }));
     distrust_profiles(work);
-}
-
-/// Marks the profile list as out of date and asks for it, once.
-pub(super) fn distrust_profiles(work: &mut Work) {
-    work.euicc().profiles_stale = true;
-    if !work.asks_already(Purpose::Refresh, Kind::Psmo) {
-        work.ask(Purpose::Refresh, Kind::Psmo, None, list_profiles());
-    }
 }
 
 /// A profile list that was asked for because an outcome is unknown decides that outcome, also by not being had.

@@ -5,8 +5,9 @@ use crate::asn1::EimConfigurationData;
 use crate::domain::codes::state_change_cause;
 use crate::domain::euicc::EuiccState;
 use crate::domain::keys;
+use crate::domain::lists::{ask_profiles, distrust_profiles};
 use crate::domain::operation::{Kind, Operation, Purpose};
-use crate::domain::poll::{self, list_profiles};
+use crate::domain::poll;
 use crate::domain::work::Work;
 use crate::ids::{AssociationToken, CounterValue, KeyId, OperationId};
 use serde_json::{Value, json};
@@ -194,10 +195,7 @@ pub fn renew(work: &mut Work, renewal: &Renewal) {
             "operation": again,
         }),
     );
-    work.euicc().profiles_stale = true;
-    if !work.asks_already(Purpose::Refresh, Kind::Psmo) {
-        work.ask(Purpose::Refresh, Kind::Psmo, None, list_profiles());
-    }
+    distrust_profiles(work);
     // The answer to it is the proof, and tells who else may command the eUICC.
     if !work.asks_already(Purpose::Refresh, Kind::Eco) {
         work.euicc().own_association.eims_asked_at = Some(now);
@@ -301,9 +299,7 @@ pub fn look_over(work: &mut Work, every_ms: Option<i64>) {
     let own = &mut work.euicc().own_association;
     own.look_over_at = Some(turn + ((now - turn) / every + 1) * every);
     own.eims_asked_at = Some(now);
-    if !work.asks_already(Purpose::Refresh, Kind::Psmo) {
-        work.ask(Purpose::Refresh, Kind::Psmo, None, list_profiles());
-    }
+    ask_profiles(work);
     if !work.asks_already(Purpose::Refresh, Kind::Eco) {
         work.ask(Purpose::Refresh, Kind::Eco, None, list_eims());
     }

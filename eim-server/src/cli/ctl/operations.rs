@@ -55,6 +55,14 @@ pub(super) enum Command {
         #[command(flatten)]
         patience: Patience,
     },
+    /// Says what the guard would say of it, and does nothing.
+    Plan {
+        /// 32 digits.
+        eid: String,
+        /// A JSON object as the API takes it; `-` is standard input.
+        #[arg(long, value_name = "FILE")]
+        file: PathBuf,
+    },
     /// Waits until an operation has ended; the exit code is 0 only when it succeeded.
     Wait {
         /// A UUID.
@@ -109,6 +117,10 @@ pub(super) async fn run(command: Command, context: &mut Context<'_>) -> Result<(
             }
             let operation = context.api.call(Method::POST, &path, &[], Some(&body), key).await?;
             wait_for(&id_of(&operation)?, &patience, context).await
+        }
+        Command::Plan { eid, file } => {
+            let body = input::json(&file, context)?;
+            resource::plan(&["euiccs", &eid, "operations"], &body, context).await
         }
         Command::Wait { id, patience } => wait_for(&id, &patience, context).await,
         Command::Cancel { id } => resource::verb(&["operations", &id, "cancel"], context).await,

@@ -108,3 +108,17 @@ pub(super) fn id_of(thing: &Value) -> Result<String, Failure> {
     let id = thing["id"].as_str().map(str::to_owned);
     id.ok_or_else(|| Failure::Unreachable("the answer has no id".to_owned()))
 }
+
+const CHECKS: [Column; 4] = [("CHECK", "/name"), ("RESULT", "/result"), ("MESSAGE", "/message"), ("CURE", "/cure")];
+
+/// Prints what the guard says of a request, and does nothing; one that it would refuse is a failure.
+pub(super) async fn plan(path: &[&str], body: &Value, context: &mut Context<'_>) -> Result<(), Failure> {
+    let plan = context.api.call(Method::POST, path, &[("dryRun", "true")], Some(body), None).await?;
+    if context.json {
+        context.console.line(&plan.to_string())?;
+    } else {
+        let checks = plan["checks"].as_array().cloned().unwrap_or_default();
+        context.console.table(&CHECKS, &checks, true)?;
+    }
+    if plan["allowed"] == true { Ok(()) } else { Err(Failure::Refused("the guard would refuse it".to_owned())) }
+}

@@ -17,7 +17,6 @@ const SWITCHES: [Column; 7] = [
     ("DEADLINE", "/deadline"),
     ("REASON", "/reason/message"),
 ];
-const CHECKS: [Column; 4] = [("CHECK", "/name"), ("RESULT", "/result"), ("MESSAGE", "/message"), ("CURE", "/cure")];
 /// The outcomes that are what was wanted.
 pub(super) const GOOD: [&str; 3] = ["proven", "unchanged", "succeeded"];
 
@@ -109,6 +108,9 @@ pub(super) struct Wanted {
     /// A check that need not pass; may be given several times.
     #[arg(long = "waive", value_name = "CHECK")]
     waived: Vec<String>,
+    /// A check that is overridden, which needs the role admin; may be given several times.
+    #[arg(long = "override", value_name = "CHECK")]
+    overridden: Vec<String>,
     /// Not before this time (RFC 3339).
     #[arg(long, value_name = "TIME")]
     not_before: Option<String>,
@@ -142,14 +144,7 @@ pub(super) async fn run(command: Command, context: &mut Context<'_>) -> Result<(
         Command::Plan { wanted } => {
             let body = wanted.body(context)?;
             let path = ["euiccs", &wanted.eid, "switches"];
-            let plan = context.api.call(Method::POST, &path, &[("dryRun", "true")], Some(&body), None).await?;
-            if context.json {
-                context.console.line(&plan.to_string())?;
-            } else {
-                let checks = plan["checks"].as_array().cloned().unwrap_or_default();
-                context.console.table(&CHECKS, &checks, true)?;
-            }
-            if plan["allowed"] == true { Ok(()) } else { Err(Failure::Refused("the guard would refuse it".to_owned())) }
+            resource::plan(&path, &body, context).await
         }
         Command::Wait { id, patience } => wait_for(&id, &patience, context).await,
         Command::Cancel { id } => resource::verb(&["switches", &id, "cancel"], context).await,
@@ -202,6 +197,9 @@ impl Wanted {
         }
         if !self.waived.is_empty() {
             put("waive", json!(self.waived));
+        }
+        if !self.overridden.is_empty() {
+            put("override", json!(self.overridden));
         }
         let mut proof = Map::new();
         if let Some(intervals) = self.seen_again_within {

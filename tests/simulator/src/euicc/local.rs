@@ -133,6 +133,13 @@ impl Euicc {
         true
     }
 
+    /// The device deletes a profile on its own; no notification is kept of it. False when there is none with this ICCID.
+    pub fn delete_locally(&mut self, iccid: &eim_core::ids::Iccid) -> bool {
+        let Some(at) = self.position(iccid.octets()) else { return false };
+        self.profiles.remove(at);
+        true
+    }
+
     /// ES10b.eUICCMemoryReset. Gives resetResult: ok(0), nothingToDelete(1), catBusy(5), ecallActive(104).
     pub fn memory_reset(&mut self, options: &MemoryReset) -> i64 {
         if self.is_ecall_active() {

@@ -32,7 +32,7 @@ pub(in crate::domain::fleet) fn euicc(number: u32) -> Euicc {
         profiles_listed_at: None,
         profiles_verified: false,
         data_refreshed_at: None,
-        list_forced_at: None,
+        list_facts: Default::default(),
         certificates_asked_at: None,
         warnings: vec![],
         created_at: 0,

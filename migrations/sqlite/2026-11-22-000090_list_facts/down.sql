@@ -1,0 +1,1 @@
+ALTER TABLE euiccs DROP COLUMN list_facts;
