@@ -374,7 +374,8 @@ fn keeps_timelines_keys_and_depths() {
 
         let depths = store.queue_depths().await.unwrap();
         assert_eq!((depths.len(), depths[0].depth, depths[0].oldest_at), (1, 1, Some(NOW)));
-        let page = OperationFilter { eid: Some(eid), state: Some(OperationState::Queued), after: 0, limit: 5 };
+        let page =
+            OperationFilter { eid: Some(eid), state: Some(OperationState::Queued), after: 0, newest: false, limit: 5 };
         assert_eq!(store.operations(page).await.unwrap().len(), 1);
     });
 }

@@ -11,7 +11,7 @@ mod own;
 pub(in crate::domain) use others::configured;
 pub use own::look_over;
 pub(in crate::domain) use own::updated;
-pub use own::{NOT_ASSOCIATED, Renewal, list_eims, renew, set_by_hand};
+pub use own::{NOT_ASSOCIATED, Renewal, ended, list_eims, renew, set_by_hand};
 pub(in crate::domain) use own::{UNSIGNED, ask_eims, is_probe, proven, refused, state_changed};
 
 use super::euicc::{EuiccState, words};

@@ -30,6 +30,9 @@ pub const KEY_ROTATION: &str = "keyRotation";
 const PROBE_AFTER_MS: i64 = 60_000;
 const PROBE_AFTER_MAX_MS: i64 = 3_600_000;
 
+/// How far above the last known counter another key goes on, where more may have been signed with it. A hundred times of that fit
+/// below the last counter.
+const DOUBT: i64 = 1 << 16;
 /// The first step of a search for the counter is 2 to the power of this.
 const FIRST_STEP: u32 = 4;
 
@@ -49,6 +52,9 @@ pub struct KeyFacts {
     /// The last counter that was signed with each other key, or set for it.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub counters: BTreeMap<KeyId, i64>,
+    /// Above which counter a key begins of which nothing is known: more may have been signed than is known here.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub floor: i64,
     /// A search for a counter that the eUICC takes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub search: Option<CounterSearch>,
@@ -68,8 +74,18 @@ impl KeyFacts {
     /// The counter with which another key begins: that after which nothing was signed with it.
     #[must_use]
     pub fn counter_for(&self, key: KeyId) -> CounterValue {
-        let last = self.counters.get(&key).copied().unwrap_or(0);
+        let last = self.counters.get(&key).copied().unwrap_or(self.floor);
         CounterValue::try_from(last).unwrap_or(CounterValue::MAX)
+    }
+
+    /// More may have been signed with other keys than is known here, since what is known is older than the eUICC: a database was
+    /// restored, or the eUICC was registered with a counter that was used elsewhere. Those keys go on far above.
+    pub fn doubt(&mut self) {
+        let above = |last: i64| last.max(last.saturating_add(DOUBT).min(LAST_USUAL));
+        self.floor = above(self.floor);
+        for last in self.counters.values_mut() {
+            *last = above(*last);
+        }
     }
 }
 
@@ -561,6 +577,8 @@ pub fn after_result(work: &mut Work, id: OperationId, verified: bool) {
         euicc.key_facts.search = None;
         if euicc.state == EuiccState::CounterLost {
             euicc.state = EuiccState::Active;
+            // What was lost of this key may be lost of the others, and there no counter is refused.
+            euicc.key_facts.doubt();
             let counter = counter.map(CounterValue::value);
             work.event("counterRecovered", json!({ "operation": id, "counterValue": counter, "verified": verified }));
         }

@@ -181,8 +181,13 @@ fn read_api(mut fields: Fields<'_>) -> Option<(DownloadOrder, Secrets)> {
         None => Some(Mode::Auto),
         Some(value) => Mode::from_value(value),
     };
+    let asks_for_code = matches!(source, Some(Source::ActivationCode { confirmation_code_required: true, .. }));
     match mode {
         None => fields.wrong("indirect", "true, false or \"auto\" is expected"),
+        // Who fetches it directly has the code at the device.
+        Some(Mode::Indirect | Mode::Auto) if asks_for_code && fields.member("confirmationCode").is_none() => {
+            fields.wrong("confirmationCode", "the activation code asks for a confirmation code");
+        }
         Some(Mode::Direct) if confirmation_code.is_some() => {
             let message = "the trigger of a direct download can't carry a confirmation code: leave it to the device, or \
                            ask for an indirect download";

@@ -5,14 +5,14 @@
 
 use super::count;
 use crate::Eim;
-use crate::domain::fleet::campaign::{CampaignState, Place, Step, TargetMode, place_later, step};
+use crate::domain::fleet::campaign::{CampaignState, Place, Step, TargetMode, hold_back, place_later, starts, step};
 use crate::domain::fleet::plan::Planned;
 use crate::domain::fleet::{Check, Outcome, Plan, Target, guard, switch};
 use crate::domain::lists::list_profiles;
-use crate::domain::{Changes, Event, Kind, Operation, OperationError, OperationState, Purpose, Secrets};
-use crate::ids::{Eid, OperationId};
+use crate::domain::{Changes, Event, Kind, Operation, OperationError, OperationState, Profile, Purpose, Secrets, Work};
+use crate::ids::{Eid, Iccid, OperationId};
 use crate::manage::ManageError;
-use crate::manage::campaign::{Loaded, load};
+use crate::manage::campaign::{Loaded, enough_codes, load};
 use crate::manage::switch::{NewSwitch, begin, load as load_euicc, with_code};
 use crate::store::campaign::{CampaignChange, NewDevice};
 use crate::store::switch::SavedOnce;
@@ -80,7 +80,18 @@ async fn take_step(id: OperationId, eim: &Eim) -> Result<bool, ManageError> {
     }
     let Loaded { stored, spec, mut state, mut facts, counts } = loaded;
     let before = state;
-    let mut next = step(&spec, &mut state, &mut facts, &counts, now);
+    // As when a person starts it.
+    let short_of_codes = match starts(&spec, state, now) {
+        true => match enough_codes(id, &spec, counts.pending(), eim).await {
+            Err(ManageError::Conflict { message, .. }) => Some(message),
+            other => other.map(|()| None)?,
+        },
+        false => None,
+    };
+    let mut next = match short_of_codes {
+        Some(message) => hold_back(&spec, &mut state, &mut facts, message),
+        None => step(&spec, &mut state, &mut facts, &counts, now),
+    };
     let asked: u64 = next.begin.iter().map(|begin| begin.at_most).sum();
     let room = match spec.per_smdp_max_concurrent {
         None => BEGUN_AT_ONCE,
@@ -236,7 +247,7 @@ async fn begin_device(part: Part, eid: Eid, eim: &Eim) -> Result<(), ManageError
         reverts: false,
         rules: vec![],
     };
-    match save(&new, eid, eim).await {
+    match save(&new, None, eid, eim).await {
         Ok(()) => Ok(()),
         Err(ManageError::Guard(checks)) => match guard::refusal(&checks) {
             Some(check) if check.name == guard::NOTHING_IN_FLIGHT => {
@@ -307,11 +318,15 @@ async fn ask_for_list(eid: Eid, since: i64, no_show_after: i64, eim: &Eim) -> Re
     Ok(true)
 }
 
-/// Makes a switch, on the newest version of its eUICC. One that others keep changing waits for the next step.
-async fn save(new: &NewSwitch, eid: Eid, eim: &Eim) -> Result<(), ManageError> {
+/// Makes a switch, on the newest version of its eUICC; one that takes back an earlier move only where the device has not moved on
+/// since. One that others keep changing waits for the next step.
+async fn save(new: &NewSwitch, taken_back: Option<&Moved>, eid: Eid, eim: &Eim) -> Result<(), ManageError> {
     for _ in 0..ATTEMPTS {
         let now = eim.clock().now_ms();
         let (version, mut work) = load_euicc(eid, eim).await?;
+        if let Some(message) = taken_back.and_then(|moved| moved.on_since(&work)) {
+            return Err(ManageError::Conflict { slug: "movedSince", message });
+        }
         let (new, code) = with_code(new, eim).await?;
         begin(&mut work, &new, None, eim)?;
         let changes = Changes { code, ..work.finish() };
@@ -320,6 +335,34 @@ async fn save(new: &NewSwitch, eid: Eid, eim: &Eim) -> Result<(), ManageError> {
         }
     }
     Ok(())
+}
+
+/// What a campaign did with a device.
+struct Moved {
+    from: Iccid,
+    to: Iccid,
+}
+
+impl Moved {
+    /// Why it is not to be taken back any more: somebody has moved the device on since, as far as its profile list tells. While
+    /// something is under way nothing is said: it may come back.
+    fn on_since(&self, work: &Work) -> Option<String> {
+        let is_on = |iccid: Iccid| {
+            let enabled = |profile: &Profile| profile.iccid == iccid && profile.enabled != Some(false);
+            work.state.profiles.iter().any(enabled)
+        };
+        // Back where it was already there is nothing to do, which the switch finds.
+        if switch::busy_with(work).is_some() || is_on(self.to) || is_on(self.from) {
+            return None;
+        }
+        let found = work.state.profiles.iter().find(|profile| profile.enabled == Some(true));
+        let found = found.map_or_else(|| "no profile".to_owned(), |profile| format!("the profile {}", profile.iccid));
+        let to = self.to;
+        Some(format!(
+            "The device has moved on since: {found} is enabled, and not {to}, to which the campaign moved it. It stays where it \
+             is."
+        ))
+    }
 }
 
 /// Withdraws what was not delivered. What was delivered can't be called back.
@@ -352,6 +395,8 @@ async fn begin_reverts(loaded: &Loaded, eim: &Eim) -> Result<(), ManageError> {
             None => None,
         };
         let previous = stored.as_ref().and_then(|stored| stored.switch.facts.previous.first().copied());
+        let moved_to = stored.as_ref().and_then(|stored| stored.switch.facts.target);
+        let moved = previous.zip(moved_to).map(|(from, to)| Moved { from, to });
         let plan = stored.zip(previous).and_then(|(stored, previous)| match stored.switch.plan {
             Plan::Switch { rollback, proof, no_show_after, memory_bytes, overridden, .. } => Some(Plan::Switch {
                 to: Target::Iccid(previous),
@@ -383,7 +428,7 @@ async fn begin_reverts(loaded: &Loaded, eim: &Eim) -> Result<(), ManageError> {
             reverts: true,
             rules: vec![],
         };
-        match save(&new, eid, eim).await {
+        match save(&new, moved.as_ref(), eid, eim).await {
             Ok(()) => {}
             Err(ManageError::Guard(checks)) => {
                 // What is under way ends, and then the next step has its turn.

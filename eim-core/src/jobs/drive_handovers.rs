@@ -6,6 +6,7 @@ use crate::Eim;
 use crate::domain::handover::{HandoverDeviceState as Stand, HandoverState};
 use crate::domain::{Euicc, EuiccState, Event, Kind, NewOperation, Operation, OperationState, Origin, OtherEim};
 use crate::ids::{EimId, OperationId};
+use crate::manage::CONFIRMED;
 use crate::store::StoreError;
 use crate::store::handover::{DueHandover, HandoverStep};
 use serde_json::{Value, json};
@@ -131,6 +132,9 @@ fn begin(to: Stand, request: Value, due: &DueHandover, eim: &Eim) -> HandoverSte
 fn conclude(due: &DueHandover, operation: &Operation) -> HandoverStep {
     let (handover, eim_id) = (due.handover.id, &due.handover.eim_id);
     let believed = operation.state == OperationState::Succeeded && operation.verified == Some(true);
+    // On an operator's word, where the eUICC's did not come.
+    let confirmed = operation.state == OperationState::Succeeded
+        && operation.results.first().is_some_and(|result| result.name == CONFIRMED);
     let step = |to, token, event: Event| HandoverStep { to, queue: None, token, reason: None, retry_to: None, event };
     let told = |more: Value| {
         let mut details = json!({ "handover": handover, "eimId": eim_id, "operation": operation.id });
@@ -145,7 +149,9 @@ fn conclude(due: &DueHandover, operation: &Operation) -> HandoverStep {
             let token = value.and_then(|value| value.get("associationToken")).and_then(Value::as_i64);
             step(Stand::Added, token, Event::new("handoverAdded", told(json!({ "associationToken": token }))))
         }
-        Stand::Deleting if believed => step(Stand::HandedOver, None, Event::new("handoverDone", told(json!({})))),
+        Stand::Deleting if believed || confirmed => {
+            step(Stand::HandedOver, None, Event::new("handoverDone", told(json!({}))))
+        }
         from => {
             let called_off = due.handover.state == HandoverState::Cancelled;
             let withdrawn =

@@ -9,6 +9,7 @@ use crate::asn1::Psmo;
 use crate::domain::audit::AuditNote;
 use crate::domain::authority::{Action, Authority, Claims, Refusal, Subject};
 use crate::domain::fleet::guard::{default_smdp, displaced, fallback_holder};
+use crate::domain::fleet::policy::{SERVICE_PROVIDER_MAX, is_service_provider};
 use crate::domain::order::Source;
 use crate::domain::{DownloadOrder, Kind, NewOperation, Request, rfc3339};
 use crate::ids::{Eid, Iccid, RspAddress, TenantId};
@@ -77,8 +78,10 @@ pub async fn create_profile_owner(
         errors.push(FieldError::new("/name", format!("a name of 1 to {NAME_MAX} octets is expected")));
     }
     let is_plmn = |text: &str| (5..=6).contains(&text.len()) && text.bytes().all(|octet| octet.is_ascii_digit());
+    let is_provider = |text: &str| is_text(text) && is_service_provider(text);
+    let providers = format!("names of 1 to {SERVICE_PROVIDER_MAX} characters");
     let claims = Claims {
-        service_providers: texts(members, "serviceProviders", "names of 1 to 128 octets", is_text, &mut errors),
+        service_providers: texts(members, "serviceProviders", &providers, is_provider, &mut errors),
         mcc_mnc: texts(members, "mccMnc", "numbers of 5 or 6 digits", is_plmn, &mut errors),
         smdp_addresses: texts(
             members,

@@ -6,8 +6,8 @@ use super::views::{CampaignDeviceView, CampaignPreview, CampaignView, Page, Prev
 use super::{FieldError, ManageError, Principal, Role, page, view};
 use crate::Eim;
 use crate::domain::fleet::campaign::{
-    Act, Actor, Approval, Assignment, CampaignFacts, CampaignSpec, CampaignState, Counts, Place, Verb, act, assign,
-    cloned,
+    Act, Actor, Approval, Assignment, CampaignFacts, CampaignSpec, CampaignState, Counts, Pause, Place, Verb, act,
+    assign, cloned,
 };
 use crate::domain::fleet::{Outcome, Plan, Target, plan};
 use crate::domain::{Euicc, Event, Secrets};
@@ -152,6 +152,7 @@ pub async fn preview_campaign(body: Value, principal: &Principal, eim: &Eim) -> 
         warnings: view::one_code_for_many(&asked.plan, asked.assignment.devices())
             .into_iter()
             .chain(view::never_judged(&asked.spec, |wave| asked.assignment.by_wave.get(wave).copied().unwrap_or(0)))
+            .chain(view::never_open(&asked.spec, eim.clock().now_ms()))
             .collect(),
     })
 }
@@ -260,7 +261,15 @@ async fn check_pool(plan: &Plan, devices: u64, eim: &Eim) -> Result<(), ManageEr
 }
 
 /// A campaign begins when its pool has a code for each of its devices, beside those that other running campaigns are to have.
-async fn enough_codes(id: OperationId, spec: &CampaignSpec, pending: u64, eim: &Eim) -> Result<(), ManageError> {
+///
+/// # Errors
+/// `Conflict` when it has not, and nothing else is one.
+pub(crate) async fn enough_codes(
+    id: OperationId,
+    spec: &CampaignSpec,
+    pending: u64,
+    eim: &Eim,
+) -> Result<(), ManageError> {
     let pool_of = |spec: &CampaignSpec| match stored_plan(spec) {
         Some(Plan::Switch { to: Target::Pool(name), .. } | Plan::Download { from: Target::Pool(name), .. }) => {
             Some(name)
@@ -446,9 +455,16 @@ pub async fn act_on_campaign(
         }
         let now = eim.clock().now_ms();
         let by = actor(principal);
-        if matches!(verb, Verb::Submit | Verb::Start) && verb.allowed().contains(&state) {
-            let pending = counts.waves.iter().map(|wave| wave.pending).sum();
-            enough_codes(id, &spec, pending, eim).await?;
+        let again = if verb == Verb::RetryFailed { counts.failed() } else { 0 };
+        let was_held_back = facts.pause.as_ref().is_some_and(|pause| pause.name == Pause::POOL_TOO_SMALL);
+        let takes_codes = match verb {
+            Verb::Submit | Verb::Start => true,
+            Verb::RetryFailed => again > 0,
+            Verb::Resume | Verb::NextWave => was_held_back,
+            _ => false,
+        };
+        if takes_codes && verb.allowed().contains(&state) {
+            enough_codes(id, &spec, counts.pending() + again, eim).await?;
         }
         let done =
             act(&Act { verb, by: &by, message: message.as_deref(), now }, &spec, &mut state, &mut facts, &counts)

@@ -39,8 +39,22 @@ impl TokenRequest {
 ///
 /// # Errors
 /// When the identity has no encoding, for example a key that is none.
-pub fn eim_configuration(eim: &Eim, token: TokenRequest) -> Result<EimConfiguration, ManageError> {
-    configuration_of(eim.identity(), token, eim)
+pub fn eim_configuration(
+    eim_id: Option<&str>,
+    token: TokenRequest,
+    eim: &Eim,
+) -> Result<EimConfiguration, ManageError> {
+    configuration_of(identity_of(eim_id, eim)?, token, eim)
+}
+
+/// The identity of this name; without one the first.
+fn identity_of<'a>(eim_id: Option<&str>, eim: &'a Eim) -> Result<&'a EimIdentity, ManageError> {
+    match eim_id {
+        None => Ok(eim.identity()),
+        Some(eim_id) => eim
+            .identity_named(eim_id)
+            .ok_or_else(|| ManageError::NotFound { what: "identity", id: eim_id.chars().take(128).collect() }),
+    }
 }
 
 fn configuration_of(identity: &EimIdentity, token: TokenRequest, eim: &Eim) -> Result<EimConfiguration, ManageError> {
@@ -106,12 +120,7 @@ fn configuration_data(identity: &EimIdentity, public_key: &[u8]) -> Option<EimCo
 /// # Errors
 /// Those of [`eim_configuration`]; `NotFound` when it has no such name.
 pub fn eim_view(eim_id: Option<&str>, eim: &Eim) -> Result<EimView, ManageError> {
-    let identity = match eim_id {
-        None => eim.identity(),
-        Some(eim_id) => eim
-            .identity_named(eim_id)
-            .ok_or_else(|| ManageError::NotFound { what: "identity", id: eim_id.chars().take(128).collect() })?,
-    };
+    let identity = identity_of(eim_id, eim)?;
     let configuration = configuration_of(identity, TokenRequest::None, eim)?;
     Ok(EimView {
         eim_id: identity.eim_id.to_string(),

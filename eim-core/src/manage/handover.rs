@@ -5,18 +5,22 @@
 
 use super::api_key::Principal;
 use super::euicc::eid_of;
+use super::operation::conclude_deletion;
 use super::register::{earlier, idempotency, key_taken};
 use super::statement::sign_with;
 use super::views::Page;
 use super::{FieldError, ManageError, NewAssociation, NewEuicc, cancel_operation, page};
 use crate::Eim;
-use crate::asn1::{self, Eco, EimConfigurationData, EimPublicKeyData, EuiccPackageResult};
+use crate::asn1::{
+    self, Eco, EimConfigurationData, EimPublicKeyData, EuiccPackageResult, EuiccPackageResultDataSigned,
+    EuiccResultData, Lenient, ListEimResult,
+};
 use crate::domain::audit::AuditNote;
 use crate::domain::fleet::filter::DeviceFilter;
 use crate::domain::handover::{HandoverDeviceState, HandoverProof, HandoverState};
 use crate::domain::statement::{Purpose, SignedStatement, digest, key_id};
 use crate::domain::{Euicc, EuiccState, Event, LearnedBy, OperationState, Request, rfc3339};
-use crate::ids::{AssociationToken, CounterValue, Eid, KeyId, OperationId};
+use crate::ids::{AssociationToken, CounterValue, Eid, EimId, KeyId, OperationId};
 use crate::pki;
 use crate::store::handover::{HandoverDevice, HandoverMade, HandoverRetried, StoredHandover};
 use crate::store::switch::SavedOnce;
@@ -523,7 +527,7 @@ pub async fn prove_handover(
     if !errors.is_empty() {
         return Err(ManageError::Invalid(errors));
     }
-    settle(stored.id, proven.into_iter().collect(), once, eim).await
+    settle(stored.id, proven.into_iter().collect(), true, once, eim).await
 }
 
 /// Verifies a proof; the inner error says what does not fit.
@@ -555,7 +559,7 @@ async fn proof(
     let Some(device) = eim.store().handover_device(handover.id, eid).await? else {
         return wrong("the device is not in this hand-over");
     };
-    if device.state != HandoverDeviceState::Added {
+    if !matches!(device.state, HandoverDeviceState::Added | HandoverDeviceState::Deleting) {
         return wrong("the device does not wait for a proof");
     }
     let Some((euicc, _)) = eim.store().euicc(eid).await? else { return wrong("the device is not known") };
@@ -579,10 +583,27 @@ async fn proof(
     if verified.value().eim_id.as_str() != handover.eim_id {
         return wrong("the eUICC has signed the result for another eIM");
     }
+    if device.state == HandoverDeviceState::Deleting && !lists_without(verified.value(), eim.eim_id_of(&euicc)) {
+        return wrong(
+            "the device is to delete this eIM, so a result is expected that lists the eIMs of the eUICC without this one: have the other \
+             eIM ask for them (eco listEim)",
+        );
+    }
     Ok(Ok((eid, format!("statement {}", digest(signed.statement.as_bytes())))))
 }
 
-/// The side that hands over: an operator says that the other eIM commands devices, on their own word.
+/// Whether a result lists the eIMs of the eUICC, and this one is not among them.
+fn lists_without(result: &EuiccPackageResultDataSigned, own: &EimId) -> bool {
+    result.euicc_result.iter().any(|entry| match entry {
+        Lenient::Known(EuiccResultData::ListEimResult(ListEimResult::EimIdList(list))) => {
+            list.iter().all(|listed| listed.eim_id.as_str() != own.as_str())
+        }
+        _ => false,
+    })
+}
+
+/// The side that hands over: an operator says that the other eIM commands devices, on their own word; of a device that was told to delete
+/// this eIM and did not say that it has, that it is so.
 ///
 /// # Errors
 /// What can't be taken; `Conflict` when a device does not wait for it, or the hand-over does not run.
@@ -612,17 +633,30 @@ pub async fn confirm_handover(
         };
         proven.insert(eid, format!("confirmed by key {} ({})", principal.key_id, principal.name));
     }
-    settle(stored.id, proven.into_iter().collect(), once, eim).await
+    settle(stored.id, proven.into_iter().collect(), false, once, eim).await
 }
 
+/// Takes proofs of devices that wait for them, or that were told to delete this eIM and did not say that they have. `signed`: the eUICC
+/// has said it, and not an operator.
 async fn settle(
     id: OperationId,
     proven: Vec<(Eid, String)>,
+    signed: bool,
     once: Option<crate::store::IdempotencyKey>,
     eim: &Eim,
 ) -> Result<HandoverView, ManageError> {
     let now = eim.clock().now_ms();
-    match eim.store().prove_handover(id, proven, once, now).await? {
+    let (mut waiting, mut deleting) = (vec![], vec![]);
+    for (eid, proof) in proven {
+        let device = eim.store().handover_device(id, eid).await?;
+        let operation =
+            device.filter(|device| device.state == HandoverDeviceState::Deleting).and_then(|it| it.operation);
+        match operation {
+            Some(operation) => deleting.push((operation, proof)),
+            None => waiting.push((eid, proof)),
+        }
+    }
+    match eim.store().prove_handover(id, waiting, once, now).await? {
         SavedOnce::Done | SavedOnce::Before { .. } => {}
         SavedOnce::KeyTaken => return Err(key_taken()),
         SavedOnce::Conflict => {
@@ -631,6 +665,9 @@ async fn settle(
                 message: "The hand-over does not run, or one of the devices does not wait for a proof.".to_owned(),
             });
         }
+    }
+    for (operation, proof) in deleting {
+        conclude_deletion(&operation.to_string(), &proof, signed, eim).await?;
     }
     eim.store().end_handover(id, now).await?;
     handover(&id.to_string(), eim).await

@@ -361,6 +361,7 @@ pub(crate) async fn why_not_yet(
         eid: Some(device.eid),
         state: Some(OperationState::Delivered),
         after: 0,
+        newest: false,
         limit: DELIVERED_LOOKED_AT,
     };
     let delivered = if waits { eim.store().operations(filter).await? } else { vec![] };

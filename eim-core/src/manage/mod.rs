@@ -52,6 +52,7 @@ pub use eim::{EimConfiguration, TokenRequest, device_configuration, eim_configur
 pub use error::{FieldError, ManageError};
 pub use euicc::{EuiccFilter, euicc, events, list_euiccs, profiles};
 pub use notification::{NotificationFilter, list_notifications};
+pub(crate) use operation::CONFIRMED;
 pub use operation::{
     OperationFilter, abandon_operation, cancel_operation, create_operation, dry_run_operation, list_operations,
     operation,

@@ -8,11 +8,12 @@ use super::{DryRun, FieldError, ManageError, Principal, Role, page, view};
 use crate::Eim;
 use crate::asn1::Eco;
 use crate::domain::apply;
+use crate::domain::association;
 use crate::domain::fleet::guard::{self, Check, CheckResult, Known};
 use crate::domain::fleet::switch;
 use crate::domain::keys;
 use crate::domain::lists::{self, list_profiles};
-use crate::domain::operation::{ABANDONED, Purpose};
+use crate::domain::operation::{ABANDONED, OperationResult, Purpose};
 use crate::domain::{
     DownloadOrder, Event, Kind, NewOperation, Operation, OperationError, OperationState, Origin, Request, Secrets,
     Work, order,
@@ -33,6 +34,8 @@ pub struct OperationFilter {
     pub eid: Option<String>,
     /// Only those in this state.
     pub state: Option<String>,
+    /// `newest` or `oldest` first; the oldest one unless said.
+    pub order: Option<String>,
     /// The `nextCursor` of the page before.
     pub cursor: Option<String>,
     /// At most so many.
@@ -404,8 +407,8 @@ async fn load(id: &str, eim: &Eim) -> Result<Operation, ManageError> {
 /// # Errors
 /// When a filter can't be taken.
 pub async fn list_operations(filter: OperationFilter, eim: &Eim) -> Result<Page<OperationView>, ManageError> {
-    let (after, limit) = page::bounds(filter.cursor.as_deref(), filter.limit)?;
-    let filter = store_filter(filter, after, limit + 1)?;
+    let (after, limit, newest) = page::ordered_bounds(filter.order.as_deref(), filter.cursor.as_deref(), filter.limit)?;
+    let filter = store::OperationFilter { newest, ..store_filter(filter, after, limit + 1)? };
     let mut found = eim.store().operations(filter).await?;
     let next_cursor = page::cut(&mut found, limit, |operation| operation.seq);
     Ok(Page { items: found.into_iter().map(view::operation).collect(), next_cursor })
@@ -428,7 +431,7 @@ pub(super) fn store_filter(
             ManageError::invalid("/state", format!("one of {} is expected", words.join(", ")))
         })?),
     };
-    Ok(store::OperationFilter { eid, state, after, limit })
+    Ok(store::OperationFilter { eid, state, after, newest: false, limit })
 }
 
 /// Withdraws an operation that was not delivered yet. Once for an idempotency key: repeated, it gives the operation as it is now.
@@ -500,6 +503,43 @@ pub async fn abandon_operation(
         }
     })
     .await
+}
+
+/// What the result of a deleteEim is called that is taken on an operator's word.
+pub(crate) const CONFIRMED: &str = "confirmed";
+
+/// Ends a delivered deleteEim of this eIM whose result was lost. `proof` says how it is known that it was carried out; `verified`
+/// whether the eUICC itself has signed that.
+///
+/// # Errors
+/// `Conflict` when it is still queued or has ended.
+pub(super) async fn conclude_deletion(id: &str, proof: &str, verified: bool, eim: &Eim) -> Result<(), ManageError> {
+    let concluded = change(id, ("concludeDeletion", None), eim, |work, id| {
+        let now = work.now();
+        let Some(operation) = work.operation(id) else { return Ok(()) };
+        match operation.state {
+            OperationState::Queued => Err(ManageError::Conflict {
+                slug: "operation-queued",
+                message: "The deletion of this eIM was not delivered yet.".to_owned(),
+            }),
+            OperationState::Delivered | OperationState::Unconfirmed => {
+                operation.verified = Some(verified);
+                operation.results = vec![OperationResult {
+                    operation: "deleteEim".to_owned(),
+                    code: None,
+                    name: if verified { "ok" } else { CONFIRMED }.to_owned(),
+                    message: format!("The result was lost. That it was done is known by: {proof}."),
+                    value: None,
+                }];
+                operation.end(OperationState::Succeeded, now);
+                work.announce(id);
+                association::ended(work, Some(id), verified);
+                Ok(())
+            }
+            state => Err(ended(state)),
+        }
+    });
+    concluded.await.map(drop)
 }
 
 fn ended(state: OperationState) -> ManageError {

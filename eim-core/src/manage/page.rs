@@ -6,6 +6,21 @@ use super::ManageError;
 const DEFAULT: u32 = 100;
 const MAX: u32 = 1_000;
 
+/// Where a page starts, how long it is, and whether the list begins with the newest item.
+pub(super) fn ordered_bounds(
+    order: Option<&str>,
+    cursor: Option<&str>,
+    limit: Option<u32>,
+) -> Result<(i64, i64, bool), ManageError> {
+    let newest = match order {
+        None | Some("oldest") => false,
+        Some("newest") => true,
+        Some(_) => return Err(ManageError::invalid("/order", "one of oldest, newest is expected")),
+    };
+    let (after, limit) = bounds(cursor, limit)?;
+    Ok((if newest && cursor.is_none() { i64::MAX } else { after }, limit, newest))
+}
+
 /// Where a page starts and how long it is.
 pub(super) fn bounds(cursor: Option<&str>, limit: Option<u32>) -> Result<(i64, i64), ManageError> {
     let after = match cursor {

@@ -85,6 +85,23 @@ async fn load(id: &str, eim: &Eim) -> Result<StoredPool, ManageError> {
     eim.store().pool(id).await?.ok_or_else(not_found)
 }
 
+/// A code that a pool can hand out; else what is wrong with it.
+fn code_of(item: &Value) -> Result<ActivationCode, &'static str> {
+    let code = item.as_str().and_then(|text| text.parse::<ActivationCode>().ok());
+    let code = code.filter(|code| source_of(code).is_some());
+    let code = code.ok_or("an activation code of a host name (1$address$matchingId) is expected")?;
+    if code.confirmation_code_required() {
+        return Err("the activation code asks for a confirmation code, and a pool has none to give");
+    }
+    Ok(code)
+}
+
+/// What is known again of a code: the order that it stands for, whatever else is written in it. The host name has no case, the
+/// matchingId has one.
+fn order_of(code: &ActivationCode) -> String {
+    format!("1${}${}", code.smdp_address().to_ascii_lowercase(), code.matching_id())
+}
+
 /// Puts activation codes into a pool. All of them, or none when one can't be taken; one that is known already is left as it
 /// is. Once for an idempotency key: repeated, it gives what it gave before, with the codes that are free now.
 ///
@@ -109,21 +126,20 @@ pub async fn import_codes(
     let mut errors = Vec::new();
     let mut codes = Vec::with_capacity(list.len());
     for (index, item) in list.iter().enumerate() {
-        let code = item.as_str().and_then(|text| text.parse::<ActivationCode>().ok());
-        let Some(code) = code.filter(|code| source_of(code).is_some()) else {
-            errors.push(FieldError::new(
-                format!("/codes/{index}"),
-                "an activation code of a host name (1$address$matchingId) is expected",
-            ));
-            if errors.len() >= 100 {
-                break;
+        let code = match code_of(item) {
+            Ok(code) => code,
+            Err(message) => {
+                errors.push(FieldError::new(format!("/codes/{index}"), message));
+                if errors.len() >= 100 {
+                    break;
+                }
+                continue;
             }
-            continue;
         };
         let id = eim.entropy().operation_id(now).to_string();
         codes.push(NewCode {
             address: code.smdp_address().to_ascii_lowercase(),
-            digest: eim.sealing().fingerprint(code.reveal().as_bytes()).to_vec(),
+            digest: eim.sealing().fingerprint(order_of(&code).as_bytes()).to_vec(),
             secret: eim.sealing().seal(code.reveal().as_bytes(), id.as_bytes(), eim.entropy().octets()),
             id,
         });

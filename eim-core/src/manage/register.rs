@@ -188,6 +188,10 @@ pub(super) fn read_with(new: NewEuicc, chain: Chain, now: i64, eim: &Eim) -> Res
     if !eid.check_digits_ok() {
         warnings.push("the check digits of the EID are wrong".to_owned());
     }
+    let mut key_facts = KeyFacts::default();
+    if counter > CounterValue::ZERO && learned_by == LearnedBy::Registered {
+        key_facts.doubt();
+    }
     Ok(Euicc {
         eid,
         version: 1,
@@ -215,7 +219,7 @@ pub(super) fn read_with(new: NewEuicc, chain: Chain, now: i64, eim: &Eim) -> Res
         rules_authorisation_table: None,
         eim_id: Some(known_as),
         signing_key,
-        key_facts: KeyFacts::default(),
+        key_facts,
         own_association: OwnAssociation::told(learned_by, told_by, now),
     })
 }

@@ -29,6 +29,8 @@ pub struct SwitchFilter {
     pub outcome: Option<String>,
     /// Only those of this campaign.
     pub campaign: Option<String>,
+    /// `newest` or `oldest` first; the oldest one unless said.
+    pub order: Option<String>,
     /// The `nextCursor` of the page before.
     pub cursor: Option<String>,
     /// At most so many.
@@ -319,7 +321,7 @@ async fn switch_view(id: OperationId, eim: &Eim) -> Result<SwitchView, ManageErr
     Ok(view::switch(eid, switch, euicc.as_ref()))
 }
 
-/// Lists switches, oldest first.
+/// Lists switches, oldest first unless asked otherwise.
 ///
 /// # Errors
 /// When a filter can't be taken.
@@ -331,7 +333,7 @@ pub async fn list_switches(filter: SwitchFilter, eim: &Eim) -> Result<Page<Switc
             ManageError::invalid(format!("/{name}"), format!("one of {} is expected", words.join(", ")))
         })
     }
-    let (after, limit) = page::bounds(filter.cursor.as_deref(), filter.limit)?;
+    let (after, limit, newest) = page::ordered_bounds(filter.order.as_deref(), filter.cursor.as_deref(), filter.limit)?;
     let states: Vec<_> = SwitchState::ALL.iter().map(|state| (state.as_str(), *state)).collect();
     let outcomes: Vec<_> = Outcome::ALL.iter().map(|outcome| (outcome.as_str(), *outcome)).collect();
     let eid = filter.eid.as_deref().map(str::parse::<Eid>).transpose();
@@ -342,6 +344,7 @@ pub async fn list_switches(filter: SwitchFilter, eim: &Eim) -> Result<Page<Switc
         outcome: word("outcome", filter.outcome.as_deref(), &outcomes)?,
         campaign: campaign.map_err(|error| ManageError::invalid("/campaign", error.to_string()))?,
         after,
+        newest,
         limit: limit + 1,
     };
     let mut found = eim.store().switches(filter).await?;

@@ -7,7 +7,7 @@ use super::views::{
 };
 use crate::Eim;
 use crate::domain::OperationError;
-use crate::domain::fleet::campaign::{CampaignSpec, TargetMode, WaveCounts, waits_for};
+use crate::domain::fleet::campaign::{CampaignSpec, CampaignState, TargetMode, WaveCounts, next_opening, waits_for};
 use crate::domain::fleet::{Plan, Switch, Target, switch};
 use crate::domain::{Euicc, Operation, Profile, codes, interpret, keys, rfc3339};
 use crate::ids::{AssociationToken, CounterValue, Eid, Iccid};
@@ -233,6 +233,15 @@ pub(super) fn never_judged<'a>(
     })
 }
 
+/// Windows in which nothing can begin: none opens before the end.
+pub(super) fn never_open(spec: &CampaignSpec, now: i64) -> Option<String> {
+    let end = spec.end_at.filter(|end| *end > now && !spec.maintenance_windows.is_empty())?;
+    let opens = next_opening(&spec.maintenance_windows, spec.start_at.unwrap_or(now).max(now));
+    opens.is_none_or(|opens| opens >= end).then(|| {
+        format!("no device can begin: none of the maintenanceWindows opens before the endAt, {}", rfc3339(end))
+    })
+}
+
 /// A campaign with its counts.
 pub(super) fn campaign(loaded: &Loaded, now: i64) -> CampaignView {
     let Loaded { stored, spec, state, facts, counts } = loaded;
@@ -241,6 +250,11 @@ pub(super) fn campaign(loaded: &Loaded, now: i64) -> CampaignView {
         message: wait.message,
         until: wait.until.map(rfc3339),
     });
+    let is_to_begin = match state {
+        CampaignState::Draft | CampaignState::Submitted | CampaignState::Approved => true,
+        CampaignState::Running | CampaignState::Paused => counts.pending() > 0,
+        _ => false,
+    };
     let waves: Vec<CampaignWaveView> = spec
         .waves
         .iter()
@@ -271,6 +285,7 @@ pub(super) fn campaign(loaded: &Loaded, now: i64) -> CampaignView {
             .and_then(|read| one_code_for_many(&read, devices))
             .into_iter()
             .chain(never_judged(spec, |wave| counts.wave(wave).total()))
+            .chain(never_open(spec, now).filter(|_| is_to_begin))
             .collect(),
         wave: facts.wave,
         soak_until: time(facts.soak_until),

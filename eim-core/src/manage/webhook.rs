@@ -460,6 +460,9 @@ async fn read(body: Value, mut settings: WebhookSettings, eim: &Eim) -> Result<W
     }
     match body.get("url") {
         None if !settings.url.is_empty() => {}
+        None | Some(Value::Null) if settings.url.is_empty() => {
+            errors.push(FieldError::new("/url", "this member is needed"));
+        }
         Some(Value::String(url)) if url.len() <= URL_MAX && !url.contains('\0') => {
             if let Err(reason) = eim.webhooks().admit(url.clone()).await {
                 errors.push(FieldError::new("/url", reason));

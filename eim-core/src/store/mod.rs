@@ -125,8 +125,10 @@ pub struct OperationFilter {
     pub eid: Option<Eid>,
     /// Only those in this state.
     pub state: Option<OperationState>,
-    /// Only those after this position.
+    /// Only those after this position, in the order of the list.
     pub after: i64,
+    /// Whether the newest one comes first.
+    pub newest: bool,
     /// At most so many.
     pub limit: i64,
 }

@@ -43,7 +43,7 @@ pub struct NewCode {
     pub id: String,
     /// The SM-DP+ that it leads to.
     pub address: String,
-    /// A keyed digest, to know it again.
+    /// A keyed digest of the order that it stands for, to know it again.
     pub digest: Vec<u8>,
     /// The code, sealed for its name.
     pub secret: Vec<u8>,

@@ -20,8 +20,10 @@ pub struct SwitchFilter {
     pub outcome: Option<Outcome>,
     /// Only those of this campaign.
     pub campaign: Option<OperationId>,
-    /// Only those after this position.
+    /// Only those after this position, in the order of the list.
     pub after: i64,
+    /// Whether the newest one comes first.
+    pub newest: bool,
     /// At most so many.
     pub limit: i64,
 }

@@ -22,6 +22,9 @@ pub(super) struct Arguments {
     /// Whether the eUICC is to give the association a token.
     #[arg(long, value_enum, default_value_t = Token::None)]
     token: Token,
+    /// Another eimId of this server, where it has several.
+    #[arg(long, value_name = "EIM_ID")]
+    eim_id: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -54,7 +57,7 @@ pub(super) async fn run(arguments: &Arguments, config: &Config) -> anyhow::Resul
         Token::None => TokenRequest::None,
         Token::Allocate => TokenRequest::Allocate,
     };
-    let configuration = manage::eim_configuration(&eim, token)?;
+    let configuration = manage::eim_configuration(arguments.eim_id.as_deref(), token, &eim)?;
     let files = match arguments.format {
         Format::Der => Some((Notation::Der, "eim-configuration.der")),
         Format::Png => Some((Notation::Png, "eim-configuration.png")),

@@ -195,6 +195,14 @@ fn a_request_for_an_operation_names_every_member_that_cannot_be_taken() {
                 json!({ "profileDownload": { "defaultSmdp": true, "indirect": false, "confirmationCode": "1" } }),
                 "/profileDownload/confirmationCode",
             ),
+            (
+                json!({ "profileDownload": { "activationCode": "1$smdp.example$X$$1" } }),
+                "/profileDownload/confirmationCode",
+            ),
+            (
+                json!({ "profileDownload": { "activationCode": "1$smdp.example$X$$1", "indirect": true } }),
+                "/profileDownload/confirmationCode",
+            ),
             (json!({ "profileDownload": { "defaultSmdp": true, "surprise": 1 } }), "/profileDownload/surprise"),
             (json!({ "psmo": [{ "getRAT": {} }], "when": "now" }), "/when"),
             (json!({ "psmo": [{ "getRAT": {} }], "label": 5 }), "/label"),
@@ -225,6 +233,9 @@ fn a_request_for_an_operation_names_every_member_that_cannot_be_taken() {
             json!({ "eco": [{ "updateEim": { "eimId": "x", "eimFqdn": "b.example" } }] }),
             json!({ "euiccData": {} }),
             json!({ "euiccData": { "tags": ["bf20"] } }),
+            json!({ "profileDownload": { "activationCode": "1$smdp.example$X$$1", "confirmationCode": "1234" } }),
+            // The code is left to the device.
+            json!({ "profileDownload": { "activationCode": "1$smdp.example$Y$$1", "indirect": false } }),
         ] {
             assert_eq!(ask(world, &eid, body.clone()).await.status, 202, "{body}");
         }
@@ -367,18 +378,24 @@ fn lists_are_paged_in_order_and_filtered() {
         }
         world.post(&format!("/api/v1/operations/{}/cancel", ids[3]), Value::Null).await;
         // every operation once, in order, whatever the page
-        for limit in [1, 7, 10, 25, 26, 1_000] {
+        let orders = ["", "&order=oldest", "&order=newest"];
+        for (limit, order) in [1, 7, 10, 25, 26, 1_000].into_iter().flat_map(|limit| orders.map(|order| (limit, order)))
+        {
             let mut walked = Vec::new();
-            let mut path = format!("/api/v1/operations?limit={limit}&eid={eid}");
+            let first = format!("/api/v1/operations?limit={limit}&eid={eid}{order}");
+            let mut path = first.clone();
             for _ in 0..40 {
                 let page = world.get(&path).await;
                 let items = page["items"].as_array().unwrap();
                 assert!(items.len() <= limit);
                 walked.extend(items.iter().map(|item| item["id"].as_str().unwrap().to_owned()));
                 let Some(cursor) = page["nextCursor"].as_str() else { break };
-                path = format!("/api/v1/operations?limit={limit}&eid={eid}&cursor={cursor}");
+                path = format!("{first}&cursor={cursor}");
             }
-            assert_eq!(walked, ids, "limit {limit}");
+            if order.ends_with("newest") {
+                walked.reverse();
+            }
+            assert_eq!(walked, ids, "limit {limit}{order}");
         }
         let count = async |path: &str| world.get(path).await["items"].as_array().unwrap().len();
         assert_eq!(count("/api/v1/operations?state=cancelled").await, 1);
@@ -403,6 +420,7 @@ fn lists_are_paged_in_order_and_filtered() {
             ("/api/v1/operations?limit=0", "/limit", 422),
             ("/api/v1/operations?limit=1001", "/limit", 422),
             ("/api/v1/operations?limit=many", "/limit", 400),
+            ("/api/v1/operations?order=random", "/order", 422),
             ("/api/v1/operations?cursor=x", "/cursor", 422),
             ("/api/v1/operations?cursor=-1", "/cursor", 422),
             ("/api/v1/operations?page=2", "/page", 400),

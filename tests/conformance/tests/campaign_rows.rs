@@ -395,6 +395,47 @@ fn a_device_that_can_not_be_moved_back_says_why() {
 }
 
 #[test]
+fn a_device_that_has_moved_on_since_is_not_moved_back() {
+    each_store(async |world: &mut World| {
+        let mut fleet = fleet(world, 1, 3, "meters").await;
+        let id = started(world, "meters", json!({})).await;
+        sessions(&mut fleet).await;
+        drive(world).await;
+        assert_eq!(show(world, &id).await["state"], "completed");
+        // The first one goes on to another profile, the second one back, the third one stays.
+        for (device, number) in fleet.iter().zip([3, 1]) {
+            let switch = json!({ "to": { "iccid": device.iccid(number) }, "waive": ["fallback"] });
+            let reply = world.post(&format!("/api/v1/euiccs/{}/switches", device.eid()), switch).await;
+            assert_eq!(reply.status, 202, "{}", reply.text());
+        }
+        for _ in 0..2 {
+            sessions(&mut fleet).await;
+            drive(world).await;
+        }
+        assert_eq!(world.enabled(&fleet[0].eid()).await, [fleet[0].iccid(3)]);
+        let reply = world.post(&format!("/api/v1/campaigns/{id}/revert"), Value::Null).await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        for _ in 0..3 {
+            drive(world).await;
+            sessions(&mut fleet).await;
+        }
+        drive(world).await;
+        assert_eq!(show(world, &id).await["state"], "reverted");
+        let moved_on = row(world, &id, &fleet[0]).await;
+        let told = (&moved_on["outcome"], &moved_on["revert"], &moved_on["revertReason"]["name"]);
+        assert_eq!(told, (&json!("proven"), &json!("refused"), &json!("movedSince")), "{moved_on}");
+        let says = moved_on["revertReason"]["message"].as_str().unwrap();
+        assert!(says.starts_with("The device has moved on since: ") && says.contains(&fleet[0].iccid(3)), "{says}");
+        for (device, revert) in [(&fleet[1], "unchanged"), (&fleet[2], "proven")] {
+            assert_eq!(row(world, &id, device).await["revert"], revert);
+        }
+        for (device, number) in fleet.iter().zip([3, 1, 1]) {
+            assert_eq!(world.enabled(&device.eid()).await, [device.iccid(number)]);
+        }
+    });
+}
+
+#[test]
 fn devices_that_were_under_way_when_a_campaign_is_reverted_are_moved_back_when_they_have_ended() {
     each_store(async |world: &mut World| {
         let mut fleet = fleet(world, 1, 4, "meters").await;

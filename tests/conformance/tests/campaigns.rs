@@ -625,6 +625,140 @@ fn a_pool_has_a_code_for_each_device_of_all_campaigns_that_run() {
 }
 
 #[test]
+fn only_campaigns_that_have_started_lose_devices_to_one_of_higher_priority() {
+    each_store(async |world: &mut World| {
+        let mut fleet = fleet(world, 1).await;
+        let low = |name: &str, approval: &str| campaign(json!({ "name": name, "priority": 10, "approval": approval }));
+        let draft = create(world, low("draft", "none")).await;
+        let approved = create(world, low("approved", "none")).await;
+        let denied = create(world, low("denied", "required")).await;
+        for id in [&approved, &denied] {
+            assert_eq!(verb(world, id, "submit").await.status, 200);
+        }
+        let path = format!("/api/v1/campaigns/{denied}/deny");
+        let reply = world.send(Role::Admin, "POST", &path, &[], "").await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        let windows = json!([{ "cron": "0 6 * * *", "durationMinutes": 60, "zone": "Etc/UTC" }]);
+        let paused = started(world, json!({ "name": "paused", "priority": 10, "maintenanceWindows": windows })).await;
+        go(world, &paused, &["pause"]).await;
+
+        let high = started(world, json!({ "name": "high", "priority": 90 })).await;
+        assert_eq!(show(world, &high).await["totals"]["running"], 1);
+        for (id, state) in [(&draft, "draft"), (&approved, "approved"), (&denied, "denied")] {
+            let shown = show(world, id).await;
+            assert_eq!((&shown["state"], &shown["totals"]["pending"]), (&json!(state), &json!(1)), "{shown}");
+        }
+        assert_eq!(show(world, &paused).await["totals"]["outcomes"], json!({ "superseded": 1 }));
+        sessions(&mut fleet).await;
+        drive(world).await;
+        assert_eq!(show(world, &high).await["state"], "completed");
+        // Whoever starts later has the device, which is where it should be.
+        go(world, &approved, &["start"]).await;
+        sessions(&mut fleet).await;
+        drive(world).await;
+        assert_eq!(show(world, &approved).await["totals"]["outcomes"], json!({ "unchanged": 1 }));
+    });
+}
+
+#[test]
+fn a_campaign_whose_pool_has_become_too_small_is_held_back_at_its_start() {
+    each_store(async |world: &mut World| {
+        let fleet = fleet(world, 2).await;
+        let pool = world.post("/api/v1/pools", json!({ "name": "small" })).await.json();
+        let path = format!("/api/v1/pools/{}/codes", pool["id"].as_str().unwrap());
+        world.post(&path, json!({ "codes": ["1$smdp.example$ONE"] })).await;
+        let at = |hours: i64| (world.now() + TimeDelta::hours(hours)).to_rfc3339();
+        let plan = json!({ "switch": { "to": { "pool": "small" }, "waive": ["fallback"] } });
+        let mut made = Vec::new();
+        for (device, start) in fleet.iter().zip([1, 2]) {
+            let target = json!({ "filter": { "eids": [device.eid()] } });
+            // The device of the first one still waits when the second one is to start.
+            let waves = json!([{ "rest": true, "startAt": at(20) }]);
+            let more = json!({ "target": target, "plan": plan, "waves": waves, "startAt": at(start) });
+            let id = create(world, campaign(more)).await;
+            go(world, &id, &["submit"]).await;
+            made.push(id);
+        }
+        world.advance(TimeDelta::hours(1)).await;
+        drive(world).await;
+        assert_eq!(show(world, &made[0]).await["state"], "running");
+        world.advance(TimeDelta::hours(1)).await;
+        drive(world).await;
+        let shown = show(world, &made[1]).await;
+        let told = (&shown["state"], &shown["pause"]["name"], &shown["waitsFor"]["name"]);
+        assert_eq!(told, (&json!("paused"), &json!("poolTooSmall"), &json!("resume")), "{shown}");
+        assert!(shown["pause"]["message"].as_str().unwrap().contains("1 free codes"), "{shown}");
+        assert!(shown["startedAt"].is_null(), "{shown}");
+        let told = async || {
+            let events = world.get("/api/v1/events?type=eim.campaignPaused").await;
+            events["items"].as_array().unwrap().iter().any(|event| event["data"]["reason"] == "poolTooSmall")
+        };
+        world.until("eim.campaignPaused", async || told().await).await;
+        for name in ["resume", "nextWave"] {
+            let reply = verb(world, &made[1], name).await;
+            assert_eq!(reply.problem(409)["type"], "urn:eim:problem:pool-too-small", "{name}: {}", reply.text());
+        }
+        world.post(&path, json!({ "codes": ["1$smdp.example$TWO"] })).await;
+        go(world, &made[1], &["resume"]).await;
+        let shown = show(world, &made[1]).await;
+        assert_eq!((&shown["state"], shown["startedAt"].is_string()), (&json!("running"), true), "{shown}");
+    });
+}
+
+#[test]
+fn devices_that_failed_are_tried_again_only_where_the_pool_has_a_code_for_each() {
+    each_store(async |world: &mut World| {
+        let fleet = fleet(world, 2).await;
+        let pool = world.post("/api/v1/pools", json!({ "name": "small" })).await.json();
+        let path = format!("/api/v1/pools/{}/codes", pool["id"].as_str().unwrap());
+        world.post(&path, json!({ "codes": ["1$smdp.example$ONE"] })).await;
+        let plan = json!({ "switch": { "to": { "pool": "small" }, "waive": ["fallback"], "noShowAfter": 1 } });
+        let on = |device: &Device| json!({ "filter": { "eids": [device.eid()] } });
+        let first = started(world, json!({ "name": "first", "target": on(&fleet[0]), "plan": plan })).await;
+        for _ in 0..4 {
+            world.advance(TimeDelta::days(1)).await;
+        }
+        let ended = show(world, &first).await;
+        assert_eq!(ended["state"], "completed", "{ended}");
+        let free = async || world.get("/api/v1/pools").await["items"][0]["free"].clone();
+        assert_eq!(free().await, 1, "the code that nobody got is back: {ended}");
+        // Another campaign counts on it meanwhile.
+        let later = (world.now() + TimeDelta::days(1)).to_rfc3339();
+        let more = json!({ "name": "second", "target": on(&fleet[1]), "plan": plan, "waves": [{ "rest": true, "startAt": later }] });
+        started(world, more).await;
+        let refused = verb(world, &first, "retryFailed").await;
+        assert_eq!(refused.problem(409)["type"], "urn:eim:problem:pool-too-small", "{}", refused.text());
+        assert_eq!(show(world, &first).await["state"], "completed");
+        world.post(&path, json!({ "codes": ["1$smdp.example$TWO"] })).await;
+        go(world, &first, &["retryFailed"]).await;
+        assert_eq!(show(world, &first).await["state"], "running");
+    });
+}
+
+#[test]
+fn windows_that_do_not_open_before_the_end_are_told() {
+    each_store(async |world: &mut World| {
+        fleet(world, 1).await;
+        // The clock of a world begins at midnight UTC.
+        let at = |hours: i64| (world.now() + TimeDelta::hours(hours)).to_rfc3339();
+        let windows = json!([{ "cron": "0 2 * * *", "durationMinutes": 60, "zone": "Etc/UTC" }]);
+        for (start, end, warned) in [(0, 1, true), (0, 5, false), (4, 20, true), (4, 30, false)] {
+            let mut more = json!({ "maintenanceWindows": windows, "endAt": at(end) });
+            if start > 0 {
+                more["startAt"] = json!(at(start));
+            }
+            let preview = world.post("/api/v1/campaigns/preview", campaign(more.clone())).await.json();
+            let id = create(world, campaign(more)).await;
+            for shown in [preview, show(world, &id).await] {
+                let warnings = shown["warnings"].as_array().cloned().unwrap_or_default();
+                let found = warnings.iter().any(|warning| warning.as_str().unwrap().contains("maintenanceWindows"));
+                assert_eq!(found, warned, "from {start} to {end}: {warnings:?}");
+            }
+        }
+    });
+}
+
+#[test]
 fn bad_campaigns_are_refused_with_their_place_and_nothing_is_made() {
     each_store(async |world: &mut World| {
         let fleet = fleet(world, 2).await;
@@ -641,6 +775,11 @@ fn bad_campaigns_are_refused_with_their_place_and_nothing_is_made() {
             (json!({ "target": { "filter": { "eids": ["89049032000000000000000000000099"] } } }), "/target/filter"),
             (json!({ "plan": { "switch": { "to": { "pool": "none" } } } }), "/plan/switch/to/pool"),
             (json!({ "plan": { "switch": { "to": {} } } }), "/plan/switch/to/activationCode"),
+            (
+                json!({ "plan": { "switch": { "to": { "activationCode": "1$smdp.example$X$$1" } } } }),
+                "/plan/switch/to/confirmationCode",
+            ),
+            (wave(json!({ "count": 1, "percent": 50 })), "/waves/0"),
             (
                 json!({ "plan": { "operations": [{ "psmo": [{ "explode": {} }] }] } }),
                 "/plan/operations/0/psmo/0/explode",

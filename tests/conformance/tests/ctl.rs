@@ -608,6 +608,8 @@ fn each_command_asks_for_its_route() {
             ("campaigns create --file -", "POST /api/v1/campaigns", json!({"a": 1})),
             ("campaigns next-wave c", "POST /api/v1/campaigns/c/nextWave", Value::Null),
             ("campaigns retry-failed c", "POST /api/v1/campaigns/c/retryFailed", Value::Null),
+            ("switches list --newest", "GET /api/v1/switches?order=newest&limit=100", Value::Null),
+            ("operations list --newest --eid 1", "GET /api/v1/operations?eid=1&order=newest&limit=100", Value::Null),
             ("campaigns devices c --wave 1", "GET /api/v1/campaigns/c/devices?wave=1&limit=100", Value::Null),
             (
                 "webhooks create --to https://x --type eim.*",

@@ -926,6 +926,7 @@ fn what_contradicts_itself_or_can_not_be_taken_is_refused_with_its_place() {
             (json!({ "obtain": { "pool": "nowhere" } }), "/obtain/pool"),
             (json!({ "obtain": { "iccid": device.iccid(1) } }), "/obtain/iccid"),
             (json!({ "obtain": { "activationCode": "x" } }), "/obtain/activationCode"),
+            (json!({ "obtain": { "activationCode": "1$smdp.example$X$$1" } }), "/obtain/confirmationCode"),
             (json!({ "obtain": {} }), "/obtain/activationCode"),
             (json!({ "eid": device.eid() }), "/eid"),
             (json!({ "state": null }), "/state"),

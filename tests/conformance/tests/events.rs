@@ -736,6 +736,8 @@ fn a_request_to_make_a_webhook_is_judged_and_safe_to_repeat() {
             let text = reply.text();
             assert!(!text.contains("user:secret"), "{text}");
         }
+        let reply = admin(world, "POST", "/api/v1/webhooks", json!({})).await;
+        assert!(reply.text().contains("this member is needed"), "{}", reply.text());
         assert_eq!(world.get("/api/v1/webhooks").await["items"], json!([]), "nothing half done");
         let body = json!({ "url": url, "enabled": false });
         assert_eq!(world.post("/api/v1/webhooks", body.clone()).await.status, 403);

@@ -578,6 +578,59 @@ fn a_key_that_was_rotated_before_the_proof_is_named_and_the_proof_is_taken() {
 
 /// The deletion went out before the hand-over was called off, and nobody learns what became of it.
 #[test]
+fn a_device_that_deleted_this_eim_and_can_not_say_so_is_known_by_the_other_ones_list() {
+    each_store(async |world: &mut World| {
+        let other = world.another().await;
+        let mut devices = fleet(world, 2).await;
+        let id = begin(world, &other, &devices, "afterProof").await;
+        drive(world).await;
+        visit(world, &mut devices).await;
+        drive(world).await;
+        take_over(world, &other, &id, &mut devices).await;
+        let mut proofs = Vec::new();
+        for device in &devices {
+            proofs.push(proof(&other, device, &id).await);
+        }
+        assert_eq!(prove(world, &id, proofs.clone()).await.status, 200);
+        drive(world).await;
+        // Nothing is taken on anybody's word before it was delivered.
+        let eids = json!({ "eids": [devices[1].eid()] });
+        let confirm = format!("/handovers/{id}/confirm");
+        assert_eq!(admin(world, "POST", &confirm, eids.clone()).await.status, 409);
+        for device in &mut devices {
+            world.reconnect(device);
+            device.ipa.behaviour.lose_result = true;
+            device.session().await;
+            device.ipa.behaviour.lose_result = false;
+        }
+        drive(world).await;
+        all_are(world, &id, "deleting").await;
+        let theirs = other.eim_id().await;
+        assert!(devices.iter().all(|device| device.euicc.associations().iter().all(|it| it.eim_id == theirs)));
+        // What it answered before proves nothing, a list does.
+        let reply = prove(world, &id, proofs[..1].to_vec()).await;
+        assert_eq!(reply.pointers(422), ["/proofs/0"]);
+        assert!(reply.text().contains("listEim"), "{}", reply.text());
+        other.queue(&devices[0].eid(), json!({ "eco": [{ "listEim": {} }] })).await;
+        visit(&other, &mut devices).await;
+        let listed_there = proof(&other, &devices[0], &id).await;
+        assert_eq!(prove(world, &id, vec![listed_there]).await.status, 200);
+        drive(world).await;
+        assert_eq!(states(world, &id).await, ["handedOver", "deleting"]);
+        // And of the other one an admin says so.
+        assert_eq!(admin(world, "POST", &confirm, eids).await.status, 200);
+        drive(world).await;
+        all_are(world, &id, "handedOver").await;
+        assert_eq!(world.get(&format!("/api/v1/handovers/{id}")).await["state"], "ended");
+        for (device, verified) in devices.iter().zip([true, false]) {
+            assert_eq!(world.euicc(&device.eid()).await["state"], "unmanaged");
+            let told = world.events_of(&device.eid(), "associationEnded").await;
+            assert_eq!((told.len(), &told[0]["verified"]), (1, &json!(verified)), "{told:?}");
+        }
+    });
+}
+
+#[test]
 fn a_device_that_fails_behind_the_point_of_no_return_stays_there_after_a_cancel() {
     each_store(async |world: &mut World| {
         let other = world.another().await;

@@ -486,6 +486,14 @@ fn a_device_may_know_the_server_by_another_name_and_on_another_curve() {
         works(world, &mut usual).await;
 
         let shown = world.get("/api/v1/eim?eimId=other.example").await;
+        let given = |more: &str| format!("/api/v1/eim/configuration?format=base64{more}");
+        let named = world.send(Role::Viewer, "GET", &given("&eimId=other.example"), &[], "").await;
+        assert_eq!(named.text().trim(), shown["addInitialEimRequest"].as_str().unwrap());
+        assert_ne!(world.send(Role::Viewer, "GET", &given(""), &[], "").await.text(), named.text());
+        let asking = world.send(Role::Viewer, "GET", &given("&eimId=other.example&token=allocate"), &[], "").await;
+        assert_ne!(asking.text(), named.text());
+        let nobody = world.send(Role::Viewer, "GET", &given("&eimId=nobody.example"), &[], "").await;
+        assert_eq!(nobody.status, 404);
         let request = STANDARD.decode(shown["addInitialEimRequest"].as_str().unwrap()).unwrap();
         let mut device = world.device_of(world.pki.euicc(2).unwrap()).await;
         device.euicc = Euicc::new(device.euicc.identity().clone()).trusting(world.pki.ci_certificate());
@@ -543,12 +551,19 @@ fn a_counter_that_is_used_up_is_renewed_with_a_new_key() {
         world.patch(&last.eid(), json!({ "association": { "associationToken": 0 } })).await;
         assert_eq!(world.events_of(&last.eid(), "counterNearlyExhausted").await.len(), 1);
         assert_eq!(world.operation(&waiting).await["state"], "queued");
+        // The key that it has is no remedy, and whoever asked for it hears so.
+        let vain = rotate(world, json!({ "filter": { "eids": [eid] } })).await;
+        let left = rotation(world, &vain).await["notReachable"].clone();
+        assert!(left[0]["eid"] == eid.as_str() && left[0]["reason"].to_string().contains("already"), "{left}");
+        world.advance(TimeDelta::seconds(20)).await;
+        assert_eq!(rotation(world, &vain).await["state"], "completed");
         change_key(world, "next.pem", true).await;
         world.reconnect(&mut device);
         rotate(world, json!({ "filter": { "eids": [eid] } })).await;
         device.session().await;
         let waited = world.operation(&waiting).await;
-        assert_eq!((&waited["state"], &waited["counterValue"]), (&json!("succeeded"), &json!(1)), "{waited}");
+        // It was registered with a counter that was used elsewhere, so the other keys may have been used there as well.
+        assert_eq!((&waited["state"], &waited["counterValue"]), (&json!("succeeded"), &json!(65_537)), "{waited}");
         let euicc = world.euicc(&eid).await;
         assert_eq!((&euicc["state"], &euicc["warnings"]), (&json!("active"), &json!([])), "{euicc}");
     });
@@ -689,6 +704,43 @@ fn a_lost_counter_is_found_again_in_growing_steps_and_no_counter_is_used_twice()
         let waited = world.operation(&waiting).await;
         assert_eq!((&waited["state"], &waited["verified"]), (&json!("succeeded"), &json!(true)), "{waited}");
         works(world, &mut device).await;
+    });
+}
+
+#[test]
+fn other_keys_go_on_far_above_where_a_database_was_older_than_its_devices() {
+    each_store(async |world: &mut World| {
+        let mut device = world.device(1).await;
+        let (eid, eim_id) = (device.eid(), world.eim_id().await);
+        let first = signing_key(world, &eid).await;
+        let second = id_of(&change_key(world, "next.pem", true).await);
+        world.reconnect(&mut device);
+        let to = async |world: &World, device: &mut eim_conformance::Device, key: &str| {
+            rotate(world, json!({ "filter": { "eids": [eid] }, "to": key })).await;
+            device.session().await;
+            world.advance(TimeDelta::seconds(20)).await;
+            assert_eq!(signing_key(world, &eid).await, key);
+            let id = works(world, device).await["id"].as_str().unwrap().to_owned();
+            world.operation(&id).await["counterValue"].as_i64().unwrap()
+        };
+        assert_eq!(to(world, &mut device, &second).await, 1, "nothing was signed with it");
+        let used = to(world, &mut device, &first).await;
+        assert!(used > 1 && used < 100, "it goes on above what was signed: {used}");
+        // More was signed than is known here: of this key the eUICC says so, of the other one it can't.
+        device.euicc.association_mut(&eim_id).unwrap().counter += 40;
+        world.queue(&eid, device.enable(2, false)).await;
+        device.session().await;
+        assert_eq!(world.euicc(&eid).await["state"], "counterLost");
+        let recovery = format!("/api/v1/euiccs/{eid}/counter-recovery");
+        assert_eq!(world.post(&recovery, Value::Null).await.status, 200);
+        for _ in 0..10 {
+            device.poll().await;
+        }
+        assert_eq!(world.euicc(&eid).await["state"], "active");
+        let far = to(world, &mut device, &second).await;
+        assert!(far > 65_536, "{far}");
+        let back = to(world, &mut device, &first).await;
+        assert!(back < 65_536, "what is known of it since is enough: {back}");
     });
 }
 

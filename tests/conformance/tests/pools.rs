@@ -99,6 +99,21 @@ fn a_code_that_nobody_got_goes_back_and_one_that_went_out_does_not() {
 }
 
 #[test]
+fn one_order_is_one_code_however_it_is_written() {
+    each_store(async |world: &mut World| {
+        let id = pool(world, "p", 0).await;
+        let path = format!("/api/v1/pools/{id}/codes");
+        let first = ["1$smdp.example$SAME-1", "1$SMDP.EXAMPLE$SAME-1", "LPA:1$smdp.example$SAME-1$2.999.10"];
+        // A matchingId has a case, and another port is another server.
+        let others = ["1$smdp.example$same-1", "1$smdp.example:8443$SAME-1", "1$Smdp.Example:8443$SAME-1"];
+        let reply = world.post(&path, json!({ "codes": ([first, others].concat()) })).await;
+        assert_eq!(reply.json(), json!({ "imported": 3, "knownAlready": 3, "free": 3 }));
+        let reply = world.post(&path, json!({ "codes": ["1$smdp.example$SAME-1$$0", "1$sMDP.example$OTHER"] })).await;
+        assert_eq!(reply.json(), json!({ "imported": 1, "knownAlready": 1, "free": 4 }));
+    });
+}
+
+#[test]
 fn an_import_with_one_bad_code_brings_none() {
     each_store(async |world: &mut World| {
         let id = pool(world, "p", 0).await;
@@ -107,6 +122,12 @@ fn an_import_with_one_bad_code_brings_none() {
         let reply = world.post(&path, codes).await;
         assert_eq!(reply.pointers(422), ["/codes/1", "/codes/3"]);
         assert!(!reply.text().contains("NONSENSE"), "{}", reply.text());
+        // A pool has no confirmation codes.
+        let codes = json!({ "codes": ["1$smdp.example$GOOD", "1$smdp.example$ASKS$$1"] });
+        let reply = world.post(&path, codes).await;
+        assert_eq!(reply.pointers(422), ["/codes/1"]);
+        assert!(reply.text().contains("asks for a confirmation code"), "{}", reply.text());
+        assert!(!reply.text().contains("ASKS"), "{}", reply.text());
         assert!(states(world, &id).await.is_empty());
         for (body, pointer) in
             [(json!({}), "/codes"), (json!({ "codes": [] }), "/codes"), (json!({ "code": [] }), "/code")]

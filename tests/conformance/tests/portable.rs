@@ -107,6 +107,10 @@ fn devices_associations_profiles_and_history_come_to_another_eim_once() {
             let shown = other.euicc(&eid).await;
             assert_eq!(shown["association"]["counterValue"], 0, "the counter is of the other eIM");
             assert!(shown["warnings"].to_string().contains("not associated yet"), "{shown}");
+            assert_eq!(shown["state"], "unmanaged");
+            let asked = json!({ "psmo": [{ "listProfileInfo": {} }] });
+            let reply = other.post(&format!("/api/v1/euiccs/{eid}/operations"), asked).await;
+            assert_eq!(reply.pointers(409), ["/checks/managed"], "nothing is signed for it");
             assert_eq!(shown["euiccCertificate"], world.euicc(&eid).await["euiccCertificate"]);
             let told = other.events_of(&eid, "historyImported").await;
             assert_eq!(told.len(), world.events(&eid).await.len());
@@ -137,8 +141,14 @@ fn devices_associations_profiles_and_history_come_to_another_eim_once() {
         let added = world.queue(&device.eid(), json!({ "eco": [{ "addEim": theirs }] })).await;
         device.session().await;
         assert_eq!(world.operation(&added).await["state"], "succeeded", "{}", world.operation(&added).await);
-        let told =
-            other.post(&path, json!({ "associationToken": null, "learnedBy": "handover", "toldBy": from })).await;
+        // As a line of the offer of a hand-over, or by hand.
+        let association = json!({ "associationToken": null, "learnedBy": "handover", "toldBy": from });
+        let line = json!({ "eid": device.eid(), "association": association }).to_string() + "\n";
+        let headers = [("content-type", "application/x-ndjson")];
+        let taken = other.send(Role::Operator, "POST", "/api/v1/imports/euiccs", &headers, line).await;
+        assert!(taken.text().contains("\"exists\":1"), "{}", taken.text());
+        assert_eq!(other.euicc(&device.eid()).await["state"], "active", "packages may be signed for it");
+        let told = other.post(&path, association).await;
         assert_eq!(told.status, 200, "{}", told.text());
         assert!(
             other.euicc(&device.eid()).await["warnings"].to_string().contains("not associated yet"),

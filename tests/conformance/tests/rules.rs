@@ -784,6 +784,10 @@ fn what_can_t_be_taken_is_named_and_nothing_is_made() {
             (json!({ "when": { "stateChangeCause": ["weather"] } }), "/when/stateChangeCause"),
             (json!({ "when": { "noPollFor": { "intervals": 1001 } } }), "/when/noPollFor/intervals"),
             (json!({ "when": { "outcome": { "of": ["psmo"], "outcomes": ["noShow"] } } }), "/when/outcome/outcomes"),
+            (
+                json!({ "then": [{ "switch": { "to": { "activationCode": "1$smdp.example$X$$1" } } }] }),
+                "/then/0/switch/to/confirmationCode",
+            ),
             (json!({ "then": [] }), "/then"),
             (json!({ "then": vec![json!({ "tag": { "add": ["a"] } }); 9] }), "/then"),
             (json!({ "then": [{ "tag": { "add": [] } }] }), "/then/0/tag/add"),
@@ -800,6 +804,12 @@ fn what_can_t_be_taken_is_named_and_nothing_is_made() {
             let reply = world.post("/api/v1/rules", body(when.clone(), wrong.clone())).await;
             assert!(reply.pointers(422).contains(&place.to_owned()), "{wrong}: {}", reply.text());
         }
+        let text_for_list = json!({ "outcome": { "of": "psmo", "outcomes": ["failed"] } });
+        assert_eq!(
+            world.post("/api/v1/rules", body(text_for_list, json!({}))).await.pointers(422),
+            ["/when/outcome/of"],
+            "once, and nothing of the outcomes"
+        );
         // The refusal names what is taken.
         for (wrong, named) in [
             (json!({ "stateChangeCause": ["weather"] }), "fallback"),

@@ -719,11 +719,15 @@ fn a_state_change_of_any_cause_refreshes_profiles_and_data_once() {
             assert_eq!(world.enabled(&eid).await, [device.iccid(target)], "cause {cause}");
             assert_eq!(world.euicc(&eid).await["profilesStale"], false);
         }
-        // without the flag: recorded, no refresh
-        let quiet = PollOptions { cause: Some(3), ..PollOptions::default() };
-        let poll = device.poll_with(&quiet).await;
-        assert!(poll.is_idle());
+        // Without the flag a cause asks for the list alone.
+        world.advance(TimeDelta::minutes(11)).await;
+        let before = world.operations(&eid).await.len();
+        let cause = PollOptions { cause: Some(3), ..PollOptions::default() };
+        device.poll_with(&cause).await;
+        device.session().await;
         assert_eq!(world.euicc(&eid).await["lastStateChangeCause"], "local");
+        let asked = world.operations(&eid).await.split_off(before);
+        assert_eq!(asked.iter().map(|one| &one["kind"]).collect::<Vec<_>>(), [&json!("psmo")]);
         assert!(device.poll().await.is_idle());
         // the flag alone, without a cause
         let flag = PollOptions { notify_state_change: true, ..PollOptions::default() };

@@ -1015,6 +1015,15 @@ fn owner_policies_are_checked_before_anything_is_signed() {
         let mut pointers = admin("POST", "/api/v1/owner-policies", bad).await.pointers(422);
         pointers.sort();
         assert_eq!(pointers, ["/colour", "/deleteWhenDisabled", "/profileClass"]);
+        // No profile has a longer serviceProviderName: characters, not octets.
+        for (length, status) in [(32, 201), (33, 422)] {
+            let policy = json!({ "serviceProvider": "é".repeat(length) });
+            let reply = admin("POST", "/api/v1/owner-policies", policy).await;
+            assert_eq!(reply.status, status, "{}", reply.text());
+            let owner = json!({ "name": format!("{length}"), "serviceProviders": ["é".repeat(length)] });
+            let reply = admin("POST", "/api/v1/profile-owners", owner).await;
+            assert_eq!(reply.status, status, "{}", reply.text());
+        }
     });
 }
 
@@ -1086,6 +1095,32 @@ fn a_repeated_request_makes_one_switch() {
 }
 
 #[test]
+fn switches_are_listed_in_the_order_that_is_asked_for() {
+    each_store(async |world: &mut World| {
+        let mut made = Vec::new();
+        for index in 1..=3 {
+            let device = world.listed_device(index).await;
+            made.push(ask(world, &device.eid(), to(&device, 2, json!({}))).await["id"].clone());
+        }
+        let walked = async |order: &str| {
+            let mut found: Vec<Value> = Vec::new();
+            let mut cursor = String::new();
+            for _ in 0..4 {
+                let page = world.get(&format!("/api/v1/switches?limit=1{order}{cursor}")).await;
+                found.extend(page["items"].as_array().unwrap().iter().map(|switch| switch["id"].clone()));
+                let Some(next) = page["nextCursor"].as_str() else { break };
+                cursor = format!("&cursor={next}");
+            }
+            found
+        };
+        assert_eq!(walked("").await, made);
+        assert_eq!(walked("&order=oldest").await, made);
+        made.reverse();
+        assert_eq!(walked("&order=newest").await, made);
+    });
+}
+
+#[test]
 fn bad_switches_are_refused_with_their_place() {
     each_store(async |world: &mut World| {
         let device = world.device(1).await;
@@ -1096,6 +1131,11 @@ fn bad_switches_are_refused_with_their_place() {
             (json!({ "to": { "iccid": "12" } }), "/to/iccid"),
             (json!({ "to": { "iccid": device.iccid(2), "rawIccid": "98" } }), "/to/iccid"),
             (json!({ "to": { "activationCode": "nonsense" } }), "/to/activationCode"),
+            (json!({ "to": { "activationCode": "1$smdp.example$X$$1" } }), "/to/confirmationCode"),
+            (json!({ "to": { "iccid": device.iccid(2), "pool": "p" } }), "/to"),
+            (json!({ "to": { "profile": { "name": "Two" }, "smds": {} } }), "/to"),
+            (json!({ "to": { "profile": {} } }), "/to/profile"),
+            (json!({ "to": { "profile": { "name": 5 } } }), "/to/profile/name"),
             (json!({ "to": { "defaultSmdp": false } }), "/to/defaultSmdp"),
             (json!({ "to": { "defaultSmdp": true }, "proof": { "seenAgainWithin": 0 } }), "/proof/seenAgainWithin"),
             (json!({ "to": { "defaultSmdp": true }, "proof": { "expectedPlmns": ["1"] } }), "/proof/expectedPlmns"),
@@ -1110,6 +1150,13 @@ fn bad_switches_are_refused_with_their_place() {
             let reply = world.post(&path, body.clone()).await;
             assert_eq!(reply.pointers(422), [pointer], "{body}");
         }
+        for (to, says) in [
+            (json!({ "iccid": device.iccid(2), "pool": "p" }), "exactly one of iccid"),
+            (json!({ "profile": {} }), "at least one of serviceProvider and name is needed"),
+        ] {
+            let reply = world.post(&path, json!({ "to": to })).await;
+            assert!(reply.text().contains(says), "{}", reply.text());
+        }
         let body = json!({ "to": { "defaultSmdp": true } });
         let unknown = "/api/v1/euiccs/89049032000000000000000000000099/switches";
         assert_eq!(world.post(unknown, body.clone()).await.status, 404);
@@ -1118,6 +1165,8 @@ fn bad_switches_are_refused_with_their_place() {
             world.send(Role::Viewer, "GET", "/api/v1/switches?outcome=great", &[], "").await.pointers(422),
             ["/outcome"]
         );
+        let reply = world.send(Role::Viewer, "GET", "/api/v1/switches?order=random", &[], "").await;
+        assert_eq!(reply.pointers(422), ["/order"]);
     });
 }
 

@@ -2,7 +2,6 @@
 
 use super::contradiction::contradicts;
 use crate::asn1::{Eco, EuiccResultData, Lenient, ProfileInfo, ProfileInfoListResponse, Psmo};
-use crate::domain::EuiccState;
 use crate::domain::association;
 use crate::domain::euicc::Profile;
 use crate::domain::interpret;
@@ -16,7 +15,7 @@ use serde_json::{Value, json};
 
 /// Applies each entry that says that something was done. An entry counts for the operation at the same place of the
 /// request, and only if it is of the same kind. Gives whether the list of profiles has to be asked for again: where one does not fit
-/// what was known, or where a list came that tells too little, or how they were before.
+/// what was known, or where a list came that tells how they were before.
 #[must_use]
 pub(super) fn apply(
     work: &mut Work,
@@ -76,7 +75,7 @@ fn doubted(work: &mut Work, from: Source) {
     work.euicc().profiles_stale = true;
 }
 
-/// Gives whether it was a list that does not tell all.
+/// Gives whether it was a list that tells how the profiles were before.
 fn profile_operation(
     work: &mut Work,
     id: Option<OperationId>,
@@ -225,7 +224,7 @@ fn names(tags: &[u8], tag: &[u8]) -> bool {
 }
 
 /// Takes a list over. One that says all that the guard judges by (states, classes, the fallback attribute), and how that is now, makes
-/// an end of the doubts; gives whether it left them although it held every profile.
+/// an end of the doubts; gives whether it tells how they were before.
 fn put_profiles(
     work: &mut Work,
     list: &[Lenient<ProfileInfo>],
@@ -260,9 +259,8 @@ fn put_profiles(
     if complete && listed.len() == list.len() {
         work.state.profiles = listed;
         let euicc = work.euicc();
-        let tells = asked_for(tags, FALLBACK_ATTRIBUTE)
-            && asked_for(tags, PROFILE_CLASS)
-            && lists::tells(euicc, from.signed_at);
+        let is_new = lists::tells(euicc, from.signed_at);
+        let tells = is_new && asked_for(tags, FALLBACK_ATTRIBUTE) && asked_for(tags, PROFILE_CLASS);
         euicc.profiles_verified = verified;
         if tells {
             euicc.profiles_stale = false;
@@ -270,7 +268,7 @@ fn put_profiles(
         if tells || euicc.profiles_listed_at.is_none() {
             euicc.profiles_listed_at = Some(now);
         }
-        return !tells;
+        return !is_new;
     }
     for profile in listed {
         work.state.profiles.retain(|known| known.iccid != profile.iccid);
@@ -289,12 +287,7 @@ fn configuration_operation(
 ) {
     match (eco, entry) {
         (Eco::DeleteEim(delete), EuiccResultData::DeleteEimResult(0 | 2)) if is_own(work, &delete.eim_id) => {
-            work.euicc().state = EuiccState::Unmanaged;
-            let now = work.now();
-            let own = &mut work.euicc().own_association;
-            own.end_verified = verified;
-            own.ended_at = Some(now);
-            work.event("associationEnded", json!({ "operation": id, "verified": verified }));
+            association::ended(work, id, verified);
         }
         // Key and counter of our own association are changed by the job alone, a token by nobody: see manage.
         (Eco::UpdateEim(update), EuiccResultData::UpdateEimResult(0)) if is_own(work, &update.eim_id) => {

@@ -302,7 +302,12 @@ pub fn disturbs(switch: &str) -> Check {
         "The switch {switch} is open: until it has ended nothing else enables, disables or deletes profiles or moves the fallback \
          attribute, but for enabling the profile before once the switch can't be cancelled any more."
     );
-    check(NOTHING_IN_FLIGHT, CheckResult::Failed, message, "Wait for the end of the switch, or cancel it.")
+    check(
+        NOTHING_IN_FLIGHT,
+        CheckResult::Failed,
+        message,
+        "Wait for the end of the switch. It can be cancelled until its package is delivered.",
+    )
 }
 
 fn set_aside(checks: &mut [Check], waived: &[String], overridden: &[String]) {

@@ -119,7 +119,14 @@ pub(in crate::domain::fleet) fn source(
 }
 
 fn target(to: &Value, pointer: &str, secrets: &mut Secrets, errors: &mut Vec<FieldError>) -> Option<Target> {
-    let names_profile = ["iccid", "rawIccid"].iter().any(|name| to.get(name).is_some_and(|value| !value.is_null()));
+    let ways = ["iccid", "profile", "pool", "activationCode", "defaultSmdp", "smds"];
+    let has = |name: &str| to.get(name).is_some_and(|value| !value.is_null());
+    let given: Vec<&str> = ways.into_iter().filter(|way| has(way) || *way == "iccid" && has("rawIccid")).collect();
+    if given.len() > 1 {
+        let message = format!("exactly one of {} is expected, and not {}", ways.join(", "), given.join(" and "));
+        errors.push(FieldError::new(pointer, message));
+        return None;
+    }
     if to.get("pool").is_some_and(|pool| !pool.is_null()) {
         let mut fields = Fields::of(to, pointer.to_owned(), errors)?;
         let pool = fields.text("pool");
@@ -131,8 +138,8 @@ fn target(to: &Value, pointer: &str, secrets: &mut Secrets, errors: &mut Vec<Fie
         let mut target = None;
         if let Some(mut profile) = fields.object("profile") {
             let (service_provider, profile_name) = (profile.text("serviceProvider"), profile.text("name"));
-            if service_provider.is_none() && profile_name.is_none() {
-                profile.missing("serviceProvider");
+            if service_provider.is_none() && profile_name.is_none() && !profile.has_mistakes() {
+                profile.wrong_as_a_whole("at least one of serviceProvider and name is needed");
             }
             profile.finish();
             target = Some(Target::Matching { service_provider, profile_name });
@@ -140,15 +147,7 @@ fn target(to: &Value, pointer: &str, secrets: &mut Secrets, errors: &mut Vec<Fie
         fields.finish();
         return target;
     }
-    let ways = ["iccid", "profile", "pool", "activationCode", "defaultSmdp", "smds"];
-    let has = |name: &str| to.get(name).is_some_and(|value| !value.is_null());
-    let given: Vec<&str> = ways.into_iter().filter(|way| has(way) || *way == "iccid" && has("rawIccid")).collect();
-    if given.len() > 1 {
-        let message = format!("exactly one of {} is expected, and not {}", ways.join(", "), given.join(" and "));
-        errors.push(FieldError::new(pointer, message));
-        return None;
-    }
-    if !names_profile {
+    if given.first() != Some(&"iccid") {
         return match order::from_api_at(to, pointer) {
             Ok((order, found)) => {
                 *secrets = found;

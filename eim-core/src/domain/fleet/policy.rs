@@ -6,6 +6,15 @@ use crate::domain::request::fields::Fields;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+/// The longest serviceProviderName, characters (SGP.22 v2.5 5.5.3: SIZE(0..32)).
+pub const SERVICE_PROVIDER_MAX: usize = 32;
+
+/// Whether a profile can have this serviceProviderName, and says one with it.
+#[must_use]
+pub fn is_service_provider(text: &str) -> bool {
+    (1..=SERVICE_PROVIDER_MAX).contains(&text.chars().count()) && !text.contains('\0')
+}
+
 /// The policy of one profile owner for its profiles, all of them or those of one class.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -34,7 +43,9 @@ impl OwnerPolicy {
     pub fn from_api(value: &Value) -> Result<Self, Vec<FieldError>> {
         let mut errors = Vec::new();
         let read = Fields::of(value, String::new(), &mut errors).map(|mut fields| {
-            let service_provider = fields.text("serviceProvider");
+            let expected = format!("a text of 1 to {SERVICE_PROVIDER_MAX} characters, none of them zero,");
+            let service_provider =
+                fields.parsed("serviceProvider", &expected, |text| is_service_provider(text).then(|| text.to_owned()));
             if service_provider.is_none() {
                 fields.missing("serviceProvider");
             }

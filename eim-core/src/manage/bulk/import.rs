@@ -4,14 +4,14 @@ use super::columns::{ImportLine, ImportOf, as_in_line};
 use super::records::BulkFormat;
 use crate::Eim;
 use crate::domain::fleet::{Check, CheckResult};
-use crate::domain::{Euicc, FieldError, LearnedBy};
+use crate::domain::{Euicc, EuiccState, FieldError, LearnedBy};
 use crate::ids::AssociationToken;
 use crate::manage::operation::queue_operation;
 use crate::manage::register::{insert, read};
-use crate::manage::{ManageError, NewEuicc, Principal, Role};
+use crate::manage::{ManageError, NewEuicc, Principal, Role, renew_association};
 use crate::store::Enqueued;
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 use tokio::task::JoinSet;
 use utoipa::ToSchema;
@@ -207,6 +207,21 @@ impl Importer {
         match insert(new.clone(), None, now, eim).await? {
             Enqueued::Done => Ok(Made::created(None)),
             _ => match eim.store().euicc(eid).await? {
+                // What another eIM offers of a device that is known here and not associated is its association.
+                Some((stored, _))
+                    if stored.state == EuiccState::Unmanaged
+                        && new.own_association.learned_by == Some(LearnedBy::Handover) =>
+                {
+                    let association = given.association.unwrap_or_default();
+                    let told = json!({
+                        "associationToken": association.association_token,
+                        "counterValue": new.counter.value(),
+                        "learnedBy": LearnedBy::Handover.as_str(),
+                        "toldBy": association.told_by,
+                    });
+                    renew_association(&eid.to_string(), told, None, eim).await?;
+                    Ok(Made::exists(None))
+                }
                 Some((stored, _)) => {
                     let errors = differences(&given, &new, &stored);
                     if errors.is_empty() { Ok(Made::exists(None)) } else { Err(ManageError::Invalid(errors)) }

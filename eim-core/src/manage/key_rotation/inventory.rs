@@ -55,10 +55,19 @@ pub(crate) async fn sweep(
     eim.flush_sightings().await?;
     let (found, walk) = page(filter, rotation.swept_to, eim).await?;
     (rotation.swept_to, rotation.scanned) = (walk.to, walk.ended);
+    // A key that the eUICC has already is no remedy for a counter that is used up, and whoever asked for that has to hear it.
+    let is_in_vain = |euicc: &Euicc| euicc.signing_key == Some(to.id) && euicc.state == EuiccState::CounterExhausted;
     let meant = |euicc: &&Euicc| {
-        filter.matches(euicc, now) && eim.eim_id_of(euicc) == &to.eim_id && euicc.signing_key != Some(to.id)
+        filter.matches(euicc, now)
+            && eim.eim_id_of(euicc) == &to.eim_id
+            && (euicc.signing_key != Some(to.id) || is_in_vain(euicc))
     };
-    let joins = |euicc: &Euicc| Joining { eid: euicc.eid, left_out: unreachable(Some(euicc)).map(str::to_owned) };
+    let joins = |euicc: &Euicc| {
+        let in_vain = is_in_vain(euicc).then_some(
+            "It has this key already, and its counter for it is used up: name another key (to), generated before where there is none.",
+        );
+        Joining { eid: euicc.eid, left_out: unreachable(Some(euicc)).or(in_vain).map(str::to_owned) }
+    };
     Ok(found.iter().filter(meant).map(joins).collect())
 }
 

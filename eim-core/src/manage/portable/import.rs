@@ -164,6 +164,8 @@ async fn put(told: Told, says: &ExportStatement, eim: &Eim) -> Result<LineOutcom
     match own {
         Some(own) => take_over(&mut euicc, own, says, now),
         None => {
+            // Until it is associated with this eIM nothing is signed for it.
+            euicc.state = EuiccState::Unmanaged;
             let warning = format!("imported from the eIM {}; {NOT_ASSOCIATED}", says.eim_id);
             euicc.warnings.push(warning);
         }

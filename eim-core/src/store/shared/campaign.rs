@@ -3,7 +3,7 @@
 use super::Connection;
 use super::decision::{claim_once, free_once};
 use super::event::{insert_event, insert_tenant_event};
-use crate::domain::fleet::campaign::{Counts, WaveCounts};
+use crate::domain::fleet::campaign::{CampaignState, Counts, WaveCounts};
 use crate::domain::fleet::{Outcome, SwitchState};
 use crate::domain::{Euicc, Event, OperationError};
 use crate::ids::{Eid, OperationId, TenantId};
@@ -518,8 +518,8 @@ pub(in crate::store) fn downloads_under_way(
         .get_result(conn)?)
 }
 
-/// Takes a device for a campaign that begins with it, from those of lower priority that it waits in, too; `false` when it is not
-/// waiting there. Whoever calls holds the row of the eUICC.
+/// Takes a device for a campaign that begins with it, from those of lower priority that have started and that it waits in, too;
+/// `false` when it is not waiting there. Whoever calls holds the row of the eUICC.
 pub(super) fn begin_device(
     conn: &mut Connection,
     campaign: OperationId,
@@ -551,12 +551,21 @@ pub(super) fn begin_device(
         .filter(devices::tenant_id.eq(tenant.value()).and(devices::eid.eq(eid.to_string())))
         .filter(devices::state.eq(PENDING).and(devices::priority.lt(priority)))
         .filter(devices::campaign_id.ne(campaign.to_string()))
-        .order(devices::campaign_id)
         .select(devices::campaign_id)
+        .load(conn)?;
+    if lower.is_empty() {
+        return Ok(true);
+    }
+    // One that has not started, or has ended, waits for no device.
+    let started: Vec<String> = campaigns::table
+        .filter(campaigns::tenant_id.eq(tenant.value()).and(campaigns::id.eq_any(lower)))
+        .filter(campaigns::state.eq_any([CampaignState::Running.as_str(), CampaignState::Paused.as_str()]))
+        .order(campaigns::id)
+        .select(campaigns::id)
         .load(conn)?;
     let reason =
         OperationError::named("priority", &format!("The campaign {campaign} of higher priority took the device."));
-    for other in lower {
+    for other in started {
         end_part(conn, &other, eid, (Outcome::Superseded, &reason), tenant, now)?;
     }
     Ok(true)

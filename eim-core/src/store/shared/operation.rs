@@ -33,11 +33,13 @@ pub(in crate::store) fn operation_page(
 ) -> Result<Vec<Operation>, StoreError> {
     let mut query = operations::table
         .filter(operations::tenant_id.eq(tenant.value()))
-        .filter(operations::seq.gt(filter.after))
-        .order(operations::seq)
         .limit(filter.limit)
         .select(OperationRow::as_select())
         .into_boxed();
+    query = match filter.newest {
+        true => query.filter(operations::seq.lt(filter.after)).order(operations::seq.desc()),
+        false => query.filter(operations::seq.gt(filter.after)).order(operations::seq),
+    };
     if let Some(eid) = filter.eid {
         query = query.filter(operations::eid.eq(eid.to_string()));
     }

@@ -92,11 +92,13 @@ pub(in crate::store) fn switch_page(
 ) -> Result<Vec<StoredSwitch>, StoreError> {
     let mut query = switches::table
         .filter(switches::tenant_id.eq(tenant.value()))
-        .filter(switches::seq.gt(filter.after))
-        .order(switches::seq)
         .limit(filter.limit)
         .select(SwitchRow::as_select())
         .into_boxed();
+    query = match filter.newest {
+        true => query.filter(switches::seq.lt(filter.after)).order(switches::seq.desc()),
+        false => query.filter(switches::seq.gt(filter.after)).order(switches::seq),
+    };
     if let Some(eid) = &filter.eid {
         query = query.filter(switches::eid.eq(eid.to_string()));
     }

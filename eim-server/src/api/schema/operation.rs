@@ -53,7 +53,8 @@ pub struct ProfileDownload {
     pub default_smdp: Option<bool>,
     /// From where an SM-DS says.
     pub smds: Option<Smds>,
-    /// The code that the SM-DP+ may ask for; only for an indirect download.
+    /// The code that the SM-DP+ may ask for; only for an indirect download. Needed where the activation code says that it asks for
+    /// one, unless `indirect` is `false`.
     pub confirmation_code: Option<String>,
     /// Who talks to the servers: `true` the eIM, `false` the IPA, `"auto"` (default) whoever the capabilities of the IPA
     /// suggest.

@@ -42,7 +42,11 @@ impl Api {
         let mut authorization = HeaderValue::from_str(&format!("Bearer {key}"))
             .map_err(|_| Failure::Usage("the API key has characters that no key has".to_owned()))?;
         authorization.set_sensitive(true);
-        let client = Client::builder()
+        let client = Client::builder();
+        // A server that takes in nothing for a while is not dead: how long it may be silent is said.
+        #[cfg(target_os = "linux")]
+        let client = client.tcp_user_timeout(silence);
+        let client = client
             .tls_backend_preconfigured(tls(base.scheme() == "https", ca_file)?)
             .http1_only()
             .no_proxy()

@@ -31,6 +31,9 @@ pub(super) enum Command {
         /// Only those in this state.
         #[arg(long)]
         state: Option<String>,
+        /// The newest one first.
+        #[arg(long)]
+        newest: bool,
         #[command(flatten)]
         amount: Amount,
     },
@@ -103,8 +106,9 @@ pub(super) enum Command {
 
 pub(super) async fn run(command: Command, context: &mut Context<'_>) -> Result<(), Failure> {
     match command {
-        Command::List { eid, state, amount } => {
-            let query = query(&[("eid", eid.as_deref()), ("state", state.as_deref())]);
+        Command::List { eid, state, newest, amount } => {
+            let order = newest.then_some("newest");
+            let query = query(&[("eid", eid.as_deref()), ("state", state.as_deref()), ("order", order)]);
             resource::list(&["operations"], &query, &OPERATIONS, &amount, context).await
         }
         Command::Show { id } => resource::show(&["operations", &id], context).await,

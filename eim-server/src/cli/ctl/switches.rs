@@ -36,6 +36,9 @@ pub(super) enum Command {
         /// Only those of this campaign.
         #[arg(long)]
         campaign: Option<String>,
+        /// The newest one first.
+        #[arg(long)]
+        newest: bool,
         #[command(flatten)]
         amount: Amount,
     },
@@ -121,12 +124,13 @@ pub(super) struct Wanted {
 
 pub(super) async fn run(command: Command, context: &mut Context<'_>) -> Result<(), Failure> {
     match command {
-        Command::List { eid, state, outcome, campaign, amount } => {
+        Command::List { eid, state, outcome, campaign, newest, amount } => {
             let query = query(&[
                 ("eid", eid.as_deref()),
                 ("state", state.as_deref()),
                 ("outcome", outcome.as_deref()),
                 ("campaign", campaign.as_deref()),
+                ("order", newest.then_some("newest")),
             ]);
             resource::list(&["switches"], &query, &SWITCHES, &amount, context).await
         }

@@ -182,7 +182,7 @@ pub fn act(
         Verb::Resume => {
             let of_wave = |pause: &Pause| [Pause::WAVE_DONE, Pause::SUCCESS_THRESHOLD].contains(&pause.name.as_str());
             facts.wave_accepted |= facts.pause.as_ref().is_some_and(of_wave);
-            go_on(spec, state, facts, counts);
+            go_on(spec, state, facts, counts, now);
             event("campaignResumed", who);
         }
         Verb::NextWave => {
@@ -190,7 +190,7 @@ pub fn act(
             if *state == CampaignState::Paused {
                 event("campaignResumed", who);
             }
-            go_on(spec, state, facts, counts);
+            go_on(spec, state, facts, counts, now);
             facts.begin_wave(next, now);
             let details = json!({ "wave": next, "devices": counts.wave(next).total(), "by": by });
             event("campaignWaveBegan", details);
@@ -208,7 +208,7 @@ pub fn act(
             *state = CampaignState::Reverting;
         }
         Verb::RetryFailed => {
-            go_on(spec, state, facts, counts);
+            go_on(spec, state, facts, counts, now);
             facts.errors_seen.clear();
             facts.soak_until = None;
             facts.wave_accepted = false;
@@ -253,8 +253,10 @@ fn is_same_person(by: &Actor, facts: &CampaignFacts) -> bool {
     others.into_iter().flatten().any(|other| other.key_id == by.key_id || other.name == by.name)
 }
 
-/// It goes on. If errors had paused it, a person has seen those there are until now.
-fn go_on(spec: &CampaignSpec, state: &mut CampaignState, facts: &mut CampaignFacts, counts: &Counts) {
+/// It goes on, or starts, where it was held back at its `startAt`. If errors had paused it, a person has seen those there are until
+/// now.
+fn go_on(spec: &CampaignSpec, state: &mut CampaignState, facts: &mut CampaignFacts, counts: &Counts, now: i64) {
+    facts.started_at = facts.started_at.or(Some(now));
     if facts.pause.as_ref().is_some_and(|pause| pause.name == Pause::ERROR_THRESHOLD) {
         facts.errors_seen = counts.errors_by_wave(spec);
     }

@@ -28,7 +28,7 @@ pub use spec::{
     TargetMode, Wave, WaveSize,
 };
 pub use state::{Actor, Begin, CampaignEvent, CampaignFacts, CampaignState, Pause, Retry, Step};
-pub use step::step;
+pub use step::{hold_back, starts, step};
 pub use waits::{Wait, WaitFor, waits_for};
 pub use waves::{Assignment, Place, assign, place_later};
 pub use window::{Window, is_open, next_opening};

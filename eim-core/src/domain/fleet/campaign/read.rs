@@ -191,7 +191,7 @@ fn read_wave(value: &Value, pointer: &str, is_last: bool, errors: &mut Errors) -
     let (filter, rest) = (part(&mut fields, value, "filter"), fields.flag("rest"));
     let named = ["percent", "count", "filter", "rest"].into_iter().filter(|name| fields.member(name).is_some()).count();
     if named != 1 {
-        fields.wrong("rest", SIZES);
+        fields.wrong_as_a_whole(SIZES);
     } else if fields.member("rest").is_some_and(|value| *value == json!(false)) {
         fields.wrong("rest", "true is expected");
     }

@@ -75,6 +75,8 @@ impl Pause {
     pub const SUCCESS_THRESHOLD: &'static str = "successThreshold";
     /// A wave has too many errors.
     pub const ERROR_THRESHOLD: &'static str = "errorThreshold";
+    /// Its `startAt` came, and its pool had too few codes for it to start.
+    pub const POOL_TOO_SMALL: &'static str = "poolTooSmall";
 }
 
 /// What a person did with a campaign that runs.

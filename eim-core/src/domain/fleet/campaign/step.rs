@@ -27,6 +27,26 @@ pub fn step(
     turn.step
 }
 
+/// Whether the next step would start it by itself: its `startAt` has come.
+#[must_use]
+pub fn starts(spec: &CampaignSpec, state: CampaignState, now: i64) -> bool {
+    let has_come = |time: Option<i64>| time.is_some_and(|time| time <= now);
+    state == CampaignState::Approved && has_come(spec.start_at) && !has_come(spec.end_at)
+}
+
+/// What is done instead of a step that would start it, where its pool has too few codes, as this message says: it is paused, and
+/// starts when a person resumes it.
+pub fn hold_back(spec: &CampaignSpec, state: &mut CampaignState, facts: &mut CampaignFacts, message: String) -> Step {
+    let details = json!({ "reason": Pause::POOL_TOO_SMALL, "message": &message, "wave": facts.wave });
+    facts.pause = Some(Pause { name: Pause::POOL_TOO_SMALL.to_owned(), message });
+    *state = CampaignState::Paused;
+    Step {
+        events: vec![CampaignEvent { kind: "campaignPaused", details }],
+        look_again_at: spec.end_at,
+        ..Step::default()
+    }
+}
+
 struct Turn<'a> {
     spec: &'a CampaignSpec,
     state: &'a mut CampaignState,

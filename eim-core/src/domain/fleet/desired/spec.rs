@@ -369,8 +369,8 @@ impl ProfileName {
             found = fields.iccid().and_then(|iccid| Iccid::from_octets(&iccid).ok()).map(Self::Iccid);
         } else if let Some(mut profile) = fields.object("profile") {
             let (service_provider, name) = (profile.text("serviceProvider"), profile.text("name"));
-            if service_provider.is_none() && name.is_none() {
-                profile.missing("serviceProvider");
+            if service_provider.is_none() && name.is_none() && !profile.has_mistakes() {
+                profile.wrong("serviceProvider", "at least one of serviceProvider and name is needed");
             }
             profile.finish();
             found = Some(Self::Matching { service_provider, name });

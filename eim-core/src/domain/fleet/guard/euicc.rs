@@ -29,7 +29,9 @@ pub(super) fn managed(euicc: &Euicc) -> Check {
             "The eUICC answers as if it did not know this eIM.",
             "See its associations; adopt the token that it tells, or associate it again and record the new token.",
         ),
-        EuiccState::Unmanaged => ("This eIM was deleted from the eUICC.", "Associate the eUICC with this eIM again."),
+        EuiccState::Unmanaged => {
+            ("This eIM is not associated with the eUICC, or was deleted from it.", "Associate the eUICC with this eIM.")
+        }
     };
     check(MANAGED, CheckResult::Failed, message, cure)
 }
@@ -39,7 +41,12 @@ pub(super) fn profile_list(known: Known<'_>) -> Check {
     let lab = known.euicc.result_policy == ResultPolicy::Lab;
     let verified = known.euicc.profiles_verified && known.profiles.iter().all(|profile| profile.verified);
     if known.euicc.profiles_listed_at.is_none() {
-        return check(PROFILE_LIST, CheckResult::Failed, "The profile list was never reported.", cure);
+        return check(
+            PROFILE_LIST,
+            CheckResult::Failed,
+            "The profile list was never reported, or none that could be read to its end.",
+            cure,
+        );
     }
     if !verified && !lab {
         return check(PROFILE_LIST, CheckResult::Failed, "The profile list is not verified.", cure);

@@ -268,15 +268,18 @@ fn outcomes(fields: &mut Fields<'_>) -> Option<Condition> {
     let expected = format!("{SWITCH} or kinds of operations ({})", kinds.join(", "));
     let of = list(&mut inner, "of", &expected, |text| OutcomeOf::from_word(text).is_some());
     let of: Vec<OutcomeOf> = of.iter().filter_map(|word| OutcomeOf::from_word(word)).collect();
+    if of.is_empty() {
+        // What is wrong with it is said; which ends there are is not known without it.
+        inner.member("outcomes");
+        inner.finish();
+        return None;
+    }
     let all = Outcome::ALL.iter().map(|outcome| outcome.as_str());
     let all = all.chain(OperationState::ALL.iter().map(|state| state.as_str())).chain([ABANDONED]);
     let mut possible: Vec<&str> = all.filter(|word| of.iter().any(|of| of.can_be(word))).collect();
     possible.sort_unstable();
     possible.dedup();
-    let expected = match possible.as_slice() {
-        [] => "ends that those under of can come to".to_owned(),
-        words => format!("ends that those under of can come to ({})", words.join(", ")),
-    };
+    let expected = format!("ends that those under of can come to ({})", possible.join(", "));
     let outcomes = list(&mut inner, "outcomes", &expected, |text| of.iter().any(|of| of.can_be(text)));
     inner.finish();
     Some(Condition::Outcome(Outcomes { of, outcomes }))
@@ -370,6 +373,8 @@ mod tests {
         ] {
             assert!(read(&value).unwrap_err().contains(&place.to_owned()), "{value}");
         }
+        let wrong = json!({ "outcome": { "of": "psmo", "outcomes": ["failed"] } });
+        assert_eq!(read(&wrong).unwrap_err(), ["/when/outcome/of"], "and nothing of the outcomes");
         let wrong = json!({ "outcome": { "of": ["psmo"], "outcomes": ["noShow"] } });
         assert_eq!(read(&wrong).unwrap_err(), ["/when/outcome/outcomes"], "an operation has no such end");
     }

@@ -20,16 +20,20 @@ use eim_core::manage::{self, EimConfiguration, TokenRequest};
         ("format" = Option<String>, Query, description = "`der` (default), `hex`, `base64`, `png` or `c`."),
         ("object" = Option<String>, Query, description = "`addInitialEimRequest` (default) or `eimConfigurationData`."),
         ("token" = Option<String>, Query, description = "`none` (default) or `allocate`."),
+        ("eimId" = Option<String>, Query, description = "Another eimId of this server, where it has several."),
     ),
     responses(
         (status = 200, description = "The object.", content((Vec<u8> = "application/octet-stream"), (String = "text/plain"), (Vec<u8> = "image/png"), (String = "text/x-c"))),
+        (status = 404, description = "The server has no such eimId.", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "It does not fit into a QR code.", body = Problem, content_type = "application/problem+json"),
     ),
     security(("apiKey" = ["viewer"])),
 )]
 pub async fn show(request: HttpRequest, caller: Caller) -> Result<HttpResponse, Problem> {
-    let asked = Asked::of(&request, TokenRequest::None)?;
-    asked.answer(&manage::eim_configuration(&caller.eim, asked.token)?)
+    let mut parameters = Parameters::of(&request)?;
+    let eim_id = parameters.text("eimId");
+    let asked = Asked::of(parameters, TokenRequest::None)?;
+    asked.answer(&manage::eim_configuration(eim_id.as_deref(), asked.token, &caller.eim)?)
 }
 
 /// The same for a device that lost its association: counter 0, and the eUICC allocates a token.
@@ -51,7 +55,7 @@ pub async fn show(request: HttpRequest, caller: Caller) -> Result<HttpResponse, 
     security(("apiKey" = ["viewer"])),
 )]
 pub async fn of_device(request: HttpRequest, eid: Path<String>, caller: Caller) -> Result<HttpResponse, Problem> {
-    let asked = Asked::of(&request, TokenRequest::Allocate)?;
+    let asked = Asked::of(Parameters::of(&request)?, TokenRequest::Allocate)?;
     asked.answer(&manage::device_configuration(&eid, asked.token, &caller.eim).await?)
 }
 
@@ -62,8 +66,7 @@ struct Asked {
 }
 
 impl Asked {
-    fn of(request: &HttpRequest, token: TokenRequest) -> Result<Self, Problem> {
-        let mut parameters = Parameters::of(request)?;
+    fn of(mut parameters: Parameters, token: TokenRequest) -> Result<Self, Problem> {
         let asked = Self {
             notation: word(&mut parameters, "format", &Notation::WORDS, Notation::Der)?,
             object: word(&mut parameters, "object", &Object::WORDS, Object::AddInitialEimRequest)?,
