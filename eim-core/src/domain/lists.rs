@@ -3,11 +3,11 @@
 //! Nobody tells this eIM everything that happens on a device. What makes the list doubtful (a change of state that the device tells, a
 //! result that does not fit it, a result that is lost) marks it as stale; only a whole list that was signed after that clears it.
 
-use super::Euicc;
 use super::fleet::guard;
 use super::operation::{Kind, Operation, OperationError, Purpose};
 use super::request::Request;
 use super::work::Work;
+use super::{Euicc, Profile};
 use crate::asn1::Psmo;
 use crate::ids::OperationId;
 use serde::{Deserialize, Serialize};
@@ -23,13 +23,20 @@ pub struct ListFacts {
     /// When a list was last put before what takes something away, milliseconds since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub forced_at: Option<i64>,
-    /// How many lists were put before the operation that is next.
+    /// How many lists were put before one operation.
     pub forced: u8,
+    /// The operation before which they were put.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub forced_for: Option<OperationId>,
+    /// How many lists were lost in a row, so that nobody knows what became of what they were to decide.
+    pub lost: u8,
 }
 
 /// How many lists are put before one operation, at most: an IPA that tells a change of state with every poll would put off
 /// everything for good.
 const FORCED_MAX: u8 = 3;
+/// How many lists are lost in a row before an unknown outcome stays unknown.
+pub(super) const LOST_MAX: u8 = 3;
 /// How old a list may be for what leaves a device without a profile: an hour. Not every device says that its profiles changed.
 const AGE_MAX_MS: i64 = 3_600_000;
 /// How old it may be for enabling a profile without the way back of the eUICC (rollback): a day.
@@ -78,10 +85,16 @@ pub(super) fn tells(euicc: &Euicc, signed_at: Option<i64>) -> bool {
 pub(super) fn goes_before(work: &Work, next: &Operation) -> bool {
     let euicc = &work.state.euicc;
     let Some(list) = takes_away(next) else { return false };
-    if euicc.list_facts.forced >= FORCED_MAX {
+    let facts = &euicc.list_facts;
+    if facts.forced_for == Some(next.id) && facts.forced >= FORCED_MAX {
         return false;
     }
-    euicc.profiles_stale || list.iter().any(|operation| is_too_old_for(operation, euicc, work.now()))
+    is_wrong_for(&list, euicc, &work.state.profiles, work.now())
+}
+
+/// Whether the list is known to be out of date, or is too old for one of these operations.
+fn is_wrong_for(list: &[Psmo], euicc: &Euicc, profiles: &[Profile], now: i64) -> bool {
+    euicc.profiles_stale || list.iter().any(|operation| is_too_old_for(operation, euicc, profiles, now))
 }
 
 /// The operations of a package that takes something away.
@@ -93,16 +106,18 @@ fn takes_away(operation: &Operation) -> Option<Vec<Psmo>> {
     }
 }
 
-fn is_too_old_for(operation: &Psmo, euicc: &Euicc, now: i64) -> bool {
+fn is_too_old_for(operation: &Psmo, euicc: &Euicc, profiles: &[Profile], now: i64) -> bool {
     let Some(listed) = euicc.profiles_listed_at else { return false };
-    let facts = &euicc.list_facts;
-    // A device that can't tell its list is asked once in the same time, and not held up by it.
-    let is_older = |age: i64| now - listed >= age && facts.forced_at.is_none_or(|forced| now - forced >= age);
+    let is_older = |age: i64| now - listed >= age;
     match operation {
         // It is gone for good, so what was done since the list counts as well.
-        Psmo::Delete(_) => is_older(AGE_MAX_MS) || facts.changed_at.is_some_and(|changed| listed < changed),
+        Psmo::Delete(_) => is_older(AGE_MAX_MS) || euicc.list_facts.changed_at.is_some_and(|changed| listed < changed),
         Psmo::Disable(_) | Psmo::UnsetFallbackAttribute(_) => is_older(AGE_MAX_MS),
-        Psmo::Enable(enable) => enable.rollback_flag.is_none() && is_older(AGE_MAX_TO_ENABLE_MS),
+        Psmo::Enable(enable) => {
+            // By the list there would be nothing to do, so something is wrong with it, or with who asks.
+            let is_on = |one: &Profile| one.iccid.octets()[..] == enable.iccid[..] && one.enabled == Some(true);
+            is_older(AGE_MAX_TO_ENABLE_MS) && (enable.rollback_flag.is_none() || profiles.iter().any(is_on))
+        }
         _ => false,
     }
 }
@@ -123,11 +138,14 @@ pub(super) enum Before {
     Nothing,
 }
 
-/// Puts a list before the next operation. `list`: one that is queued, due and may be signed.
-pub(super) fn put_first(work: &mut Work, list: Option<OperationId>) -> Before {
+/// Puts a list before an operation. `list`: one that is queued, due and may be signed.
+pub(super) fn put_first(work: &mut Work, next: OperationId, list: Option<OperationId>) -> Before {
     let now = work.now();
     if let Some(list) = list {
         let facts = &mut work.euicc().list_facts;
+        if facts.forced_for != Some(next) {
+            (facts.forced_for, facts.forced) = (Some(next), 0);
+        }
         facts.forced_at = Some(now);
         facts.forced += 1;
         return Before::List(list);
@@ -142,24 +160,35 @@ pub(super) fn put_first(work: &mut Work, list: Option<OperationId>) -> Before {
     Before::Wait
 }
 
-/// An operation is signed now, or refused: the next one that takes something away has its own lists.
-pub(super) fn gone(work: &mut Work, id: OperationId) {
-    let counts = work.state.euicc.list_facts.forced > 0;
-    if counts && work.state.operation(id).and_then(takes_away).is_some() {
-        work.euicc().list_facts.forced = 0;
-    }
-}
-
-/// Why a package is not signed: the list is known to be wrong, and was not had though it was asked for.
+/// Why the package of an operation is not signed: the list is known to be wrong, or is too old for it, and was not had though it was
+/// asked for; or the device says with every poll that it changed, and the package takes a profile from it.
 #[must_use]
-pub fn not_had(euicc: &Euicc, list: &[Psmo]) -> Option<OperationError> {
-    let strands =
+pub fn not_had(
+    euicc: &Euicc,
+    profiles: &[Profile],
+    (id, list): (OperationId, &[Psmo]),
+    now: i64,
+) -> Option<OperationError> {
+    let takes_a_profile =
         |operation: &Psmo| matches!(operation, Psmo::Disable(_) | Psmo::Delete(_) | Psmo::UnsetFallbackAttribute(_));
-    let forced = euicc.list_facts.forced_at?;
-    let is_had = euicc.profiles_listed_at.is_some_and(|listed| listed >= forced);
-    (euicc.profiles_stale && !is_had && list.iter().any(strands)).then(|| {
-        let message = "The profile list is out of date, and the device did not tell it when it was asked: nobody knows what it would be \
-                       left with. Ask for the list (psmo listProfileInfo), or let an admin override this check.";
-        OperationError::named(guard::PROFILE_LIST, message)
-    })
+    let strands = |operation: &Psmo| match operation {
+        Psmo::Enable(enable) => enable.rollback_flag.is_none(),
+        other => guard::takes(other),
+    };
+    let facts = &euicc.list_facts;
+    let (forced, listed) = (facts.forced_at?, euicc.profiles_listed_at?);
+    let cure = "Ask for the list (psmo listProfileInfo), or let an admin override this check.";
+    let what = if listed < forced && is_wrong_for(list, euicc, profiles, now) && list.iter().any(strands) {
+        "The profile list is out of date, and the device did not tell it when it was asked"
+    } else if euicc.profiles_stale
+        && facts.forced_for == Some(id)
+        && facts.forced >= FORCED_MAX
+        && list.iter().any(takes_a_profile)
+    {
+        "The device tells a change of state again after every profile list"
+    } else {
+        return None;
+    };
+    let message = format!("{what}: nobody knows what it would be left with. {cure}");
+    Some(OperationError::named(guard::PROFILE_LIST, &message))
 }

@@ -223,13 +223,12 @@ fn choose(work: &mut Work) -> Next {
                 operation.purpose == Some(Purpose::Refresh) && queued(operation, |kind| kind == Kind::Psmo)
             };
             let list = operations.iter().find(is_list).filter(|list| may_sign(list)).map(|list| list.id);
-            match lists::put_first(work, list) {
+            match lists::put_first(work, next, list) {
                 Before::List(list) => return Next::Make(list),
                 Before::Wait => return Next::Nothing,
                 Before::Nothing => {}
             }
         }
-        lists::gone(work, next);
         return Next::Make(next);
     }
     let next = match in_flight {
@@ -287,11 +286,13 @@ pub fn outcome_unknown(work: &mut Work, id: OperationId) {
     }
     let now = work.now();
     let mut subject = id;
+    let mut lists_lost = 0;
     if let Some(operation) = work.operation(id) {
         match (operation.purpose, operation.subject) {
             // The list itself was lost: it is asked for again, for the same operation.
             (Some(Purpose::Reconcile), Some(unknown)) => {
                 subject = unknown;
+                lists_lost = 1;
                 operation
                     .fail(OperationError::named("outcomeUnknown", "Its result was lost. It is asked for again."), now);
             }
@@ -300,5 +301,17 @@ pub fn outcome_unknown(work: &mut Work, id: OperationId) {
     }
     lists::doubted_now(work);
     work.announce(id);
+    if lists_lost > 0 {
+        let facts = &mut work.euicc().list_facts;
+        facts.lost = facts.lost.saturating_add(lists_lost);
+        if facts.lost >= lists::LOST_MAX {
+            let message = "The device tells neither its result nor, as often as it was asked, its profiles.";
+            if let Some(operation) = work.operation(subject) {
+                operation.fail(OperationError::named("outcomeUnknown", message), now);
+            }
+            work.announce(subject);
+            return;
+        }
+    }
     work.ask(Purpose::Reconcile, Kind::Psmo, Some(subject), list_profiles());
 }

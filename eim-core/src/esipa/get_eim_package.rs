@@ -166,7 +166,7 @@ async fn refused_by_now(work: &mut Work, id: OperationId, eim: &Eim) -> Result<O
     checks.extend(switch::disturbed(other, &list).map(|switch| guard::disturbs(&switch.id.to_string())));
     checks.extend(own.into_iter().flat_map(|switch| switch::checks_before_enabling(switch, work)));
     let gone = own.and_then(|switch| switch::not_proven_any_more(switch, work));
-    let not_had = lists::not_had(&work.state.euicc, &list)
+    let not_had = lists::not_had(&work.state.euicc, profiles, (id, &list), work.now())
         .filter(|_| !switch::overridden(work, operation).iter().any(|name| name == guard::PROFILE_LIST));
     let refusal = guard::refusal(&checks).map(Check::reason).or(gone).or(not_had);
     // What came up only since it was asked for is on the record as well.

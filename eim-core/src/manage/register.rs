@@ -189,7 +189,8 @@ pub(super) fn read_with(new: NewEuicc, chain: Chain, now: i64, eim: &Eim) -> Res
         warnings.push("the check digits of the EID are wrong".to_owned());
     }
     let mut key_facts = KeyFacts::default();
-    if counter > CounterValue::ZERO && learned_by == LearnedBy::Registered {
+    // Whoever says which key it trusts tells of a device that was known elsewhere, as an export does.
+    if learned_by == LearnedBy::Registered && (counter > CounterValue::ZERO || association.signing_key.is_some()) {
         key_facts.doubt();
     }
     Ok(Euicc {

@@ -201,6 +201,10 @@ fn apply_association(euicc: &mut Euicc, association: &Map<String, Value>, errors
             _ => errors.push(FieldError::new(format!("/association/{name}"), "this member is not known here")),
         }
     }
+    if euicc.counter > before && !renewed {
+        // More was signed than is known here, and it may not have been with this key alone.
+        euicc.key_facts.doubt();
+    }
     if euicc.association_token == token_before {
         return;
     }

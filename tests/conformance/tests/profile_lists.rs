@@ -4,7 +4,7 @@
 
 use chrono::TimeDelta;
 use eim_conformance::{Device, Role, World, each_store};
-use eim_simulator::euicc::ProfileClass;
+use eim_simulator::euicc::{Profile, ProfileClass};
 use eim_simulator::ipa::PollOptions;
 use serde_json::{Value, json};
 
@@ -105,18 +105,19 @@ fn an_old_list_is_asked_for_again_before_a_profile_is_disabled_or_deleted() {
         assert_eq!(world.operation(&enable).await["state"], "succeeded");
         assert_eq!(lists(world, &eid).await, before);
 
-        // A device that can't tell its list is not held up for good.
+        // Of a device that can't tell its list nobody knows what it would be left with.
         device.euicc.faults.undefined_errors = true;
         let delete = world.queue(&eid, json!({ "psmo": [{ "delete": { "iccid": device.iccid(1) } }] })).await;
         device.session().await;
         device.session().await;
         let ended = world.operation(&delete).await;
-        assert_eq!((&ended["state"], &ended["error"]["name"]), (&json!("failed"), &json!("undefinedError")), "{ended}");
+        let told = (&ended["state"], &ended["error"]["name"], &ended["attempts"]);
+        assert_eq!(told, (&json!("failed"), &json!("profileList"), &json!(0)), "{ended}");
+        assert_eq!(lists(world, &eid).await, before + 3, "asked for three times");
 
         // Without the way back a day counts.
         device.euicc.faults.undefined_errors = false;
         let before = lists(world, &eid).await;
-        world.advance(TimeDelta::days(1)).await;
         let enable = world.queue(&eid, device.enable(1, false)).await;
         device.session().await;
         assert_eq!(world.operation(&enable).await["state"], "succeeded");
@@ -237,6 +238,25 @@ fn each_change_that_the_device_tells_has_its_list_and_nobody_takes_that_back() {
             device.session().await;
         }
         is_refused_as_the_only_one(world, &device, &last).await;
+
+        // Where it says so after every list nobody knows what it would be left with.
+        let mut device = with_fallback(world, 3).await;
+        let eid = device.eid();
+        let (last, enable) = (disable(&device), device.enable(2, true));
+        let last = world.queue(&eid, last).await;
+        for _ in 0..3 {
+            device.poll_with(&PollOptions::state_change(0)).await;
+            world.advance(TimeDelta::seconds(2)).await;
+        }
+        lose_fallback(&mut device);
+        let enable = world.queue(&eid, enable).await;
+        for _ in 0..9 {
+            device.poll_with(&PollOptions::state_change(0)).await;
+            world.advance(TimeDelta::seconds(2)).await;
+        }
+        let ended = world.operation(&last).await;
+        assert_eq!((&ended["error"]["name"], &ended["attempts"]), (&json!("profileList"), &json!(0)), "{ended}");
+        assert_eq!(world.operation(&enable).await["state"], "succeeded", "what can be had back is not held up");
 
         // A cause alone says it as well; and whoever cancels the list does not get past it.
         let mut device = with_fallback(world, 2).await;
@@ -362,6 +382,80 @@ fn what_a_device_tells_while_the_old_profile_is_to_go_counts_against_the_proof()
             assert_eq!(ended["deleted"], json!([]), "{happens}: {ended}");
             assert!(device.euicc.profile(&device.raw_iccid(1)).is_some(), "{happens}: {ended}");
         }
+    });
+}
+
+#[test]
+fn each_operation_has_its_own_lists_and_a_list_is_as_old_as_its_package() {
+    each_store(async |world: &mut World| {
+        // Operations that were cancelled after their list leave none for the next one to do without.
+        let mut device = with_fallback(world, 1).await;
+        let eid = device.eid();
+        for _ in 0..3 {
+            world.advance(TimeDelta::hours(2)).await;
+            let id = world.queue(&eid, disable(&device)).await;
+            device.poll().await;
+            assert_eq!(world.post(&format!("/api/v1/operations/{id}/cancel"), Value::Null).await.status, 200);
+        }
+        world.advance(TimeDelta::days(30)).await;
+        lose_fallback(&mut device);
+        let last = world.queue(&eid, disable(&device)).await;
+        device.session().await;
+        is_refused_as_the_only_one(world, &device, &last).await;
+
+        // A list whose result was on its way for days tells how it was then.
+        let mut device = with_fallback(world, 2).await;
+        let eid = device.eid();
+        world.advance(TimeDelta::hours(2)).await;
+        let last = world.queue(&eid, disable(&device)).await;
+        device.ipa.behaviour.lose_result = true;
+        device.poll().await;
+        device.ipa.behaviour.lose_result = false;
+        world.advance(TimeDelta::days(10)).await;
+        lose_fallback(&mut device);
+        for _ in 0..4 {
+            device.session().await;
+        }
+        is_refused_as_the_only_one(world, &device, &last).await;
+
+        // An emergency call puts off what is only old as well.
+        let mut device = with_fallback(world, 3).await;
+        world.advance(TimeDelta::hours(2)).await;
+        lose_fallback(&mut device);
+        device.euicc.set_ecall_active(true);
+        let last = world.queue(&device.eid(), disable(&device)).await;
+        device.poll().await;
+        device.euicc.set_ecall_active(false);
+        device.session().await;
+        assert_eq!(world.operation(&last).await["state"], "queued");
+        world.advance(TimeDelta::minutes(3)).await;
+        device.session().await;
+        is_refused_as_the_only_one(world, &device, &last).await;
+    });
+}
+
+#[test]
+fn the_old_profile_is_the_one_that_the_list_before_the_switch_shows() {
+    each_store(async |world: &mut World| {
+        let mut device = with_fallback(world, 1).await;
+        let eid = device.eid();
+        let fourth = Profile::operational(eim_conformance::new_iccid(9), "Fourth");
+        let four = fourth.iccid;
+        device.euicc = device.euicc.clone().with_profile(fourth);
+        world.list(&mut device).await;
+        world.advance(TimeDelta::minutes(1)).await;
+        // It moves by itself, and says so in the poll that would have taken the package.
+        assert!(device.euicc.enable_locally(&four));
+        let body = json!({ "to": { "iccid": device.iccid(2) }, "deleteOld": "afterProof" });
+        let reply = world.post(&format!("/api/v1/euiccs/{eid}/switches"), body).await;
+        device.poll_with(&PollOptions::state_change(3)).await;
+        for _ in 0..4 {
+            device.session().await;
+        }
+        let ended = world.get(&format!("/api/v1/switches/{}", reply.json()["id"].as_str().unwrap())).await;
+        assert_eq!(ended["outcome"], "proven", "{ended}");
+        assert_eq!(ended["previous"], ended["deleted"], "{ended}");
+        assert!(device.euicc.profile(&four).is_none() && device.euicc.profile(&device.raw_iccid(1)).is_some());
     });
 }
 

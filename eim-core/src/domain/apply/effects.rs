@@ -262,11 +262,13 @@ fn put_profiles(
         let is_new = lists::tells(euicc, from.signed_at);
         let tells = is_new && asked_for(tags, FALLBACK_ATTRIBUTE) && asked_for(tags, PROFILE_CLASS);
         euicc.profiles_verified = verified;
+        euicc.list_facts.lost = 0;
         if tells {
             euicc.profiles_stale = false;
         }
         if tells || euicc.profiles_listed_at.is_none() {
-            euicc.profiles_listed_at = Some(now);
+            // It may have been on its way for days.
+            euicc.profiles_listed_at = Some(from.signed_at.unwrap_or(now));
         }
         return !is_new;
     }

@@ -333,6 +333,16 @@ pub(in crate::domain) fn state_changed(work: &mut Work, cause: i64) {
     }
 }
 
+/// This eIM was deleted from the eUICC.
+pub fn ended(work: &mut Work, id: Option<OperationId>, verified: bool) {
+    work.euicc().state = EuiccState::Unmanaged;
+    let now = work.now();
+    let own = &mut work.euicc().own_association;
+    own.end_verified = verified;
+    own.ended_at = Some(now);
+    work.event("associationEnded", json!({ "operation": id, "verified": verified }));
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
@@ -355,14 +365,4 @@ mod tests {
         assert!(of_each_minute.values().all(|devices| *devices <= 10), "about one a minute");
         assert!(of_each_minute.len() > 5_000, "{}", of_each_minute.len());
     }
-}
-
-/// This eIM was deleted from the eUICC.
-pub fn ended(work: &mut Work, id: Option<OperationId>, verified: bool) {
-    work.euicc().state = EuiccState::Unmanaged;
-    let now = work.now();
-    let own = &mut work.euicc().own_association;
-    own.end_verified = verified;
-    own.ended_at = Some(now);
-    work.event("associationEnded", json!({ "operation": id, "verified": verified }));
 }

@@ -145,6 +145,19 @@ pub(super) fn deleting(work: &mut Work, switch: &mut Switch) -> bool {
             switch.deadline = Some(no_show_at(work, switch));
             true
         }
+        None if done && deleted.is_empty() && switch.facts.reason.is_some() => {
+            // What was thought to have failed may have been done.
+            let is_gone = |iccid: &&Iccid| {
+                Some(**iccid) != switch.facts.target
+                    && work.state.profiles.iter().all(|profile| profile.iccid != **iccid)
+            };
+            let gone: Vec<Iccid> = switch.facts.previous.iter().filter(is_gone).copied().collect();
+            if old_profiles(work, switch).is_empty() && !gone.is_empty() {
+                switch.facts.reason = None;
+            }
+            switch.facts.deleted.extend(gone);
+            end(work, switch, Outcome::Proven, None)
+        }
         None if !done && deleted.is_empty() && work.state.euicc.profiles_stale => {
             end(work, switch, Outcome::Unconfirmed, Some(not_listed()))
         }

@@ -52,7 +52,8 @@ pub(super) fn overdue(work: &mut Work, switch: &mut Switch) {
         |name: &str, what: &str| Some(OperationError::named(name, &format!("{what} It was last seen: {last}.")));
     match switch.state {
         SwitchState::Deleting => {
-            let reason = Some(kept(Some(&OperationError::named("noShow", "the device did not come to fetch it."))));
+            let why = if was_delivered { "its result did not come." } else { "the device did not come to fetch it." };
+            let reason = Some(kept(Some(&OperationError::named("noShow", why))));
             end(work, switch, Outcome::Proven, reason);
         }
         _ if !seen_since(started) => {

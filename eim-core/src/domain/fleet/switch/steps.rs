@@ -3,15 +3,18 @@
 use super::begin::{announce, no_show_at, proceed};
 use super::deleting::{deleting, proven};
 use super::downloading::downloading;
-use super::ending::overdue;
+use super::ending::{overdue, withdraw};
 use super::judge::{checks, plan_now};
 use super::{Plan, Switch, SwitchState, period};
 use crate::asn1::code::state_change_cause::FALLBACK as CAUSE_FALLBACK;
+use crate::domain::Profile;
 use crate::domain::fleet::guard;
 use crate::domain::fleet::outcome::Outcome;
+use crate::domain::lists;
 use crate::domain::operation::{ABANDONED, Operation, OperationError, OperationState};
 use crate::domain::poll::Poll;
 use crate::domain::work::Work;
+use crate::ids::{Iccid, OperationId};
 use serde_json::json;
 
 /// Takes note of a poll, which may be what proves a switch.
@@ -139,6 +142,9 @@ pub(super) fn enabling(work: &mut Work, switch: &mut Switch) -> bool {
     if let Some((outcome, reason)) = given_up(operation) {
         return end(work, switch, outcome, reason);
     }
+    if operation.state == OperationState::Queued && operation.counter.is_none() {
+        return look_again(work, switch, operation.id);
+    }
     match operation.state {
         OperationState::RolledBack => end(work, switch, Outcome::RolledBack, operation.error.clone()),
         OperationState::Failed => {
@@ -167,6 +173,19 @@ pub(super) fn enabling(work: &mut Work, switch: &mut Switch) -> bool {
             false
         }
     }
+}
+
+/// Until the package is signed a list may tell that the device is on another profile than it was believed to be.
+fn look_again(work: &mut Work, switch: &mut Switch, enabling: OperationId) -> bool {
+    let is_on = |profile: &&Profile| profile.enabled == Some(true);
+    let enabled: Vec<Iccid> = work.state.profiles.iter().filter(is_on).map(|profile| profile.iccid).collect();
+    let is_there = switch.facts.target.is_some_and(|target| enabled.contains(&target));
+    switch.facts.previous = enabled;
+    if is_there && !lists::is_doubtful(&work.state.euicc, work.now()) {
+        withdraw(work, enabling, false);
+        return end(work, switch, Outcome::Unchanged, None);
+    }
+    false
 }
 
 /// The code of an eUICC that has the profile enabled already.
