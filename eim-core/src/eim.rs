@@ -135,6 +135,8 @@ struct Inner {
     keys_away: Mutex<BTreeMap<KeyId, i64>>,
     /// How the audit log is linked here.
     linking: Mutex<AuditLinking>,
+    /// When a checkpoint of the audit log could not be signed last.
+    unsigned_at: Mutex<Option<i64>>,
     /// Refused logins, until they are written to the audit log.
     refused: Mutex<HashMap<(TenantId, String, &'static str), RefusedLogins>>,
 }
@@ -190,6 +192,7 @@ impl Eim {
             missing_keys: Mutex::default(),
             keys_away: Mutex::default(),
             linking: Mutex::default(),
+            unsigned_at: Mutex::default(),
             refused: Mutex::default(),
         };
         Self { inner: Arc::new(inner), store }
@@ -349,6 +352,16 @@ impl Eim {
         }
         let since = linking.waiting.since.into_iter().chain(linking.failing_since).min();
         self.metrics().audit_unlinked_seconds.set(since.map_or(0, |since| (now - since).max(0) / 1_000));
+    }
+
+    /// When a checkpoint of the audit log could not be signed last, in milliseconds since 1970; `None` where the last one was.
+    pub(crate) fn checkpoint_failed_at(&self) -> Option<i64> {
+        *self.inner.unsigned_at.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that a checkpoint could not be signed at this time, or with `None` that one was.
+    pub(crate) fn note_checkpoint(&self, failed_at: Option<i64>) {
+        *self.inner.unsigned_at.lock().unwrap_or_else(PoisonError::into_inner) = failed_at;
     }
 
     /// Keys that eUICCs trust and that are not loaded, with the number of eUICCs, as [`Self::look_for_missing_keys`] last found.

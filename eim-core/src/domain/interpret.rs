@@ -135,13 +135,13 @@ pub(in crate::domain) fn storable(text: &impl ToString) -> String {
     text.to_string().replace('\0', "\u{fffd}")
 }
 
-/// Whether nothing has to be taken from what was known before.
-const fn is_complete(info: &ProfileInfo) -> bool {
-    info.profile_state.is_some()
-        && info.profile_class.is_some()
-        && info.profile_name.is_some()
-        && info.service_provider_name.is_some()
-        && info.isdp_aid.is_some()
+/// Whether a list takes nothing from what was known before, be it that it tells all or that nothing was known of the rest.
+fn says_all(info: &ProfileInfo, told: Told, known: &Profile) -> bool {
+    (info.profile_state.is_some() || known.enabled.is_none())
+        && (info.profile_class.is_some() || known.profile_class.is_none())
+        && (info.profile_name.is_some() || told.name || known.name.is_none())
+        && (info.service_provider_name.is_some() || told.provider || known.service_provider.is_none())
+        && (info.isdp_aid.is_some() || told.aid || known.aid.is_none())
 }
 
 /// What a list tells of by leaving it out.
@@ -151,6 +151,10 @@ pub(super) struct Told {
     pub(super) fallback: bool,
     /// profilePolicyRules.
     pub(super) rules: bool,
+    /// isdpAid.
+    pub(super) aid: bool,
+    /// profileName.
+    pub(super) name: bool,
     /// serviceProviderName.
     pub(super) provider: bool,
     /// profileOwner.
@@ -183,20 +187,30 @@ pub(super) fn profile(
     now: i64,
 ) -> Option<Profile> {
     let iccid = Iccid::from_octets(info.iccid.as_ref()?).ok()?;
+    // What somebody said of it goes where the eUICC's own word was to tell it and does not.
+    let keeps = |was_asked: bool| known.filter(|known| known.verified || !verified || !was_asked);
     Some(Profile {
         iccid,
         enabled: info.profile_state.map(|state| state == 1).or_else(|| known.and_then(|known| known.enabled)),
         profile_class: info.profile_class.or_else(|| known.and_then(|known| known.profile_class)),
-        name: info.profile_name.as_ref().map(storable).or_else(|| known.and_then(|known| known.name.clone())),
+        name: info
+            .profile_name
+            .as_ref()
+            .map(storable)
+            .or_else(|| keeps(told.name).and_then(|known| known.name.clone())),
         service_provider: told_text(
             info.service_provider_name.as_ref().map(storable),
             told.provider,
             known.and_then(|known| known.service_provider.clone()),
         ),
         fallback: if told.fallback { Some(info.fallback_attribute) } else { known.and_then(|known| known.fallback) },
-        aid: info.isdp_aid.as_ref().map(|aid| aid.to_vec()).or_else(|| known.and_then(|known| known.aid.clone())),
+        aid: info
+            .isdp_aid
+            .as_ref()
+            .map(|aid| aid.to_vec())
+            .or_else(|| keeps(told.aid).and_then(|known| known.aid.clone())),
         // What is taken from before is no better than it was.
-        verified: verified && known.is_none_or(|known| known.verified || is_complete(info)),
+        verified: verified && known.is_none_or(|known| known.verified || says_all(info, told, known)),
         updated_at: now,
         rules: if told.rules {
             Some(self::rules(info.profile_policy_rules.as_ref()))

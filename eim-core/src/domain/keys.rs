@@ -30,9 +30,12 @@ pub const KEY_ROTATION: &str = "keyRotation";
 const PROBE_AFTER_MS: i64 = 60_000;
 const PROBE_AFTER_MAX_MS: i64 = 3_600_000;
 
-/// How far above the last known counter another key goes on, where more may have been signed with it. A hundred times of that fit
-/// below the last counter.
+/// How far at least above the last known counter another key goes on, where more may have been signed with it; twice that at most.
+/// Some eighty times of that fit below the last counter.
 const DOUBT: i64 = 1 << 16;
+/// A counter further for each of so many milliseconds: whoever restores the same backup a second time goes on above what was signed
+/// after the first, as long as that was fewer packages than minutes have passed, and within 45 days.
+const DOUBT_GROWS_EVERY_MS: i64 = 60_000;
 /// The first step of a search for the counter is 2 to the power of this.
 const FIRST_STEP: u32 = 4;
 
@@ -79,9 +82,11 @@ impl KeyFacts {
     }
 
     /// More may have been signed with other keys than is known here, since what is known is older than the eUICC: a database was
-    /// restored, or the eUICC was registered with a counter that was used elsewhere. Those keys go on far above.
-    pub fn doubt(&mut self) {
-        let above = |last: i64| last.max(last.saturating_add(DOUBT).min(LAST_USUAL));
+    /// restored, or the eUICC was registered with a counter that was used elsewhere. Those keys go on far above, and at another place
+    /// at each `now` (milliseconds since 1970).
+    pub fn doubt(&mut self, now: i64) {
+        let far = DOUBT + now.div_euclid(DOUBT_GROWS_EVERY_MS).rem_euclid(DOUBT);
+        let above = |last: i64| last.max(last.saturating_add(far).min(LAST_USUAL));
         self.floor = above(self.floor);
         for last in self.counters.values_mut() {
             *last = above(*last);
@@ -567,6 +572,7 @@ pub fn after_result(work: &mut Work, id: OperationId, verified: bool) {
     let Some(operation) = work.state.operation(id) else { return };
     let (purpose, subject) = (operation.purpose, operation.subject);
     let counter = operation.counter;
+    let now = work.now();
     let first = operation.results.first();
     let refused =
         first.is_some_and(|result| result.operation == "updateEim" && !result.is_ok() && result.code.is_some());
@@ -578,7 +584,7 @@ pub fn after_result(work: &mut Work, id: OperationId, verified: bool) {
         if euicc.state == EuiccState::CounterLost {
             euicc.state = EuiccState::Active;
             // What was lost of this key may be lost of the others, and there no counter is refused.
-            euicc.key_facts.doubt();
+            euicc.key_facts.doubt(now);
             let counter = counter.map(CounterValue::value);
             work.event("counterRecovered", json!({ "operation": id, "counterValue": counter, "verified": verified }));
         }

@@ -19,6 +19,8 @@ const PAGES: usize = 20;
 /// A checkpoint is made when the last one is so old, or so many records behind.
 const CHECKPOINT_EVERY_MS: i64 = 60_000;
 const CHECKPOINT_EVERY_RECORDS: i64 = 5_000;
+/// After a key could not sign it is tried again, and complained of, so much later.
+const SIGN_AGAIN_AFTER_MS: i64 = 30_000;
 
 /// Links what waits, and makes the checkpoints that are due. Gives how many records got their places.
 ///
@@ -124,10 +126,17 @@ async fn checkpoint(eim: &Eim, at_once: bool) -> Result<(), StoreError> {
         at: rfc3339(now),
         before,
     };
+    if !at_once && eim.checkpoint_failed_at().is_some_and(|failed| (0..SIGN_AGAIN_AFTER_MS).contains(&(now - failed))) {
+        return Ok(());
+    }
     let signed = match sign(Purpose::AuditCheckpoint, &says, eim).await {
-        Ok(signed) => signed,
+        Ok(signed) => {
+            eim.note_checkpoint(None);
+            signed
+        }
         Err(error) => {
-            // Records are linked all the same; the next round tries again.
+            // Records are linked all the same; a later round tries again.
+            eim.note_checkpoint(Some(now));
             tracing::error!(%error, "a checkpoint of the audit log could not be signed");
             return Ok(());
         }

@@ -191,7 +191,7 @@ pub(super) fn read_with(new: NewEuicc, chain: Chain, now: i64, eim: &Eim) -> Res
     let mut key_facts = KeyFacts::default();
     // Whoever says which key it trusts tells of a device that was known elsewhere, as an export does.
     if learned_by == LearnedBy::Registered && (counter > CounterValue::ZERO || association.signing_key.is_some()) {
-        key_facts.doubt();
+        key_facts.doubt(now);
     }
     Ok(Euicc {
         eid,

@@ -160,9 +160,9 @@ fn apply_association(euicc: &mut Euicc, association: &Map<String, Value>, errors
     // Tokens go up, so that only a higher one is of a new association: under one that was there before, counters were used.
     let highest = euicc.association_token.map_or(0, AssociationToken::value).max(euicc.own_association.highest_token);
     let renewed = association.get("associationToken").and_then(Value::as_i64).is_some_and(|token| token > highest);
-    // A lost counter is one that was too low: it only goes up. The other states say that the association was renewed.
-    let ended = matches!(euicc.state, EuiccState::Registered | EuiccState::CounterExhausted | EuiccState::Unmanaged);
-    let may_lower = renewed || ended;
+    // Where nothing was signed yet, what was typed may be mended. Else only a new token says that the association was renewed.
+    let fresh = euicc.state == EuiccState::Registered;
+    let may_lower = renewed || fresh;
     let before = euicc.counter;
     for (name, value) in association {
         match (name.as_str(), value, value.as_i64()) {
@@ -203,14 +203,14 @@ fn apply_association(euicc: &mut Euicc, association: &Map<String, Value>, errors
     }
     if euicc.counter > before && !renewed {
         // More was signed than is known here, and it may not have been with this key alone.
-        euicc.key_facts.doubt();
+        euicc.key_facts.doubt(eim.clock().now_ms());
     }
     if euicc.association_token == token_before {
         return;
     }
     euicc.own_association.highest_counter = used;
     // Back to a token that was there before: what was used under it is not known one by one.
-    if !renewed && !ended && euicc.counter.value() < used {
+    if !renewed && !fresh && euicc.counter.value() < used {
         if association.contains_key("counterValue") {
             let message = format!("{used} or more is expected: a token that was there before has used lower counters");
             errors.push(FieldError::new("/association/counterValue", message));

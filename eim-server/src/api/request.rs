@@ -74,6 +74,11 @@ impl Parameters {
         self.0.remove(name).filter(|value| !value.is_empty())
     }
 
+    /// The same where an empty name is another than none.
+    pub(super) fn given(&mut self, name: &str) -> Option<String> {
+        self.0.remove(name)
+    }
+
     /// A parameter that is true or false; absent is false.
     pub(super) fn flag(&mut self, name: &str) -> Result<bool, Problem> {
         // Named without a value it is refused: who writes `?dryRun` does not mean false.

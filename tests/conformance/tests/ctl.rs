@@ -318,6 +318,10 @@ fn a_switch_is_planned_asked_for_and_awaited() {
             assert_eq!(ran.code, code, "{}{}", ran.out, ran.err);
             assert!(ran.out.starts_with("CHECK") && ran.out.contains("notTheOnlyProfile"), "{}", ran.out);
         }
+        let ran =
+            ctl_with(world, Role::Operator, &["operations", "plan", &eid, "--file", "-"], "{\"euiccData\":{}}").await;
+        assert_eq!((ran.code, ran.out.as_str()), (0, ""), "{}", ran.err);
+        assert!(ran.err.contains("nothing of it"), "{}", ran.err);
         let wanted = [&eid, "--to-iccid", &two, "--waive", "fallback", "--seen-again-within", "3"];
         let ran = ctl(world, &[&["switches", "plan"][..], &wanted].concat()).await;
         assert_eq!(ran.code, 0, "{}{}", ran.out, ran.err);

@@ -492,8 +492,10 @@ fn a_device_may_know_the_server_by_another_name_and_on_another_curve() {
         assert_ne!(world.send(Role::Viewer, "GET", &given(""), &[], "").await.text(), named.text());
         let asking = world.send(Role::Viewer, "GET", &given("&eimId=other.example&token=allocate"), &[], "").await;
         assert_ne!(asking.text(), named.text());
-        let nobody = world.send(Role::Viewer, "GET", &given("&eimId=nobody.example"), &[], "").await;
-        assert_eq!(nobody.status, 404);
+        for name in ["nobody.example", ""] {
+            let nobody = world.send(Role::Viewer, "GET", &given(&format!("&eimId={name}")), &[], "").await;
+            assert_eq!(nobody.status, 404, "{name:?}");
+        }
         let request = STANDARD.decode(shown["addInitialEimRequest"].as_str().unwrap()).unwrap();
         let mut device = world.device_of(world.pki.euicc(2).unwrap()).await;
         device.euicc = Euicc::new(device.euicc.identity().clone()).trusting(world.pki.ci_certificate());
@@ -563,7 +565,8 @@ fn a_counter_that_is_used_up_is_renewed_with_a_new_key() {
         device.session().await;
         let waited = world.operation(&waiting).await;
         // It was registered with a counter that was used elsewhere, so the other keys may have been used there as well.
-        assert_eq!((&waited["state"], &waited["counterValue"]), (&json!("succeeded"), &json!(65_537)), "{waited}");
+        assert_eq!(waited["state"], "succeeded", "{waited}");
+        assert!((65_537..=131_072).contains(&waited["counterValue"].as_i64().unwrap()), "{waited}");
         let euicc = world.euicc(&eid).await;
         assert_eq!((&euicc["state"], &euicc["warnings"]), (&json!("active"), &json!([])), "{euicc}");
     });

@@ -202,6 +202,8 @@ fn set_enabled(work: &mut Work, iccid: Iccid, enabled: bool, verified: bool) {
 const PROFILE_STATE: &[u8] = &[0x9f, 0x70];
 const FALLBACK_ATTRIBUTE: &[u8] = &[0x9f, 0x26];
 const SERVICE_PROVIDER_NAME: &[u8] = &[0x91];
+const PROFILE_NAME: &[u8] = &[0x92];
+const ISDP_AID: &[u8] = &[0x4f];
 const PROFILE_CLASS: &[u8] = &[0x95];
 const PROFILE_POLICY_RULES: &[u8] = &[0x99];
 const PROFILE_OWNER: &[u8] = &[0xb7];
@@ -247,6 +249,8 @@ fn put_profiles(
                     let told = interpret::Told {
                         fallback: asked_for(tags, FALLBACK_ATTRIBUTE),
                         rules,
+                        aid: asked_for(tags, ISDP_AID),
+                        name: asked_for(tags, PROFILE_NAME),
                         provider: asked_for(tags, SERVICE_PROVIDER_NAME),
                         owner: tags.is_some_and(|tags| names(tags, PROFILE_OWNER)),
                     };

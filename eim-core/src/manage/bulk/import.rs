@@ -45,6 +45,8 @@ pub enum LineOutcome {
     Created,
     /// It was so before: nothing was changed.
     Exists,
+    /// It was registered, but not associated with this eIM; another eIM that hands it over has told its association.
+    Associated,
     /// Nothing was done.
     Failed,
 }
@@ -75,11 +77,19 @@ pub struct ImportSummary {
     pub created: u64,
     /// Those that were so before.
     pub exists: u64,
+    /// Those that were registered and are associated now; absent for none.
+    #[serde(default, skip_serializing_if = "is_none_at_all")]
+    pub associated: u64,
     /// Those that failed.
     pub failed: u64,
     /// Where and why the import ended early; absent when every line was judged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stopped: Option<Stopped>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+const fn is_none_at_all(lines: &u64) -> bool {
+    *lines == 0
 }
 
 /// Where an import ended early. Lines before it are reported; repeat the import for the rest.
@@ -100,6 +110,7 @@ impl ImportSummary {
             match report.outcome {
                 LineOutcome::Created => self.created += 1,
                 LineOutcome::Exists => self.exists += 1,
+                LineOutcome::Associated => self.associated += 1,
                 LineOutcome::Failed => self.failed += 1,
             }
         }
@@ -220,7 +231,7 @@ impl Importer {
                         "toldBy": association.told_by,
                     });
                     renew_association(&eid.to_string(), told, None, eim).await?;
-                    Ok(Made::exists(None))
+                    Ok(Made { outcome: LineOutcome::Associated, id: None })
                 }
                 Some((stored, _)) => {
                     let errors = differences(&given, &new, &stored);

@@ -143,8 +143,12 @@ impl Report {
             context.console.line(&line.to_string())?;
         } else {
             let count = |name: &str| summary[name].as_u64().unwrap_or(0);
+            let associated = match count("associated") {
+                0 => String::new(),
+                some => format!(" {some} associated now,"),
+            };
             context.console.note(&format!(
-                "{} lines: {} created, {} existed, {} failed",
+                "{} lines: {} created, {} existed,{associated} {} failed",
                 count("lines"),
                 count("created"),
                 count("exists"),

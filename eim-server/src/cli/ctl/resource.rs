@@ -118,7 +118,11 @@ pub(super) async fn plan(path: &[&str], body: &Value, context: &mut Context<'_>)
         context.console.line(&plan.to_string())?;
     } else {
         let checks = plan["checks"].as_array().cloned().unwrap_or_default();
-        context.console.table(&CHECKS, &checks, true)?;
+        if checks.is_empty() {
+            context.console.note("nothing of it is for the guard to check");
+        } else {
+            context.console.table(&CHECKS, &checks, true)?;
+        }
     }
     if plan["allowed"] == true { Ok(()) } else { Err(Failure::Refused("the guard would refuse it".to_owned())) }
 }

@@ -31,7 +31,7 @@ use eim_core::manage::{self, EimConfiguration, TokenRequest};
 )]
 pub async fn show(request: HttpRequest, caller: Caller) -> Result<HttpResponse, Problem> {
     let mut parameters = Parameters::of(&request)?;
-    let eim_id = parameters.text("eimId");
+    let eim_id = parameters.given("eimId");
     let asked = Asked::of(parameters, TokenRequest::None)?;
     asked.answer(&manage::eim_configuration(eim_id.as_deref(), asked.token, &caller.eim)?)
 }

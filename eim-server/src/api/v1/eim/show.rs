@@ -20,7 +20,7 @@ use eim_core::manage::views::EimView;
 )]
 pub async fn show(request: HttpRequest, caller: Caller) -> Result<HttpResponse, Problem> {
     let mut parameters = Parameters::of(&request)?;
-    let eim_id = parameters.text("eimId");
+    let eim_id = parameters.given("eimId");
     parameters.finish()?;
     Ok(HttpResponse::Ok().json(manage::eim_view(eim_id.as_deref(), &caller.eim)?))
 }

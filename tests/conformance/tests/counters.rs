@@ -1,0 +1,92 @@
+//! Counters that were used elsewhere: what an operator or an import says of them, and how other keys go on after that
+//! (SGP.32 v1.2 3.3.1, 3.5.1.3; ST-19).
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "tests may panic")]
+
+mod key_support;
+
+use chrono::TimeDelta;
+use eim_conformance::{Device, Role, World, each_store};
+use key_support::{change_key, id_of, rotate, signing_key, works};
+use serde_json::json;
+
+/// Gives a device another key, and tells the counter of the first package under it.
+async fn to(world: &World, device: &mut Device, key: &str) -> i64 {
+    rotate(world, json!({ "filter": { "eids": [device.eid()] }, "to": key })).await;
+    device.session().await;
+    world.advance(TimeDelta::seconds(20)).await;
+    assert_eq!(signing_key(world, &device.eid()).await, key);
+    let id = works(world, device).await["id"].as_str().unwrap().to_owned();
+    world.operation(&id).await["counterValue"].as_i64().unwrap()
+}
+
+/// A database restored, and the counter set by hand above what was used: what other keys have used since is not known.
+#[test]
+fn after_a_counter_was_set_by_hand_other_keys_go_on_far_above_and_elsewhere_the_next_time() {
+    each_store(async |world: &mut World| {
+        let (mut one, mut other, mut untouched) = (world.device(1).await, world.device(2).await, world.device(3).await);
+        let second = id_of(&change_key(world, "next.pem", true).await);
+        let raise = json!({ "association": { "counterValue": 50 } });
+        for device in [&mut one, &mut other, &mut untouched] {
+            world.reconnect(device);
+            works(world, device).await;
+        }
+        world.patch(&one.eid(), raise.clone()).await;
+        // The same backup once more, three minutes later.
+        world.advance(TimeDelta::minutes(3)).await;
+        world.patch(&other.eid(), raise).await;
+        let (first, again) = (to(world, &mut one, &second).await, to(world, &mut other, &second).await);
+        assert!((65_537..=131_072).contains(&first), "{first}");
+        assert_eq!((again - first).rem_euclid(65_536), 3, "never where the first time began: {first}, {again}");
+        assert_eq!(to(world, &mut untouched, &second).await, 1, "nothing is in doubt there");
+    });
+}
+
+/// What is registered with its key, or with a counter, was known elsewhere, where other keys may have signed for it.
+#[test]
+fn a_device_that_is_registered_with_its_key_goes_on_far_above_with_another() {
+    each_store(async |world: &mut World| {
+        let second = id_of(&change_key(world, "next.pem", true).await);
+        let (mut named, mut usual) =
+            (world.device_of(world.pki.euicc(1).unwrap()).await, world.device_of(world.pki.euicc(2).unwrap()).await);
+        let mut body = world.registration(&named, true);
+        assert_eq!(body["association"]["counterValue"], 0, "{body}");
+        assert_eq!(world.post("/api/v1/euiccs", world.registration(&usual, true)).await.status, 201);
+        let key = signing_key(world, &usual.eid()).await;
+        assert_eq!(key, second, "a new one has the present key");
+        body["association"]["signingKey"] = key.into();
+        assert_eq!(world.post("/api/v1/euiccs", body).await.status, 201);
+        let keys = world.get("/api/v1/signing-keys").await["items"].as_array().unwrap().clone();
+        let first = keys.iter().find(|key| key["id"] != second.as_str()).unwrap()["id"].as_str().unwrap().to_owned();
+        assert!(to(world, &mut named, &first).await > 65_536);
+        assert_eq!(to(world, &mut usual, &first).await, 1);
+    });
+}
+
+/// D30: whatever became of the association, only a new token says that it is another one.
+#[test]
+fn a_counter_is_not_set_lower_without_a_new_token_where_packages_were_signed() {
+    each_store(async |world: &mut World| {
+        let mut device = world.listed_device(1).await;
+        let eid = device.eid();
+        works(world, &mut device).await;
+        let path = format!("/api/v1/euiccs/{eid}");
+        let patch = async |world: &World, body: serde_json::Value| {
+            world.send(Role::Operator, "PATCH", &path, &[], body.to_string()).await
+        };
+        world.queue_anyway(&eid, json!({ "eco": [{ "deleteEim": { "eimId": world.eim_id().await } }] })).await;
+        device.session().await;
+        assert_eq!(world.euicc(&eid).await["state"], "unmanaged");
+        let lower = json!({ "association": { "counterValue": 1 } });
+        for state in ["unmanaged", "counterExhausted", "counterLost", "active"] {
+            world.sql(&format!("UPDATE euiccs SET state = '{state}' WHERE eid = '{eid}'")).await;
+            assert_eq!(patch(world, lower.clone()).await.pointers(422), ["/association/counterValue"], "{state}");
+            assert_eq!(world.euicc(&eid).await["state"], state, "nothing was changed");
+        }
+        let renewed = json!({ "association": { "counterValue": 1, "associationToken": 7 } });
+        world.sql(&format!("UPDATE euiccs SET state = 'unmanaged' WHERE eid = '{eid}'")).await;
+        let taken = patch(world, renewed).await;
+        assert_eq!(taken.status, 200, "{}", taken.text());
+        let shown = world.euicc(&eid).await;
+        assert_eq!((&shown["state"], &shown["association"]["counterValue"]), (&json!("active"), &json!(1)), "{shown}");
+    });
+}
