@@ -108,6 +108,9 @@ pub async fn start_as(role: Role, config: Config, ports: BootPorts) -> anyhow::R
     note_start(if role == Role::Front { "front" } else { "all" }, &eim).await?;
     let trust_der = tls.trust_der();
     let switch = Arc::new(TlsSwitch::new(&tls, &config)?);
+    if let Err(error) = tls.check_dates() {
+        tracing::error!(error = format!("{error:#}"), "devices that look at the dates will not connect");
+    }
     let (esipa_addr, esipa) = listen_esipa(&config, &eim, Arc::clone(&switch))?;
     let streams = api::Streams::new(config.api.event_streams);
     let (api_addr, api) = match listen_api(&config, &eim, registry, streams.clone()) {
@@ -195,6 +198,37 @@ pub async fn compose(config: &Config, ports: BootPorts) -> anyhow::Result<Compos
     Ok(parts.compose(config, Arc::new(NoCalls), Arc::new(NoCalls)))
 }
 
+/// The library without the signing keys and the TLS key of the eIM, for commands that sign nothing: they work while a hardware module
+/// is away, and generate nothing in the data directory. Keys of the moment stand in their place, and so does the sealing key: what is
+/// sealed can't be read, and nothing may be sealed.
+///
+/// # Errors
+/// When the store can't be opened.
+pub async fn compose_without_keys(config: &Config, ports: BootPorts) -> anyhow::Result<Composition> {
+    let dir = DataDir::open(&config.data.dir)?;
+    let mut bare = config.clone();
+    bare.eim.id = Identity::known_eim_id(config, &dir);
+    bare.eim.signing_key = None;
+    bare.eim.further_signing_keys = vec![];
+    bare.eim.identities = None;
+    bare.esipa.tls_key = None;
+    bare.esipa.tls_certificate = None;
+    let parts = Parts::prepare_in(&bare, &DataDir::rehearsal(&dir.path("no-such-directory"))?, ports).await?;
+    Ok(parts.compose(&bare, Arc::new(NoCalls), Arc::new(NoCalls)))
+}
+
+/// The same as [`compose`], of a server that was started before: its keys are read, and none is generated.
+///
+/// # Errors
+/// When something of it is not there.
+pub async fn compose_existing(config: &Config, ports: BootPorts) -> anyhow::Result<Composition> {
+    let parts = Parts::prepare_in(config, &DataDir::rehearsal(&config.data.dir)?, ports).await?;
+    if parts.identity.first_start {
+        bail!("the data directory {} (data.dir) is of no server yet", config.data.dir.display());
+    }
+    Ok(parts.compose(config, Arc::new(NoCalls), Arc::new(NoCalls)))
+}
+
 async fn compose_as(role: Role, config: &Config, ports: BootPorts) -> anyhow::Result<(Composition, Pipeline)> {
     let parts = Parts::prepare(config, ports).await?;
     if role != Role::Worker {
@@ -220,7 +254,11 @@ struct Parts {
 
 impl Parts {
     async fn prepare(config: &Config, ports: BootPorts) -> anyhow::Result<Self> {
-        let (identity, trust) = groundwork(config, &DataDir::open(&config.data.dir)?, ports.entropy.as_ref())?;
+        Self::prepare_in(config, &DataDir::open(&config.data.dir)?, ports).await
+    }
+
+    async fn prepare_in(config: &Config, dir: &DataDir, ports: BootPorts) -> anyhow::Result<Self> {
+        let (identity, trust) = groundwork(config, dir, ports.entropy.as_ref())?;
         let store = open_store(config).await?;
         let registry = Registry::new();
         #[cfg(target_os = "linux")]
@@ -443,6 +481,9 @@ pub async fn rehearse(role: Role, config: &Config) -> anyhow::Result<Vec<Missing
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let (identity, trust) = groundwork(config, &dir, &SystemEntropy)?;
     front::server_config(Arc::new(TlsSwitch::new(&identity.tls, config)?))?;
+    if role != Role::Worker {
+        identity.tls.check_dates().context("devices that look at the dates would not connect")?;
+    }
     Pipeline::rehearse(config, trust, Arc::clone(&clock))?;
     HttpsWebhooks::new(WebhookOptions::of(config)?, clock)?;
     let url = config.store_url();

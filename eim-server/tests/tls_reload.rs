@@ -54,6 +54,15 @@ async fn a_new_certificate_is_taken_without_a_restart_and_a_broken_one_is_not() 
     assert!(error.contains("does not belong"), "{error}");
     std::fs::write(folder.path().join("certificate.pem"), "garbage").unwrap();
     assert!(server.reload_tls().is_err());
+    // What no device takes any more, or not yet.
+    for (from, to, says) in [(2024, 2025, "expired"), (4000, 4001, "not valid before")] {
+        let mut dates = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        dates.not_before = rcgen::date_time_ymd(from, 1, 1);
+        dates.not_after = rcgen::date_time_ymd(to, 1, 1);
+        std::fs::write(folder.path().join("certificate.pem"), dates.self_signed(&key).unwrap().pem()).unwrap();
+        let error = format!("{:#}", server.reload_tls().unwrap_err());
+        assert!(error.contains(says), "{error}");
+    }
     assert_eq!(answers(&server, &second), 404, "the one from before stays");
     server.stop().await;
 }

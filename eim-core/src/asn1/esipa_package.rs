@@ -124,12 +124,13 @@ impl Wire for ProvideEimPackageResult {
         Some(context(80))
     }
 
-    /// `BF50{5A?, arm}`; v1.0 has the arm alone. An arm that can't be named or read is kept as it is.
+    /// `BF50{5A?, arm}`; v1.0 has the arm alone. An arm that can't be named or read is kept as it is, but for a second BF50 that is
+    /// not alone: kept, it would be read as another object than it was.
     fn read(tlv: Tlv<'_>) -> Result<Self, DecodeError> {
         let mut fields = Fields::of(Self::NAME, tlv.peel(context(80)))?;
         let eid_value = fields.optional("eidValue", application(26))?;
         let result = fields.take_matching(EimPackageResult::matches).or_else(|| fields.take_any());
-        let Some(result) = result else {
+        let Some(result) = result.filter(|result| result.tag != context(80)) else {
             return Err(DecodeError::Missing { structure: Self::NAME, field: "eimPackageResult" });
         };
         fields.finish()?;

@@ -30,12 +30,13 @@ pub const KEY_ROTATION: &str = "keyRotation";
 const PROBE_AFTER_MS: i64 = 60_000;
 const PROBE_AFTER_MAX_MS: i64 = 3_600_000;
 
-/// How far at least above the last known counter another key goes on, where more may have been signed with it; twice that at most.
-/// Some eighty times of that fit below the last counter.
+/// How far at least above the last known counter another key goes on, where more may have been signed with it.
 const DOUBT: i64 = 1 << 16;
 /// A counter further for each of so many milliseconds: whoever restores the same backup a second time goes on above what was signed
-/// after the first, as long as that was fewer packages than minutes have passed, and within 45 days.
-const DOUBT_GROWS_EVERY_MS: i64 = 60_000;
+/// after the first, as long as that was no more than one package in four seconds, and within twelve days.
+const DOUBT_GROWS_EVERY_MS: i64 = 4_000;
+/// What that adds stays below this: some forty doubts fit below the last counter.
+const DOUBT_GROWTH: i64 = 1 << 18;
 /// The first step of a search for the counter is 2 to the power of this.
 const FIRST_STEP: u32 = 4;
 
@@ -85,7 +86,7 @@ impl KeyFacts {
     /// restored, or the eUICC was registered with a counter that was used elsewhere. Those keys go on far above, and at another place
     /// at each `now` (milliseconds since 1970).
     pub fn doubt(&mut self, now: i64) {
-        let far = DOUBT + now.div_euclid(DOUBT_GROWS_EVERY_MS).rem_euclid(DOUBT);
+        let far = DOUBT + now.div_euclid(DOUBT_GROWS_EVERY_MS).rem_euclid(DOUBT_GROWTH);
         let above = |last: i64| last.max(last.saturating_add(far).min(LAST_USUAL));
         self.floor = above(self.floor);
         for last in self.counters.values_mut() {
@@ -602,6 +603,8 @@ fn proven(work: &mut Work, id: OperationId, subject: OperationId, verified: bool
     if is_new {
         let change = KeyChange { to: next, counter: work.state.euicc.key_facts.counter_for(next) };
         renewed(work, Some(subject), change, verified);
+        // It need not have been our package that gave it this key: one from before a database was restored looks the same.
+        work.euicc().key_facts.doubt(now);
     } else {
         kept(work, subject);
     }

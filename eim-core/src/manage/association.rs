@@ -1,14 +1,14 @@
 //! The eIMs on an eUICC, and making a new association of ours known (SGP.32 v1.2 3.5).
 
 use super::euicc::eid_of;
-use super::register::{earlier, idempotency, key_taken, read_counter, read_source, read_token};
+use super::register::{earlier, idempotency, key_taken, read_counter, read_signing_key, read_source, read_token};
 use super::views::{AssociationsView, EimOnEuiccView};
 use super::{FieldError, ManageError};
 use crate::Eim;
 use crate::asn1::{self, AddInitialEimOkEntry, AddInitialEimResponse, CodeTable, code_name};
 use crate::domain::association::{Renewal, renew};
 use crate::domain::{AssociationState, Euicc, EuiccState, LearnedBy, OtherEim, rfc3339};
-use crate::ids::{AssociationToken, Eid};
+use crate::ids::{AssociationToken, Eid, KeyId};
 use crate::store::ResultKeys;
 use crate::store::switch::SavedOnce;
 use base64::Engine;
@@ -180,8 +180,8 @@ pub async fn renew_association(
             }
             // A configuration that was given out names the key of new associations.
             Asked::Told(renewal) => {
-                let current = eim.current_key(eim.eim_id_of(&work.state.euicc))?.id;
-                Renewal { key: Some(current), ..renewal }
+                let key = key_of(&body, &work.state.euicc, eim)?;
+                Renewal { key: Some(key), ..renewal }
             }
             Asked::Adopt => adoption(&work.state.euicc)?,
         };
@@ -197,6 +197,23 @@ pub async fn renew_association(
         slug: "euicc-busy",
         message: "the eUICC was changed by others meanwhile; try again".to_owned(),
     })
+}
+
+/// The key that the eUICC was told for this eIM, as the body says it; the one of new associations where it says nothing.
+fn key_of(body: &Value, euicc: &Euicc, eim: &Eim) -> Result<KeyId, ManageError> {
+    let known_as = eim.eim_id_of(euicc);
+    let mut errors = Vec::new();
+    if body.get("eimId").is_some_and(|named| !named.is_null() && named.as_str() != Some(known_as.as_str())) {
+        errors.push(FieldError::new("/eimId", format!("{known_as} is expected: as that the device was registered")));
+    }
+    let key = match body.get("signingKey").filter(|named| !named.is_null()) {
+        None => Some(eim.current_key(known_as)?.id),
+        Some(named) => read_signing_key(named.as_str().unwrap_or_default(), known_as, &mut errors, eim),
+    };
+    match key {
+        Some(key) if errors.is_empty() => Ok(key),
+        _ => Err(ManageError::Invalid(errors.into_iter().map(top).collect())),
+    }
 }
 
 fn error_name(code: i64) -> &'static str {
@@ -246,7 +263,7 @@ fn read(body: &Value) -> Result<Asked, ManageError> {
     };
     let known: &[&str] = match *way {
         "addInitialEimResponse" => &["addInitialEimResponse", "entry", "counterValue"],
-        "associationToken" => &["associationToken", "counterValue", "learnedBy", "toldBy"],
+        "associationToken" => &["associationToken", "counterValue", "learnedBy", "toldBy", "signingKey", "eimId"],
         _ => &["adoptReportedToken"],
     };
     for name in members.keys().filter(|name| !known.contains(&name.as_str())) {

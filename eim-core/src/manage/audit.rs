@@ -98,6 +98,21 @@ pub async fn begin_command(action: &str, path: &str, principal: &Principal, eim:
     Ok(id)
 }
 
+/// Notes that somebody fetches what leaves the server in bulk or in its name (exports, offers and proofs of hand-overs), before it does.
+///
+/// # Errors
+/// When the store fails: then it must not leave.
+pub async fn note_reading(action: &str, path: &str, principal: &Principal, eim: &Eim) -> Result<(), ManageError> {
+    let details = json!({
+        "action": short(action),
+        "key": principal.key_id,
+        "keyName": principal.name,
+        "authority": format!("role {}", principal.role),
+    });
+    let note = AuditNote { eid: eid_in(path), ..AuditNote::new("fetched", details).about(short(path)) };
+    Ok(eim.store().insert_audit(note, eim.clock().now_ms()).await?)
+}
+
 /// The EID in a path of the API.
 pub(super) fn eid_in(path: &str) -> Option<Eid> {
     path.split('/').find(|part| part.len() == 32).and_then(|part| part.parse().ok())

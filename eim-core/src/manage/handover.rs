@@ -374,6 +374,7 @@ pub async fn list_handover_devices(
 pub struct HandoverOffer {
     handover: StoredHandover,
     counter: i64,
+    key: Option<KeyId>,
     after: i64,
     ended: bool,
 }
@@ -384,8 +385,10 @@ pub struct HandoverOffer {
 /// When the hand-over is not known.
 pub async fn offer_handover(id: &str, eim: &Eim) -> Result<HandoverOffer, ManageError> {
     let handover = load(id, eim).await?;
-    let counter = stored_configuration(&handover).and_then(|data| data.counter_value).unwrap_or(0);
-    Ok(HandoverOffer { handover, counter, after: 0, ended: false })
+    let configuration = stored_configuration(&handover);
+    let counter = configuration.as_ref().and_then(|data| data.counter_value).unwrap_or(0);
+    let key = configuration.as_ref().and_then(public_key).map(|spki| KeyId::of_spki(&spki));
+    Ok(HandoverOffer { handover, counter, key, after: 0, ended: false })
 }
 
 fn stored_configuration(handover: &StoredHandover) -> Option<EimConfigurationData> {
@@ -416,7 +419,9 @@ impl HandoverOffer {
                         association_token: device.token,
                         learned_by: Some(LearnedBy::Handover.as_str().to_owned()),
                         told_by: Some(eim.eim_id_of(&euicc).as_str().to_owned()),
-                        ..NewAssociation::default()
+                        // As the eUICC was told, whatever the other eIM signs with by now.
+                        eim_id: Some(self.handover.eim_id.clone()),
+                        signing_key: self.key.map(|key| key.to_string()),
                     }),
                     eum_certificate: base64(&euicc.eum_certificate),
                     euicc_certificate: base64(&euicc.euicc_certificate),

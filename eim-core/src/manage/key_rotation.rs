@@ -352,6 +352,10 @@ pub(crate) async fn why_not_yet(
     to: KeyId,
     eim: &Eim,
 ) -> Result<String, crate::store::StoreError> {
+    if device.state == RotatingState::Pending && device.not_before > eim.clock().now_ms() {
+        let before = device.reason.clone().unwrap_or_default();
+        return Ok(format!("{before} It is tried again after {}.", rfc3339(device.not_before)).trim_start().to_owned());
+    }
     let operation = match device.operation.filter(|_| device.state == RotatingState::Running) {
         Some(id) => eim.store().operation(id).await?,
         None => None,

@@ -156,12 +156,13 @@ fn apply(euicc: &mut Euicc, patch: &Map<String, Value>, errors: &mut Vec<FieldEr
 fn apply_association(euicc: &mut Euicc, association: &Map<String, Value>, errors: &mut Vec<FieldError>, eim: &Eim) {
     let token_before = euicc.association_token;
     let used = euicc.counter.value().max(euicc.own_association.highest_counter);
-    change_key(euicc, association, errors, eim);
+    let fresh = euicc.state == EuiccState::Registered;
+    // Another key than is known here: the database is older than the device, and what other keys have signed since is not known.
+    let is_behind = change_key(euicc, association, errors, eim) && !fresh;
     // Tokens go up, so that only a higher one is of a new association: under one that was there before, counters were used.
     let highest = euicc.association_token.map_or(0, AssociationToken::value).max(euicc.own_association.highest_token);
     let renewed = association.get("associationToken").and_then(Value::as_i64).is_some_and(|token| token > highest);
     // Where nothing was signed yet, what was typed may be mended. Else only a new token says that the association was renewed.
-    let fresh = euicc.state == EuiccState::Registered;
     let may_lower = renewed || fresh;
     let before = euicc.counter;
     for (name, value) in association {
@@ -201,7 +202,7 @@ fn apply_association(euicc: &mut Euicc, association: &Map<String, Value>, errors
             _ => errors.push(FieldError::new(format!("/association/{name}"), "this member is not known here")),
         }
     }
-    if euicc.counter > before && !renewed {
+    if is_behind || (euicc.counter > before && !renewed) {
         // More was signed than is known here, and it may not have been with this key alone.
         euicc.key_facts.doubt(eim.clock().now_ms());
     }
@@ -219,16 +220,17 @@ fn apply_association(euicc: &mut Euicc, association: &Map<String, Value>, errors
     }
 }
 
-/// Sets the key that the eUICC trusts, as an operator knows it from elsewhere; its counter goes on where it was left.
-fn change_key(euicc: &mut Euicc, association: &Map<String, Value>, errors: &mut Vec<FieldError>, eim: &Eim) {
-    let Some(value) = association.get("signingKey") else { return };
+/// Sets the key that the eUICC trusts, as an operator knows it from elsewhere; its counter goes on where it was left. Gives whether it
+/// is another one.
+fn change_key(euicc: &mut Euicc, association: &Map<String, Value>, errors: &mut Vec<FieldError>, eim: &Eim) -> bool {
+    let Some(value) = association.get("signingKey") else { return false };
     let known_as = eim.eim_id_of(euicc).clone();
-    let Some(key) = read_signing_key(value.as_str().unwrap_or_default(), &known_as, errors, eim) else { return };
+    let Some(key) = read_signing_key(value.as_str().unwrap_or_default(), &known_as, errors, eim) else { return false };
     let before = euicc.signing_key;
     euicc.key_facts.next = None;
     euicc.key_facts.probes = 0;
     if before == Some(key) {
-        return;
+        return false;
     }
     if let Some(before) = before {
         euicc.key_facts.counters.insert(before, euicc.counter.value());
@@ -236,4 +238,5 @@ fn change_key(euicc: &mut Euicc, association: &Map<String, Value>, errors: &mut 
     euicc.counter = euicc.key_facts.counter_for(key);
     euicc.key_facts.counters.remove(&key);
     euicc.signing_key = Some(key);
+    true
 }

@@ -171,6 +171,17 @@ pub fn euicc_certificate_eid(der: &[u8]) -> Result<Eid, CertificateError> {
     Certificate::parse(der)?.eid()
 }
 
+/// From when until when a certificate is valid, whatever key it has and whoever signed it.
+///
+/// # Errors
+/// When the octets are no certificate.
+pub fn certificate_validity(der: &[u8]) -> Result<Validity, CertificateError> {
+    let structure = |fault| CertificateError::Structure { part: "certificate", fault };
+    let outer = Outer::read(der).map_err(structure)?;
+    let tbs = Tbs::read(outer.tbs).map_err(structure)?;
+    Validity::parse(tbs.validity).map_err(|fault| CertificateError::Structure { part: "validity", fault })
+}
+
 /// The three parts of a certificate.
 struct Outer<'a> {
     tbs: &'a [u8],

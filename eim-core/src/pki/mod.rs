@@ -30,7 +30,9 @@ mod validity;
 mod verified;
 
 pub use binding::{Binding, BindingMismatch, check_binding};
-pub use certificate::{Certificate, CertificateError, MAX_CERTIFICATE_BYTES, euicc_certificate_eid};
+pub use certificate::{
+    Certificate, CertificateError, MAX_CERTIFICATE_BYTES, certificate_validity, euicc_certificate_eid,
+};
 pub use chain::{VerifiedChain, check_below_ci, verify_euicc_chain};
 pub use error::{ChainFault, SessionField, TrustError};
 pub use euicc_signature::{

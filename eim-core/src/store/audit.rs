@@ -85,8 +85,8 @@ impl Store {
     ///
     /// # Errors
     /// When the transaction fails.
-    pub async fn audit_behind(&self) -> Result<Vec<TenantId>, StoreError> {
-        on!(self.read("audit_behind"), |conn| audit_behind(conn))
+    pub async fn audit_behind(&self, own_keys: Vec<String>) -> Result<Vec<TenantId>, StoreError> {
+        on!(self.read("audit_behind"), |conn| audit_behind(conn, &own_keys))
     }
 
     /// Gives the next records of the tenant their places, at most `limit`; gives how many. Whoever comes second does nothing.

@@ -129,6 +129,12 @@ pub(super) async fn admit(
     }
     request.extensions_mut().insert(caller.clone());
     if !changes {
+        // What leaves the server in bulk, or in its name, does not leave unnoticed.
+        let leaves = route.contains("/exports/") || route.ends_with("/handover-proof") || route.ends_with("/offer");
+        if leaves && let Err(error) = manage::audit::note_reading(&action, &path, &caller.principal, &caller.eim).await
+        {
+            return Ok(request.into_response(Problem::from(error).error_response()));
+        }
         return next.call(request).await;
     }
     // Nothing is begun that the audit log does not know of.

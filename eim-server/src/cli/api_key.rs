@@ -23,7 +23,7 @@ fn role(text: &str) -> Result<Role, String> {
 
 /// Works beside a running server: the key is known as soon as it is stored.
 pub(super) async fn create(arguments: &Arguments, config: &Config) -> anyhow::Result<()> {
-    let eim = boot::compose(config, BootPorts::default()).await?.eim;
+    let eim = boot::compose_without_keys(config, BootPorts::default()).await?.eim;
     let eim = match &arguments.tenant {
         Some(name) => manage::as_tenant(name, &eim).await.map_err(explain)?,
         None => eim,

@@ -3,6 +3,7 @@
 use super::api_key::explain;
 use crate::boot::{self, BootPorts};
 use crate::config::Config;
+use crate::identity::{DataDir, Identity};
 use anyhow::{Context, bail};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -36,8 +37,8 @@ pub(super) struct Verify {
     /// An exported log; the database is not opened.
     #[arg(long, value_name = "FILE", requires = "public_key")]
     pub(super) file: Option<PathBuf>,
-    /// A key that signed checkpoints, known from elsewhere: PEM, DER, base64 or hexadecimal of a SubjectPublicKeyInfo. Beside the
-    /// database the eIM's own key is trusted, too.
+    /// A key that signed checkpoints, known from elsewhere: PEM, DER, base64 or hexadecimal of a SubjectPublicKeyInfo. The eIM's
+    /// own keys are trusted, too; they may be away where one is named here.
     #[arg(long, value_name = "FILE")]
     public_key: Vec<PathBuf>,
     /// A checkpoint that was kept elsewhere, as the API shows it; the log must hold it. It tells when the end was cut off
@@ -72,7 +73,16 @@ async fn verify(arguments: &Verify, config: &Config) -> anyhow::Result<()> {
     if let Some(file) = &arguments.file {
         return conclude(&[verify_file(file, trusted, kept)?], arguments.json);
     }
-    let eim = boot::compose(config, BootPorts::default()).await?.eim;
+    let composition = match boot::compose_existing(config, BootPorts::default()).await {
+        Ok(composition) => composition,
+        // Whoever names the keys needs none of the server's, nor its hardware module.
+        Err(error) if !trusted.is_empty() => {
+            eprintln!("the server's own keys can't be read and are not trusted: {error:#}");
+            boot::compose_without_keys(config, BootPorts::default()).await?
+        }
+        Err(error) => return Err(error.context("the server's own keys can't be read; name keys with --public-key")),
+    };
+    let eim = composition.eim;
     let names = match (&arguments.tenant, &kept) {
         (Some(name), _) => vec![name.clone()],
         (None, Some(kept)) => vec![kept.tenant.clone()],
@@ -155,7 +165,10 @@ fn in_words(reports: &[Report]) -> String {
 }
 
 async fn export(arguments: &Export, config: &Config) -> anyhow::Result<()> {
-    let eim = boot::compose(config, BootPorts::default()).await?.eim;
+    if Identity::known_eim_id(config, &DataDir::rehearsal(&config.data.dir)?).is_none() {
+        bail!("the data directory {} (data.dir) is of no server yet", config.data.dir.display());
+    }
+    let eim = boot::compose_without_keys(config, BootPorts::default()).await?.eim;
     let eim = match &arguments.tenant {
         Some(name) => manage::as_tenant(name, &eim).await.map_err(explain)?,
         None => eim,

@@ -13,7 +13,7 @@ pub(super) struct Arguments {
 
 /// Works beside a running server.
 pub(super) async fn create(arguments: &Arguments, config: &Config) -> anyhow::Result<()> {
-    let eim = boot::compose(config, BootPorts::default()).await?.eim;
+    let eim = boot::compose_without_keys(config, BootPorts::default()).await?.eim;
     let tenant = manage::create_tenant(&arguments.name, &eim).await.map_err(explain)?;
     eprintln!("The tenant {} was made in {}. Make its first key with:", tenant.name, config.store_url());
     super::print(&format!("eim-server api-key create --role admin --tenant {} --name NAME", tenant.name))?;

@@ -37,10 +37,13 @@ impl TlsSwitch {
     /// Loads the files again and takes what is in them. Gives whether it is another certificate.
     ///
     /// # Errors
-    /// When they can't be used; then the certificate from before stays.
+    /// When they can't be used, or the certificate is not valid now; then the one from before stays.
     pub fn reload(&self, config: &Config) -> anyhow::Result<bool> {
         let seen = look(&self.files);
-        let loaded = TlsIdentity::load(config, self.hosts.clone()).and_then(|tls| certified(&tls));
+        let loaded = TlsIdentity::load(config, self.hosts.clone()).and_then(|tls| {
+            tls.check_dates()?;
+            certified(&tls)
+        });
         // Looked at once: a broken file is told of again only when it changes again.
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = seen;
         let loaded = loaded.context("the TLS certificate of the device front was not changed")?;

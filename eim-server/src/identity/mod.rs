@@ -120,6 +120,18 @@ fn prepare_sealing(config: &Config, dir: &DataDir, first_start: bool) -> anyhow:
     SealingKey::from_text(&text).with_context(|| format!("{} (secrets.key)", path.display()))
 }
 
+impl Identity {
+    /// The eimId of a server that was started before, or as it is configured; nothing is generated.
+    #[must_use]
+    pub fn known_eim_id(config: &Config, dir: &DataDir) -> Option<String> {
+        match (&config.eim.id, config.eim.id_type) {
+            (Some(id), _) => Some(id.clone()),
+            (None, EimIdType::Fqdn) => Some(config.eim.fqdn.clone()),
+            _ => dir.read(EIM_ID).ok().map(|text| text.trim().to_owned()),
+        }
+    }
+}
+
 fn prepare_eim_id(config: &Config, dir: &DataDir, entropy: &dyn Entropy, first_start: bool) -> anyhow::Result<EimId> {
     let configured = match (&config.eim.id, config.eim.id_type) {
         (Some(id), _) => Some(id.clone()),

@@ -3,6 +3,8 @@
 use super::{DataDir, generate_key};
 use crate::config::Config;
 use anyhow::{Context, bail, ensure};
+use eim_core::pki::certificate_validity;
+use eim_core::ports::{Clock, SystemClock};
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose};
 use rustls::client::verify_server_name;
 use rustls::pki_types::pem::PemObject;
@@ -91,6 +93,19 @@ impl TlsIdentity {
             (Some(certificate), Some(key)) => [certificate.clone(), key.clone()],
             _ => [config.data.dir.join(CERTIFICATE), config.data.dir.join(KEY)],
         }
+    }
+
+    /// Whether devices that look at the dates of the certificate would take it at this moment of the real time.
+    ///
+    /// # Errors
+    /// When it is not valid yet, or no more.
+    pub fn check_dates(&self) -> anyhow::Result<()> {
+        let now = SystemClock.now();
+        let own = self.chain.first().context("there is no certificate")?;
+        let valid = certificate_validity(own).context("the dates of the TLS certificate can't be read")?;
+        ensure!(valid.not_before <= now, "the TLS certificate is not valid before {}", valid.not_before.to_rfc3339());
+        ensure!(now <= valid.not_after, "the TLS certificate has expired at {}", valid.not_after.to_rfc3339());
+        Ok(())
     }
 
     /// The DER certificate that a client trusts to accept this server: the last one of the chain.

@@ -362,6 +362,7 @@ fn checkpoints_that_were_all_removed_are_missed() {
 fn an_exported_log_is_verified_without_the_database_and_one_flipped_bit_is_found() {
     each_store(async |world: &mut World| {
         story(world).await;
+        let there = records(world, "").await.len();
         let reply = world.send(Role::Admin, "GET", "/api/v1/exports/audit", &[], "").await;
         assert_eq!((reply.status, reply.header("content-type")), (200, Some("application/x-ndjson")));
         let file = reply.text();
@@ -372,7 +373,10 @@ fn an_exported_log_is_verified_without_the_database_and_one_flipped_bit_is_found
         };
         let report = check(&file, vec![key.clone()]).unwrap();
         assert!(report.is_good() && report.proven_to == report.last, "{report:?}");
-        assert_eq!(report.records, i64::try_from(records(world, "").await.len()).unwrap());
+        assert_eq!(report.records, i64::try_from(there).unwrap());
+        let fetched = of_type(world, "fetched").await;
+        assert_eq!(fetched.len(), 1, "that it was fetched is in the log, too: {fetched:?}");
+        assert!(fetched[0]["details"]["key"].is_string(), "and by whom: {fetched:?}");
         assert!(!check(&file, vec![]).unwrap().is_good(), "nobody's key is not trusted");
 
         // A bit in every line: none goes unnoticed.
@@ -464,5 +468,34 @@ fn the_log_goes_on_after_a_crash_and_no_record_is_linked_twice() {
         let positions: Vec<i64> = after.iter().map(|record| record["position"].as_i64().unwrap()).collect();
         assert_eq!(positions, (1..=i64::try_from(after.len()).unwrap()).collect::<Vec<_>>());
         assert!(verified(world).await.is_good());
+    });
+}
+
+/// Nobody has to know the keys of times past for the log of a tenant that has done nothing since.
+#[test]
+fn the_log_of_an_idle_tenant_verifies_by_the_key_that_came_after() {
+    each_store(async |world: &mut World| {
+        let eim = world.server().eim.clone();
+        eim_core::manage::create_tenant("idle", &eim).await.unwrap();
+        let idle = eim_core::manage::as_tenant("idle", &eim).await.unwrap();
+        eim_core::manage::create_api_key("x", eim_core::manage::Role::Admin, &idle).await.unwrap();
+        linked(world).await;
+        world.clock.advance(TimeDelta::minutes(2));
+        jobs::seal_audit(&eim).await.unwrap();
+        let report = verify_audit(vec![], None, &idle).await.unwrap();
+        assert!(report.is_good() && report.proven_to > 0, "{report:?}");
+        drop((eim, idle));
+        let new = eim_core::pki::SigningKey::generate_p256(&ring::rand::SystemRandom::new()).unwrap();
+        let path = world.file("next.pem", &new.to_pkcs8_pem().unwrap());
+        world.restart_with(|config| config.eim.signing_key = Some(path)).await;
+        let idle = eim_core::manage::as_tenant("idle", &world.server().eim).await.unwrap();
+        world.clock.advance(TimeDelta::minutes(2));
+        linked(world).await;
+        let report = verify_audit(vec![], None, &idle).await.unwrap();
+        assert!(report.is_good() && report.proven_to == report.last, "{report:?}");
+        let made = report.checkpoints;
+        world.clock.advance(TimeDelta::minutes(2));
+        jobs::seal_audit(&world.server().eim).await.unwrap();
+        assert_eq!(verify_audit(vec![], None, &idle).await.unwrap().checkpoints, made, "one, and no more");
     });
 }

@@ -576,9 +576,55 @@ fn a_key_that_was_rotated_before_the_proof_is_named_and_the_proof_is_taken() {
     });
 }
 
-/// The deletion went out before the hand-over was called off, and nobody learns what became of it.
+/// The eIM that takes over signs with another key by the time it takes the offer in.
+#[test]
+fn an_offer_names_the_key_that_the_devices_were_told() {
+    each_store(async |world: &mut World| {
+        let mut other = world.another().await;
+        let mut devices = fleet(world, 2).await;
+        let id = begin(world, &other, &devices, "never").await;
+        drive(world).await;
+        visit(world, &mut devices).await;
+        drive(world).await;
+        let told = world.get(&format!("/api/v1/handovers/{id}")).await["signingKey"].as_str().unwrap().to_owned();
+        let new = eim_core::pki::SigningKey::generate_p256(&ring::rand::SystemRandom::new()).unwrap();
+        let (path, old) =
+            (other.file("next.pem", &new.to_pkcs8_pem().unwrap()), other.data_dir().join("signing-key.pem"));
+        other
+            .restart_with(|config| {
+                config.eim.signing_key = Some(path);
+                config.eim.further_signing_keys = vec![];
+            })
+            .await;
+        let offer = admin(world, "GET", &format!("/handovers/{id}/offer"), Value::Null).await;
+        let headers = [("content-type", "application/x-ndjson")];
+        let reply = other.send(Role::Operator, "POST", "/api/v1/imports/euiccs", &headers, offer.body).await;
+        assert!(reply.text().contains("\"failed\":2"), "{}", reply.text());
+        assert!(reply.text().contains("/association/signingKey"), "{}", reply.text());
+        other
+            .restart_with(|config| config.eim.further_signing_keys = vec![eim_server::config::KeySource::File(old)])
+            .await;
+        take_over(world, &other, &id, &mut devices).await;
+        for device in &devices {
+            let shown = other.euicc(&device.eid()).await;
+            assert_eq!(shown["association"]["signingKey"], told.as_str(), "{shown}");
+            assert_eq!(association(&other, &device.eid(), &other.eim_id().await).await["state"], "associated");
+        }
+    });
+}
+
+/// The deletion went out, and nobody learns what became of it.
 #[test]
 fn a_device_that_deleted_this_eim_and_can_not_say_so_is_known_by_the_other_ones_list() {
+    deletes_and_can_not_say_so(false);
+}
+
+#[test]
+fn a_device_that_deleted_this_eim_is_known_by_the_other_ones_list_also_after_a_cancel() {
+    deletes_and_can_not_say_so(true);
+}
+
+fn deletes_and_can_not_say_so(called_off: bool) {
     each_store(async |world: &mut World| {
         let other = world.another().await;
         let mut devices = fleet(world, 2).await;
@@ -605,6 +651,9 @@ fn a_device_that_deleted_this_eim_and_can_not_say_so_is_known_by_the_other_ones_
         }
         drive(world).await;
         all_are(world, &id, "deleting").await;
+        if called_off {
+            assert_eq!(act(world, &id, "cancel").await.status, 200);
+        }
         let theirs = other.eim_id().await;
         assert!(devices.iter().all(|device| device.euicc.associations().iter().all(|it| it.eim_id == theirs)));
         // What it answered before proves nothing, a list does.
@@ -621,7 +670,8 @@ fn a_device_that_deleted_this_eim_and_can_not_say_so_is_known_by_the_other_ones_
         assert_eq!(admin(world, "POST", &confirm, eids).await.status, 200);
         drive(world).await;
         all_are(world, &id, "handedOver").await;
-        assert_eq!(world.get(&format!("/api/v1/handovers/{id}")).await["state"], "ended");
+        let state = if called_off { "cancelled" } else { "ended" };
+        assert_eq!(world.get(&format!("/api/v1/handovers/{id}")).await["state"], state);
         for (device, verified) in devices.iter().zip([true, false]) {
             assert_eq!(world.euicc(&device.eid()).await["state"], "unmanaged");
             let told = world.events_of(&device.eid(), "associationEnded").await;

@@ -423,7 +423,7 @@ fn an_operator_who_knows_better_sets_the_key_and_no_counter_comes_back() {
         let reply = world.send(Role::Operator, "PATCH", &format!("/api/v1/euiccs/{eid}"), &[], refused).await;
         assert_eq!(reply.pointers(422), ["/association/signingKey"]);
         let now = world.patch(&eid, json!({ "association": { "signingKey": id_of(&new) } })).await;
-        assert_eq!(now["association"]["counterValue"], last, "where it was left");
+        assert!(now["association"]["counterValue"].as_i64().unwrap() >= last, "above where it was left");
         // The eUICC had refused it, so it is made again with the right key.
         device.session().await;
         let again = world.operation(&lost).await;
@@ -566,7 +566,7 @@ fn a_counter_that_is_used_up_is_renewed_with_a_new_key() {
         let waited = world.operation(&waiting).await;
         // It was registered with a counter that was used elsewhere, so the other keys may have been used there as well.
         assert_eq!(waited["state"], "succeeded", "{waited}");
-        assert!((65_537..=131_072).contains(&waited["counterValue"].as_i64().unwrap()), "{waited}");
+        assert!((65_537..=327_680).contains(&waited["counterValue"].as_i64().unwrap()), "{waited}");
         let euicc = world.euicc(&eid).await;
         assert_eq!((&euicc["state"], &euicc["warnings"]), (&json!("active"), &json!([])), "{euicc}");
     });

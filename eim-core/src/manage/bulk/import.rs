@@ -229,6 +229,8 @@ impl Importer {
                         "counterValue": new.counter.value(),
                         "learnedBy": LearnedBy::Handover.as_str(),
                         "toldBy": association.told_by,
+                        "signingKey": association.signing_key,
+                        "eimId": association.eim_id,
                     });
                     renew_association(&eid.to_string(), told, None, eim).await?;
                     Ok(Made { outcome: LineOutcome::Associated, id: None })

@@ -116,7 +116,7 @@ pub(super) fn record_received(
 /// Position, and the cursor in the stream: xid and seq.
 type Place = (i64, i64, i64);
 
-pub(in crate::store) fn audit_behind(conn: &mut Connection) -> Result<Vec<TenantId>, StoreError> {
+pub(in crate::store) fn audit_behind(conn: &mut Connection, own_keys: &[String]) -> Result<Vec<TenantId>, StoreError> {
     let all: Vec<(i64, Option<Place>)> = tenants::table
         .left_join(chains::table.on(chains::tenant_id.eq(tenants::id)))
         .select((tenants::id, (chains::position, chains::cursor_xid, chains::cursor_seq).nullable()))
@@ -131,11 +131,15 @@ pub(in crate::store) fn audit_behind(conn: &mut Connection) -> Result<Vec<Tenant
             .select((records::xid, records::seq))
             .first(conn)
             .optional()?;
-        let covered: Option<i64> = checkpoints::table
+        let covered: Option<(i64, String)> = checkpoints::table
             .filter(checkpoints::tenant_id.eq(tenant))
-            .select(diesel::dsl::max(checkpoints::position))
-            .first(conn)?;
-        if last.is_some_and(|last| (xid, seq) < last) || covered.unwrap_or_default() < position {
+            .order(checkpoints::number.desc())
+            .select((checkpoints::position, checkpoints::public_key))
+            .first(conn)
+            .optional()?;
+        let is_covered = covered
+            .map_or(position == 0, |(covered, key)| covered >= position && own_keys.contains(&key.to_lowercase()));
+        if last.is_some_and(|last| (xid, seq) < last) || !is_covered {
             behind.push(TenantId::from_value(tenant));
         }
     }

@@ -426,7 +426,9 @@ pub(in crate::store) fn prove_handover(
         return Ok(earlier);
     }
     let stand = || devices::state.eq(Stand::Added.as_str());
-    let mut fits = hold(conn, id, &NOT_OVER, tenant)?;
+    // What was delivered before it was called off is still followed to its end; nobody is proven anew.
+    let called_off = proven.is_empty() && hold(conn, id, &[HandoverState::Cancelled], tenant)?;
+    let mut fits = called_off || hold(conn, id, &NOT_OVER, tenant)?;
     for (eid, _) in proven {
         let waiting = devices_of!(id, tenant).filter(devices::eid.eq(eid.to_string())).filter(stand());
         fits = fits && diesel::select(diesel::dsl::exists(waiting)).get_result::<bool>(conn)?;

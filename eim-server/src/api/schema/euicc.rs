@@ -56,6 +56,10 @@ pub struct NewAssociationOf {
     pub learned_by: Option<String>,
     /// With `associationToken`: the eimId of the eIM that hands the eUICC over.
     pub told_by: Option<String>,
+    /// With `associationToken`: the id of the key that the eUICC was told for this eIM, one that is loaded; the present one unless said.
+    pub signing_key: Option<String>,
+    /// With `associationToken`: the eimId by which the eUICC knows this eIM; it must be that of the registration.
+    pub eim_id: Option<String>,
     /// `true`: the token that the eUICC told in an unsigned error is taken.
     pub adopt_reported_token: Option<bool>,
 }
