@@ -38,6 +38,12 @@ pub struct Metrics {
     pub esipa_request_seconds: HistogramVec,
     /// `eim_esipa_rejected_total{binding,reason}`: requests that are no ESipa message.
     pub esipa_rejected_total: IntCounterVec,
+    /// `eim_connections_ended_total{listener,reason}`: connections that were not taken, or ended because they were too slow.
+    pub connections_ended_total: IntCounterVec,
+    /// `eim_requests_refused_total{listener,reason}`: requests beyond a limit.
+    pub requests_refused_total: IntCounterVec,
+    /// `eim_requests_paced_total{listener}`: requests that waited for the pace of their connection.
+    pub requests_paced_total: IntCounterVec,
     /// `eim_jobs_total{job,outcome}`.
     pub jobs_total: IntCounterVec,
     /// `eim_webhook_deliveries_total{outcome}`: delivered, failed, busy or dead.
@@ -123,6 +129,21 @@ impl Metrics {
                 "eim_esipa_rejected_total",
                 "Requests that are no ESipa message",
                 &["binding", "reason"],
+            )?,
+            connections_ended_total: counter(
+                "eim_connections_ended_total",
+                "Connections that were not taken, or were too slow",
+                &["listener", "reason"],
+            )?,
+            requests_refused_total: counter(
+                "eim_requests_refused_total",
+                "Requests beyond a limit",
+                &["listener", "reason"],
+            )?,
+            requests_paced_total: counter(
+                "eim_requests_paced_total",
+                "Requests that waited for the pace of their connection",
+                &["listener"],
             )?,
             jobs_total: counter("eim_jobs_total", "Background jobs by outcome", &["job", "outcome"])?,
             webhook_deliveries_total: counter(

@@ -4,17 +4,19 @@
 
 use crate::api::{self, Api};
 use crate::background::Background;
-use crate::config::{Config, Limits};
+use crate::config::Config;
 use crate::front::{self, Front, TlsSwitch};
 use crate::identity::{DataDir, DataDirLock, Identity, TlsIdentity};
+use crate::limits::Rate;
+use crate::listener::Listener;
 use crate::outbound::{HttpsWebhooks, WebhookOptions};
 pub use crate::pipeline::Role;
 use crate::pipeline::{NoCalls, Pipeline};
 use crate::queue::{self, Queue};
-use actix_web::dev::ServerHandle;
+use actix_web::App;
+use actix_web::dev::{Server as HttpServer, ServerHandle};
 use actix_web::middleware::from_fn;
 use actix_web::web::Data;
-use actix_web::{App, HttpServer};
 use anyhow::{Context, bail};
 use eim_core::ids::{EimId, KeyId};
 use eim_core::pki::{LabPolicy, TrustStore};
@@ -325,14 +327,14 @@ impl Server {
 
 struct Running {
     streams: api::Streams,
-    listeners: Vec<Listener>,
+    listeners: Vec<Listening>,
     background: Option<Background>,
     pipeline: Option<queue::Running>,
     lock: Option<DataDirLock>,
     tls_watch: Option<JoinHandle<()>>,
 }
 
-struct Listener {
+struct Listening {
     handle: ServerHandle,
     task: JoinHandle<io::Result<()>>,
 }
@@ -571,36 +573,6 @@ async fn open_store(config: &Config) -> anyhow::Result<Store> {
     Ok(store)
 }
 
-/// Applies the limits of the configuration. A macro, because the bounds of [`HttpServer`] name types of crates that are not
-/// ours to name. To be applied before binding.
-macro_rules! limited {
-    ($server:expr, $limits:expr, $workers:expr) => {{
-        let limits: &Limits = $limits;
-        let server = $server
-            .keep_alive(limits.keep_alive())
-            .client_request_timeout(limits.request_timeout())
-            .tls_handshake_timeout(limits.handshake_timeout())
-            .max_connections(limits.max_connections)
-            .max_connection_rate(limits.max_handshakes)
-            .backlog(limits.backlog)
-            .shutdown_timeout(limits.shutdown_timeout_s)
-            .tcp_nodelay(true)
-            .disable_signals();
-        // None configured: one for each core.
-        if $workers == 0 { server } else { server.workers($workers) }
-    }};
-}
-
-/// Starts a bound listener and tells its real address.
-macro_rules! run {
-    ($server:expr) => {{
-        let server = $server;
-        let addr = server.addrs().first().copied().context("no address was bound")?;
-        let running = server.run();
-        (addr, Listener { handle: running.handle(), task: tokio::spawn(running) })
-    }};
-}
-
 /// How often the files of the TLS certificate are looked at.
 const TLS_LOOKED_AT_EVERY: Duration = Duration::from_secs(10);
 
@@ -623,15 +595,24 @@ pub fn tell_of_tls(reloaded: anyhow::Result<bool>) {
     }
 }
 
-fn listen_esipa(config: &Config, eim: &Eim, tls: Arc<TlsSwitch>) -> anyhow::Result<(SocketAddr, Listener)> {
+fn listen_esipa(config: &Config, eim: &Eim, tls: Arc<TlsSwitch>) -> anyhow::Result<(SocketAddr, Listening)> {
     let limits = &config.limits;
     let shared = Data::new(Front::new(eim.clone(), limits));
-    let server = HttpServer::new(move || App::new().app_data(shared.clone()).configure(front::routes));
-    let server = server.on_connect(|_, data| drop(data.insert(front::connection_data())));
-    let server = limited!(server, limits, limits.workers)
-        .bind_rustls_0_23(config.esipa.listen, front::server_config(tls)?)
-        .with_context(|| format!("esipa.listen {} can't be bound", config.esipa.listen))?;
-    Ok(run!(server))
+    let listener = Listener {
+        name: "esipa",
+        tls: Some(Arc::new(front::server_config(tls)?)),
+        workers: limits.workers,
+        pace: Some(Rate::new(limits.connection_per_second, limits.connection_burst)),
+        limits: limits.clone(),
+        metrics: eim.metrics().clone(),
+    };
+    let app = move || App::new().app_data(shared.clone()).configure(front::routes);
+    let bound = listener.run(config.esipa.listen, app, front::connection_data);
+    Ok(listening(bound.with_context(|| format!("esipa.listen {} can't be bound", config.esipa.listen))?))
+}
+
+fn listening((addr, server): (SocketAddr, HttpServer)) -> (SocketAddr, Listening) {
+    (addr, Listening { handle: server.handle(), task: tokio::spawn(server) })
 }
 
 fn listen_api(
@@ -639,7 +620,7 @@ fn listen_api(
     eim: &Eim,
     registry: Registry,
     streams: api::Streams,
-) -> anyhow::Result<(SocketAddr, Listener)> {
+) -> anyhow::Result<(SocketAddr, Listening)> {
     if !config.api.listen.ip().is_loopback() {
         tracing::warn!(listen = %config.api.listen, "the operator API is plain HTTP and listens beyond loopback");
     }
@@ -647,18 +628,16 @@ fn listen_api(
     let spool = api::Spool::new(config.data.dir.clone());
     let api = Api::new(eim.clone(), registry, limits, None, spool).context("the OpenAPI document can't be written")?;
     let shared = Data::new(api.with_streams(streams));
-    let server = HttpServer::new(move || {
+    let app = move || {
         App::new()
             .app_data(shared.clone())
             .wrap(api::security_headers())
             .wrap(from_fn(api::as_problems))
             .configure(api::routes::routes)
-    });
+    };
     let workers = if limits.workers == 0 { API_WORKERS } else { limits.workers };
-    let server = limited!(server, limits, workers)
-        .bind(config.api.listen)
-        .with_context(|| format!("api.listen {} can't be bound", config.api.listen))?;
-    Ok(run!(server))
+    let bound = plain(workers, config, eim).run(config.api.listen, app, || ());
+    Ok(listening(bound.with_context(|| format!("api.listen {} can't be bound", config.api.listen))?))
 }
 
 /// The listener of a worker, for monitoring.
@@ -667,21 +646,31 @@ fn listen_service(
     eim: &Eim,
     registry: Registry,
     queue: Arc<Queue>,
-) -> anyhow::Result<(SocketAddr, Listener)> {
+) -> anyhow::Result<(SocketAddr, Listening)> {
     let limits = &config.limits;
     let spool = api::Spool::new(config.data.dir.clone());
     let shared = Data::new(
         Api::new(eim.clone(), registry, limits, Some(queue), spool).context("the OpenAPI document can't be written")?,
     );
-    let server = HttpServer::new(move || {
+    let app = move || {
         App::new()
             .app_data(shared.clone())
             .wrap(api::security_headers())
             .wrap(from_fn(api::as_problems))
             .configure(api::routes::service_routes)
-    });
-    let server = limited!(server, limits, 1_usize)
-        .bind(config.api.listen)
-        .with_context(|| format!("api.listen {} can't be bound", config.api.listen))?;
-    Ok(run!(server))
+    };
+    let bound = plain(1, config, eim).run(config.api.listen, app, || ());
+    Ok(listening(bound.with_context(|| format!("api.listen {} can't be bound", config.api.listen))?))
+}
+
+/// A listener without TLS. Whose requests they are is told by their keys, so connections have no pace.
+fn plain(workers: usize, config: &Config, eim: &Eim) -> Listener {
+    Listener {
+        name: "api",
+        tls: None,
+        workers,
+        pace: None,
+        limits: config.limits.clone(),
+        metrics: eim.metrics().clone(),
+    }
 }

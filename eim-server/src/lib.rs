@@ -11,6 +11,8 @@ pub mod cli;
 pub mod config;
 pub mod front;
 pub mod identity;
+mod limits;
+mod listener;
 pub mod outbound;
 mod pipeline;
 pub mod provisioning;

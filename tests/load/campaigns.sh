@@ -22,6 +22,10 @@ trap end EXIT
 "$bin/eim-simulator" write-ci --out "$folder/ci" >/dev/null
 export EIM__DATA__DIR="$folder/data" EIM__PKI__CI_DIR="$folder/ci" EIM__LOG__LEVEL=warn
 export EIM__ESIPA__LISTEN=127.0.0.1:18743 EIM__API__LISTEN=127.0.0.1:18780
+# A few devices on a few connections ask as fast as they can here, which is what the limits are against.
+export EIM__LIMITS__CONNECTION_PER_SECOND=1000000 EIM__LIMITS__CONNECTION_BURST=1000000
+export EIM__LIMITS__EID_PER_SECOND=1000000 EIM__LIMITS__EID_BURST=1000000
+export EIM__LIMITS__API_KEY_PER_SECOND=1000000 EIM__LIMITS__API_KEY_BURST=1000000 EIM__LIMITS__API_KEY_AT_ONCE=4096
 if [ -n "${STORE_URL:-}" ]; then
   psql -q "$STORE_URL" -c "CREATE SCHEMA $schema"
   separator='?'; case $STORE_URL in *\?*) separator='&' ;; esac

@@ -43,6 +43,10 @@ export EIM__EIM__SIGNING_KEY="$folder/keys/signing-key.pem" EIM__SECRETS__KEY="$
 EIM__EIM__ID=$(cat "$folder/keys/eim-id"); export EIM__EIM__ID
 export EIM__ESIPA__TLS_CERTIFICATE="$folder/keys/tls-certificate.pem" EIM__ESIPA__TLS_KEY="$folder/keys/tls-key.pem"
 export EIM__PKI__CI_DIR="$folder/ci" EIM__LOG__LEVEL=warn EIM__OUTBOUND__ALLOW_PRIVATE=true
+# A few devices on a few connections ask as fast as they can here, which is what the limits are against.
+export EIM__LIMITS__CONNECTION_PER_SECOND=1000000 EIM__LIMITS__CONNECTION_BURST=1000000
+export EIM__LIMITS__EID_PER_SECOND=1000000 EIM__LIMITS__EID_BURST=1000000
+export EIM__LIMITS__API_KEY_PER_SECOND=1000000 EIM__LIMITS__API_KEY_BURST=1000000 EIM__LIMITS__API_KEY_AT_ONCE=4096
 esipa=18643 api=18680
 serve() { # name role number
   EIM__ESIPA__LISTEN=127.0.0.1:$((esipa + $3)) EIM__API__LISTEN=127.0.0.1:$((api + $3)) \

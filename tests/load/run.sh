@@ -14,6 +14,10 @@ trap 'for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done; rm -rf 
 target/release/eim-simulator write-ci --out "$folder/ci" >/dev/null
 export EIM__DATA__DIR="$folder/data" EIM__PKI__CI_DIR="$folder/ci"
 export EIM__ESIPA__LISTEN=127.0.0.1:18443 EIM__API__LISTEN=127.0.0.1:18080 EIM__LOG__LEVEL=warn
+# A few devices on a few connections ask as fast as they can here, which is what the limits are against.
+export EIM__LIMITS__CONNECTION_PER_SECOND=1000000 EIM__LIMITS__CONNECTION_BURST=1000000
+export EIM__LIMITS__EID_PER_SECOND=1000000 EIM__LIMITS__EID_BURST=1000000
+export EIM__LIMITS__API_KEY_PER_SECOND=1000000 EIM__LIMITS__API_KEY_BURST=1000000 EIM__LIMITS__API_KEY_AT_ONCE=4096
 if [ -n "${STORE_URL:-}" ]; then export EIM__STORE__URL="$STORE_URL"; target/release/eim-server migrate; fi
 start() { target/release/eim-server serve 2>>"$folder/server.log" & server=$!; pids+=("$server"); }
 ready() {

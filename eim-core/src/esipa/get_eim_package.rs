@@ -38,7 +38,10 @@ pub(super) async fn answer(
     };
     let outcome = match &response {
         GetEimPackageResponse::EimPackageError(NO_EIM_PACKAGE_AVAILABLE) => "none",
-        GetEimPackageResponse::EimPackageError(EID_NOT_FOUND) => "eidNotFound",
+        GetEimPackageResponse::EimPackageError(EID_NOT_FOUND) => {
+            caller.meets_stranger();
+            "eidNotFound"
+        }
         GetEimPackageResponse::EimPackageError(_) => "invalidEid",
         GetEimPackageResponse::IpaEuiccDataRequest(_) => "data",
         _ => "package",

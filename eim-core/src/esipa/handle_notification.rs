@@ -35,7 +35,10 @@ pub(super) async fn answer(
     };
     match processed {
         Processed::Stored { .. } => Ok(EsipaAnswer::Empty),
-        Processed::UnknownEuicc => keep(kind, raw, eim).await,
+        Processed::UnknownEuicc => {
+            caller.meets_stranger();
+            keep(kind, raw, eim).await
+        }
         Processed::TooMuch => Ok(TOO_MUCH),
     }
 }

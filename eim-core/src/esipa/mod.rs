@@ -87,7 +87,7 @@ pub async fn answer(message: EsipaMessageFromIpaToEim, caller: &Caller, eim: &Ei
     use EsipaMessageFromIpaToEim as Message;
     match message {
         Message::GetEimPackageRequest(request) => get_eim_package::answer(request, caller, eim).await,
-        Message::ProvideEimPackageResult(result) => provide_eim_package_result::answer(result, eim).await,
+        Message::ProvideEimPackageResult(result) => provide_eim_package_result::answer(result, caller, eim).await,
         Message::HandleNotificationEsipa(notification) => handle_notification::answer(notification, caller, eim).await,
         Message::TransferEimPackageResponse(_) => {
             Ok(EsipaAnswer::NotAccepted("transferEimPackage is a function that the eIM calls"))

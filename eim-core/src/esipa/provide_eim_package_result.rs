@@ -1,7 +1,7 @@
 //! provideEimPackageResult: the answer of a device (SGP.32 v1.2 6.4.1.6).
 
 use super::package_result::{self, Processed};
-use super::{EID_NOT_FOUND, EidFault, EsipaAnswer, EsipaError, TOO_MUCH, eid_of};
+use super::{Caller, EID_NOT_FOUND, EidFault, EsipaAnswer, EsipaError, TOO_MUCH, eid_of};
 use crate::Eim;
 use crate::asn1::{
     self, EimAcknowledgements, Empty, EsipaMessageFromEimToIpa, ProvideEimPackageResult,
@@ -10,12 +10,22 @@ use crate::asn1::{
 use crate::ids::{Eid, EimTransactionId};
 use crate::pki;
 
-pub(super) async fn answer(result: ProvideEimPackageResult, eim: &Eim) -> Result<EsipaAnswer, EsipaError> {
+pub(super) async fn answer(
+    result: ProvideEimPackageResult,
+    caller: &Caller,
+    eim: &Eim,
+) -> Result<EsipaAnswer, EsipaError> {
     let response = match source(&result, eim).await? {
-        Err(fault) => ProvideEimPackageResultResponse::ProvideEimPackageResultError(fault.code()),
+        Err(fault) => {
+            caller.meets_stranger();
+            ProvideEimPackageResultResponse::ProvideEimPackageResultError(fault.code())
+        }
         Ok(eid) => match package_result::process(eid, &result.eim_package_result, eim).await? {
             Processed::TooMuch => return Ok(TOO_MUCH),
-            Processed::UnknownEuicc => ProvideEimPackageResultResponse::ProvideEimPackageResultError(EID_NOT_FOUND),
+            Processed::UnknownEuicc => {
+                caller.meets_stranger();
+                ProvideEimPackageResultResponse::ProvideEimPackageResultError(EID_NOT_FOUND)
+            }
             Processed::Stored { acknowledge } if acknowledge.is_empty() => {
                 ProvideEimPackageResultResponse::EmptyResponse(Empty {})
             }

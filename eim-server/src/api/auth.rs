@@ -5,6 +5,7 @@
 //! works with the [`Caller`], which sees the rows of the key's tenant alone.
 
 use super::{Api, Problem};
+use crate::limits::{TooMany, UnderWay};
 use actix_web::body::BoxBody;
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::http::{Method, header};
@@ -107,8 +108,19 @@ pub(super) async fn admit(
     request: ServiceRequest,
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
-    let caller = match authenticate(&request).await {
-        Ok(caller) => caller,
+    let Some(api) = request.app_data::<Data<Api>>().cloned() else {
+        return Ok(request.into_response(Problem::internal().error_response()));
+    };
+    // The store is asked whose key it is: that counts as work, too.
+    let place = match api.gate.enter().await {
+        Ok(place) => place,
+        Err(retry_after_s) => {
+            let problem = beyond(TooMany { reason: "busy", retry_after_s }, &api);
+            return Ok(request.into_response(problem.error_response()));
+        }
+    };
+    let (caller, under_way) = match authenticate(&request, &api).await {
+        Ok(admitted) => admitted,
         Err(problem) => return Ok(request.into_response(problem.error_response())),
     };
     let route = request.match_pattern().unwrap_or_default();
@@ -135,7 +147,9 @@ pub(super) async fn admit(
         {
             return Ok(request.into_response(Problem::from(error).error_response()));
         }
-        return next.call(request).await;
+        let response = next.call(request).await;
+        drop((place, under_way));
+        return response;
     }
     // Nothing is begun that the audit log does not know of.
     let command = match manage::audit::begin_command(&action, &path, &caller.principal, &caller.eim).await {
@@ -165,6 +179,7 @@ pub(super) async fn admit(
             }
             Err(_) => record(action, path, ("failed", None), Some(command), &caller).await,
         }
+        drop((place, under_way));
         response
     });
     done.await.unwrap_or_else(|error| {
@@ -202,17 +217,28 @@ pub(super) fn check_lab(body: &Value, principal: &Principal) -> Result<(), Probl
     Ok(())
 }
 
-async fn authenticate(request: &ServiceRequest) -> Result<Caller, Problem> {
-    let api = request.app_data::<Data<Api>>().ok_or_else(Problem::internal)?;
+async fn authenticate(request: &ServiceRequest, api: &Api) -> Result<(Caller, UnderWay), Problem> {
     let key = bearer_key(request).ok_or_else(|| {
         manage::audit::note_missing_key(&api.eim);
         Problem::unauthorized("an API key is needed: Authorization: Bearer KEY (see `eim-server api-key create`)")
     })?;
-    let principal = manage::authenticate(key, &api.eim)
-        .await?
-        .ok_or_else(|| Problem::unauthorized("the API key is not known or no longer valid"))?;
+    let now = api.eim.clock().now_ms();
+    let name = api.keys.may_try(key, now).map_err(|limit| beyond(limit, api))?;
+    let principal = manage::authenticate(key, &api.eim).await?;
+    api.keys.tried(name, principal.is_some(), now);
+    let principal = principal.ok_or_else(|| Problem::unauthorized("the API key is not known or no longer valid"))?;
+    let under_way = api.keys.admit(&principal.key_id, now).map_err(|limit| beyond(limit, api))?;
     let eim = api.eim.of(principal.tenant);
-    Ok(Caller { principal, eim })
+    Ok((Caller { principal, eim }, under_way))
+}
+
+/// A refusal for a limit, counted. It is not a decision: a flood must not become one of records.
+fn beyond(limit: TooMany, api: &Api) -> Problem {
+    api.eim.metrics().requests_refused_total.with_label_values(&["api", limit.reason]).inc();
+    if let Some(suppressed) = api.rejections.may_log() {
+        tracing::warn!(reason = limit.reason, suppressed, "an API request was beyond a limit");
+    }
+    Problem::too_many(limit)
 }
 
 fn check(role: Role, route: &str, principal: &Principal) -> Result<(), Problem> {

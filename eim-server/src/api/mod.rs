@@ -25,7 +25,9 @@ pub use spool::Spool;
 pub(crate) use streams::Streams;
 
 use crate::config::Limits;
+use crate::limits::{Gate, Keys};
 use crate::queue::Queue;
+use crate::telemetry::Rejections;
 use actix_web::middleware::DefaultHeaders;
 use eim_core::Eim;
 use prometheus::Registry;
@@ -44,6 +46,9 @@ pub struct Api {
     queue: Option<Arc<Queue>>,
     streams: Streams,
     spool: Spool,
+    keys: Keys,
+    gate: Gate,
+    rejections: Rejections,
 }
 
 impl Api {
@@ -70,6 +75,9 @@ impl Api {
             queue,
             streams: Streams::new(0),
             spool,
+            keys: Keys::new(limits),
+            gate: Gate::new(limits.api_requests_at_once, limits.api_requests_waiting),
+            rejections: Rejections::default(),
         })
     }
 

@@ -264,6 +264,7 @@ fn complete(operation: &mut Operation) {
         ("400", "The request can't be read."),
         ("401", "No API key, or one that is not known."),
         ("403", "The role of the API key does not reach."),
+        ("429", "Too many requests came with this API key; Retry-After says when to come again."),
         ("default", "Any other problem."),
     ] {
         let response = ResponseBuilder::new()

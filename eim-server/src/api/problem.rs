@@ -1,5 +1,6 @@
 //! Everything that goes wrong, in one form: problem details (RFC 9457) with a stable type.
 
+use crate::limits::TooMany;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
@@ -16,6 +17,9 @@ use utoipa::ToSchema;
 pub(super) const MEDIA_TYPE: &str = "application/problem+json";
 const TYPE_PREFIX: &str = "urn:eim:problem:";
 
+/// After how many seconds to come again when nothing else is known.
+const RETRY_AFTER_S: u32 = 5;
+
 /// What went wrong (RFC 9457).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Problem {
@@ -31,6 +35,10 @@ pub struct Problem {
     pub detail: String,
     /// The members of the request that can't be taken; empty when the request as a whole is the problem.
     pub errors: Vec<ProblemField>,
+    /// After how many seconds to come again, for the header Retry-After.
+    #[serde(skip)]
+    #[schema(ignore)]
+    pub retry_after_s: Option<u32>,
 }
 
 /// A member of the request that can't be taken.
@@ -51,6 +59,7 @@ impl Problem {
             status: status.as_u16(),
             detail: detail.into(),
             errors: Vec::new(),
+            retry_after_s: (status == StatusCode::SERVICE_UNAVAILABLE).then_some(RETRY_AFTER_S),
         }
     }
 
@@ -109,6 +118,19 @@ impl Problem {
         Self::of_status(StatusCode::SERVICE_UNAVAILABLE, detail)
     }
 
+    /// 429, or 503 when it is the server that has too much to do.
+    pub(super) fn too_many(limit: TooMany) -> Self {
+        let (status, detail) = match limit.reason {
+            "key" => (StatusCode::TOO_MANY_REQUESTS, "more requests came with this API key than it may send"),
+            "keyAtOnce" => {
+                (StatusCode::TOO_MANY_REQUESTS, "as many requests of this API key are under way as it may have")
+            }
+            "strangers" => (StatusCode::TOO_MANY_REQUESTS, "too many API keys that are not known were tried"),
+            _ => (StatusCode::SERVICE_UNAVAILABLE, "too many requests are under way"),
+        };
+        Self { retry_after_s: Some(limit.retry_after_s), ..Self::of_status(status, detail) }
+    }
+
     /// A problem that its status says enough about.
     fn of_status(status: StatusCode, detail: impl Into<String>) -> Self {
         let (slug, title) = match status {
@@ -119,6 +141,7 @@ impl Problem {
             StatusCode::METHOD_NOT_ALLOWED => ("method-not-allowed", "The method is not for this path"),
             StatusCode::REQUEST_TIMEOUT => ("request-timeout", "The request took too long"),
             StatusCode::PAYLOAD_TOO_LARGE => ("body-too-large", "The request body is too large"),
+            StatusCode::TOO_MANY_REQUESTS => ("too-many-requests", "Too many requests"),
             StatusCode::UNSUPPORTED_MEDIA_TYPE => ("unsupported-media-type", "The request is in another notation"),
             StatusCode::SERVICE_UNAVAILABLE => ("unavailable", "Not available at the moment"),
             status if status.is_client_error() => ("malformed-request", "The request can't be taken"),
@@ -155,14 +178,14 @@ impl ResponseError for Problem {
             StatusCode::UNAUTHORIZED => {
                 response.insert_header((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"eim\"")));
             }
-            StatusCode::SERVICE_UNAVAILABLE => {
-                response.insert_header((header::RETRY_AFTER, HeaderValue::from_static("5")));
-            }
             StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT => {
                 // The rest of the body is not read: the connection can't serve another request.
                 response.force_close();
             }
             _ => {}
+        }
+        if let Some(seconds) = self.retry_after_s {
+            response.insert_header((header::RETRY_AFTER, HeaderValue::from(seconds)));
         }
         response.body(self.json())
     }

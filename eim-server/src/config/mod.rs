@@ -305,10 +305,44 @@ pub struct Limits {
     pub handshake_timeout_ms: u64,
     /// Time for the head of a request, and again for its body.
     pub request_timeout_ms: u64,
+    /// Time for a client to take something of its answer.
+    pub write_timeout_ms: u64,
     /// Time that an idle connection is kept.
     pub keep_alive_ms: u64,
     /// Time for requests under way when the server stops.
     pub shutdown_timeout_s: u64,
+    /// Open connections of one address, per listener.
+    pub connections_per_address: usize,
+    /// TLS handshakes of one address that are under way.
+    pub handshakes_per_address: usize,
+    /// Requests in a second on one connection of a device; further ones wait.
+    pub connection_per_second: u32,
+    /// How many of them may come at once.
+    pub connection_burst: u32,
+    /// Requests in a second under one EID, and in one session with an SM-DP+.
+    pub eid_per_second: u32,
+    /// How many of them may come at once.
+    pub eid_burst: u32,
+    /// EIDs and API keys in a second that turn out to be unknown.
+    pub strangers_per_second: u32,
+    /// How many of them may come at once.
+    pub strangers_burst: u32,
+    /// Requests of devices that are worked on at once.
+    pub requests_at_once: usize,
+    /// Requests of devices that may wait for that.
+    pub requests_waiting: usize,
+    /// Requests of devices that are relayed to an SM-DP+ or SM-DS at once.
+    pub relayed_at_once: usize,
+    /// Requests to the API that are worked on at once.
+    pub api_requests_at_once: usize,
+    /// Requests to the API that may wait for that.
+    pub api_requests_waiting: usize,
+    /// Requests in a second with one API key.
+    pub api_key_per_second: u32,
+    /// How many of them may come at once.
+    pub api_key_burst: u32,
+    /// Requests with one API key that are under way at once.
+    pub api_key_at_once: usize,
 }
 
 /// `[log]`
@@ -370,6 +404,12 @@ impl Limits {
     #[must_use]
     pub const fn request_timeout(&self) -> Duration {
         Duration::from_millis(self.request_timeout_ms)
+    }
+
+    /// Time for a client to take something of its answer.
+    #[must_use]
+    pub const fn write_timeout(&self) -> Duration {
+        Duration::from_millis(self.write_timeout_ms)
     }
 
     /// Time that an idle connection is kept.

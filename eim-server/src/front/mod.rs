@@ -1,13 +1,13 @@
 //! The device front: ESipa over HTTPS in both bindings, on the standard paths (SGP.32 v1.2 6.1, 6.4).
 //!
-//! Bytes, media types and status codes only. What a message means is decided in `eim_core::esipa`.
+//! Bytes, media types and status codes, and how much anybody may ask for. What a message means is decided in `eim_core::esipa`.
 
 mod admin_protocol;
 mod body;
 mod esipa_asn1;
 mod esipa_json;
 mod function;
-mod rejections;
+mod subject;
 mod tls;
 mod tls_switch;
 
@@ -15,6 +15,9 @@ pub use tls::server_config;
 pub use tls_switch::TlsSwitch;
 
 use crate::config::Limits;
+use crate::limits::{Admitted, Devices, Gate, TooMany};
+use crate::listener::Watch;
+use crate::telemetry::Rejections;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::web::{self, Data, ServiceConfig};
@@ -22,7 +25,7 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use eim_core::Eim;
 use eim_core::asn1::EsipaMessageFromIpaToEim;
 use eim_core::esipa::{self, Caller, EsipaAnswer};
-use rejections::Rejections;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -32,6 +35,13 @@ pub struct Front {
     body_bytes: usize,
     body_timeout: Duration,
     rejections: Rejections,
+    /// For faults of our own: when the store is away, every request has one.
+    faults: Rejections,
+    devices: Devices,
+    /// Messages that the eIM answers by itself.
+    own: Gate,
+    /// Messages that wait for an SM-DP+ or SM-DS: a slow one must not hold up polls.
+    relayed: Gate,
 }
 
 impl Front {
@@ -43,6 +53,10 @@ impl Front {
             body_bytes: limits.body_bytes,
             body_timeout: limits.request_timeout(),
             rejections: Rejections::default(),
+            faults: Rejections::default(),
+            devices: Devices::new(limits),
+            own: Gate::new(limits.requests_at_once, limits.requests_waiting),
+            relayed: Gate::new(limits.relayed_at_once, 0),
         }
     }
 }
@@ -99,6 +113,8 @@ enum Refusal {
     NotAccepted,
     /// A function that the JSON binding does not have.
     UnknownFunction,
+    /// More than a limit allows.
+    TooMany(TooMany),
     /// Our fault; already logged.
     Failed {
         /// Whether it may go well a moment later.
@@ -114,23 +130,71 @@ async fn answer(
     request: &HttpRequest,
     front: &Data<Front>,
 ) -> Result<EsipaAnswer, Refusal> {
+    let caller = request.conn_data::<Arc<Caller>>().cloned().unwrap_or_default();
+    let admitted = admit(&message, &caller, request, front)?;
+    let gate = if subject::is_relayed(&message) { &front.relayed } else { &front.own };
+    let place = gate.enter().await.map_err(|retry_after_s| TooMany { reason: "busy", retry_after_s });
+    let place = place.map_err(Refusal::TooMany)?;
     let started = Instant::now();
     let eim = front.eim.clone();
-    let caller = request.conn_data::<Arc<Caller>>().cloned().unwrap_or_default();
-    let answered = actix_web::rt::spawn(async move { esipa::answer(message, &caller, &eim).await }).await;
+    let task = Arc::clone(&caller);
+    let answered = actix_web::rt::spawn(async move {
+        let answer = esipa::answer(message, &task, &eim).await;
+        drop(place);
+        answer
+    });
+    let answered = answered.await;
     let seconds = started.elapsed().as_secs_f64();
     front.eim.metrics().esipa_request_seconds.with_label_values(&[function, binding.name()]).observe(seconds);
     tracing::debug!(function, binding = binding.name(), seconds, "ESipa request");
     match answered {
-        Ok(Ok(answer)) => Ok(answer),
+        Ok(Ok(answer)) => {
+            note(&answer, admitted, caller.take_stranger(), request, front);
+            Ok(answer)
+        }
         Ok(Err(error)) => {
-            tracing::error!(function, binding = binding.name(), %error, "an ESipa request could not be answered");
+            if let Some(suppressed) = front.faults.may_log() {
+                let binding = binding.name();
+                tracing::error!(function, binding, %error, suppressed, "an ESipa request could not be answered");
+            }
             Err(Refusal::Failed { retryable: error.retryable() })
         }
         Err(error) => {
             tracing::error!(function, binding = binding.name(), %error, "an ESipa request was cut off");
             Err(Refusal::Failed { retryable: false })
         }
+    }
+}
+
+/// Whether whoever the message says that it is from may ask for more.
+fn admit(
+    message: &EsipaMessageFromIpaToEim,
+    caller: &Caller,
+    request: &HttpRequest,
+    front: &Front,
+) -> Result<Admitted, Refusal> {
+    let subject = subject::of(message, caller.last_named());
+    let from = request.peer_addr().map(|peer| peer.ip());
+    front.devices.admit(subject, from, front.eim.clock().now_ms()).map_err(Refusal::TooMany)
+}
+
+/// Notes what came of a message, for the limits of those that follow.
+fn note(answer: &EsipaAnswer, admitted: Admitted, is_stranger: bool, request: &HttpRequest, front: &Front) {
+    front.devices.answered(admitted, is_stranger, front.eim.clock().now_ms());
+    if is_stranger {
+        slow_down(request);
+    }
+    if let EsipaAnswer::Message(message) = answer
+        && let Some(session) = subject::begun_by(message)
+    {
+        front.devices.introduce(session);
+    }
+}
+
+/// What led nowhere costs more of the pace of its connection.
+fn slow_down(request: &HttpRequest) {
+    if let Some(watch) = request.conn_data::<Rc<Watch>>() {
+        watch.refused();
     }
 }
 
@@ -150,11 +214,27 @@ fn refuse(request: &HttpRequest, refusal: &Refusal, binding: Binding, front: &Fr
         Refusal::Undecodable(details) => (StatusCode::BAD_REQUEST, "undecodable", details.as_str()),
         Refusal::NotAccepted => (StatusCode::BAD_REQUEST, "not_accepted", ""),
         Refusal::UnknownFunction => return respond(request, StatusCode::NOT_FOUND).finish(),
-        Refusal::Failed { retryable } => {
-            let status = if *retryable { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::INTERNAL_SERVER_ERROR };
-            return respond(request, status).finish();
+        Refusal::Failed { retryable: true } => return later(request, front.own.later()),
+        Refusal::Failed { retryable: false } => return respond(request, StatusCode::INTERNAL_SERVER_ERROR).finish(),
+        Refusal::TooMany(TooMany { reason, retry_after_s }) => {
+            front.eim.metrics().requests_refused_total.with_label_values(&["esipa", *reason]).inc();
+            if let Some(suppressed) = front.rejections.may_log() {
+                let peer = request.peer_addr().map(|peer| peer.ip());
+                tracing::warn!(
+                    ?peer,
+                    binding = binding.name(),
+                    reason,
+                    suppressed,
+                    "an ESipa request was beyond a limit"
+                );
+            }
+            if *reason != "busy" {
+                slow_down(request);
+            }
+            return later(request, *retry_after_s);
         }
     };
+    slow_down(request);
     front.eim.metrics().esipa_rejected_total.with_label_values(&[binding.name(), reason]).inc();
     if let Some(suppressed) = front.rejections.may_log() {
         let peer = request.peer_addr().map(|peer| peer.ip());
@@ -166,6 +246,14 @@ fn refuse(request: &HttpRequest, refusal: &Refusal, binding: Binding, front: &Fr
         response.force_close();
     }
     response.finish()
+}
+
+/// 503 with the time after which to come again. Also where a limit is the device's own: IPAs know 503, keep what they have and come again,
+/// and whether it was this device that asked too often is not proven.
+fn later(request: &HttpRequest, retry_after_s: u32) -> HttpResponse {
+    respond(request, StatusCode::SERVICE_UNAVAILABLE)
+        .insert_header((header::RETRY_AFTER, HeaderValue::from(retry_after_s)))
+        .finish()
 }
 
 async fn not_found(request: HttpRequest) -> HttpResponse {

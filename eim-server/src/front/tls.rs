@@ -30,6 +30,7 @@ pub fn server_config(tls: Arc<TlsSwitch>) -> anyhow::Result<ServerConfig> {
         .context("TLS could not be set up")?
         .with_no_client_auth()
         .with_cert_resolver(tls);
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
     // A resumed TLS 1.2 session spares device and server the costly half of the handshake.
     config.session_storage = ServerSessionMemoryCache::new(SESSIONS);
     config.ticketer = ring::Ticketer::new().context("TLS session tickets could not be set up")?;

@@ -3,6 +3,10 @@
 //!
 //! The subscriber is the one thing of the process that is global; only the command line sets it.
 
+mod rejections;
+
+pub(crate) use rejections::Rejections;
+
 use crate::config::{Log, LogFormat};
 use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
@@ -21,14 +25,15 @@ pub fn init(log: &Log) -> anyhow::Result<()> {
     .map_err(|error| anyhow::anyhow!("logging could not be started: {error}"))
 }
 
-/// Reads a level or a filter. The listeners' own chatter about threads is left out unless it is asked for.
+/// Reads a level or a filter. The listeners' own chatter about threads, and about each request
+/// that is no HTTP, is left out unless it is asked for: a flood of them must not become one of lines.
 pub(crate) fn filter(level: &str) -> Result<EnvFilter, String> {
     // A lone word that is no level would be taken for the name of a part of the program, and silence all others.
     let is_level = |word: &str| ["off", "error", "warn", "info", "debug", "trace"].contains(&word);
     if let Some(word) = level.split(',').map(str::trim).find(|part| !part.contains('=') && !is_level(part)) {
         return Err(format!("{word:?} is no level; off, error, warn, info, debug or trace is expected"));
     }
-    let quiet = if level.contains("actix") { "" } else { "actix_server=warn," };
+    let quiet = if level.contains("actix") { "" } else { "actix_server=warn,actix_http=off," };
     // Its finer levels show whole frames, and with them what is sealed elsewhere.
     let capped = if level.trim() == "off" { "" } else { ",lapin=info" };
     format!("{quiet}{level}{capped}").parse::<EnvFilter>().map_err(|error| format!("not a level or filter: {error}"))

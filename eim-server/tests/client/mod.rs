@@ -1,9 +1,9 @@
 //! A small blocking HTTP client over TCP or TLS, so that tests see the octets that a device or an operator sees.
-#![allow(clippy::unwrap_used, clippy::expect_used, dead_code)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, dead_code)]
 
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
@@ -90,6 +90,28 @@ impl Connection {
             self.0.read_exact(&mut answer.body).unwrap();
         }
         answer
+    }
+
+    /// Sends octets as they are, and waits for nothing. False when the connection has ended.
+    pub fn write(&mut self, octets: &[u8]) -> bool {
+        self.0.get_mut().write_all(octets).and_then(|()| self.0.get_mut().flush()).is_ok()
+    }
+
+    /// Everything that comes until the server ends the connection; panics when it does not.
+    pub fn read_to_the_end(&mut self) -> Vec<u8> {
+        let mut octets = Vec::new();
+        loop {
+            let mut part = [0; 4096];
+            match self.0.read(&mut part) {
+                Ok(0) => return octets,
+                Ok(count) => octets.extend_from_slice(&part[..count]),
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                    panic!("the server keeps the connection")
+                }
+                // Reset, or closed without the farewell of TLS.
+                Err(_) => return octets,
+            }
+        }
     }
 
     fn line(&mut self) -> String {

@@ -160,6 +160,8 @@ impl Setup {
             command.env(format!("EIM__{name}"), value);
         }
         command.env("EIM__PKI__CI_DIR", self.folder.path().join("ci")).env("EIM__LOG__LEVEL", "info");
+        // Devices poll many times in a second here, for as long as a test takes.
+        command.env("EIM__LIMITS__EID_PER_SECOND", "1000").env("EIM__LIMITS__CONNECTION_PER_SECOND", "10000");
         match &self.schema {
             Some(schema) => command.env("EIM__STORE__URL", schema.url()).env("EIM__STORE__POOL_SIZE", "3"),
             None => command.env_remove("EIM__STORE__URL"),

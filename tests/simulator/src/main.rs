@@ -9,7 +9,9 @@ use eim_core::pki::{Certificate, Curve, SigningKey};
 use eim_simulator::euicc::Euicc;
 use eim_simulator::fleet::{Fleet, fleet_iccid};
 use eim_simulator::ipa::{Binding, Ipa, IpaConfig, PollOptions, SessionOptions, TlsVersions, client_config};
-use eim_simulator::load::{self, Api, CampaignOptions, DownloadsOptions, LoadOptions, Mode, check_target};
+use eim_simulator::load::{
+    self, Api, CampaignOptions, DownloadsOptions, FloodOptions, LoadOptions, Mode, check_target,
+};
 use eim_simulator::pki::{EuiccIdentity, FleetPki};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -39,6 +41,8 @@ enum Command {
     Relay(Box<RelayArgs>),
     /// Campaigns over a fleet that keeps polling: how fast they are made and shown, and what polls do beside them.
     Campaigns(Box<CampaignsArgs>),
+    /// Measures how much later devices are served while somebody floods the eIM with the EID of another one. Fails above twice.
+    Flood(FloodArgs),
     /// Writes the devices of a fleet as an import takes them (NDJSON), associated with this eIM.
     Registrations(RegistrationsArgs),
     /// Writes the manufacturing file of a fleet (CSV), with the certificates of each eUICC.
@@ -227,6 +231,27 @@ struct CampaignsArgs {
 }
 
 #[derive(Debug, Args)]
+struct FloodArgs {
+    #[command(flatten)]
+    fleet: FleetArgs,
+    /// TLS connections of the others.
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    connections: u32,
+    /// TLS connections of the flood.
+    #[arg(long, default_value_t = 192, value_parser = clap::value_parser!(u32).range(3..=4096))]
+    flood_connections: u32,
+    /// Polls of the others in a second.
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    polls_per_second: u32,
+    /// How long each spell takes, with the flood and without.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    seconds: u64,
+    /// Calm and flooded spells.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    rounds: u32,
+}
+
+#[derive(Debug, Args)]
 struct RegistrationsArgs {
     /// The eIM's AddInitialEimRequest (BF57), DER file.
     #[arg(long)]
@@ -287,6 +312,7 @@ fn main() -> anyhow::Result<()> {
         Command::Downloads(args) => runtime(args.fleet.threads as usize)?.block_on(downloads(*args)),
         Command::Relay(args) => runtime(args.fleet.threads as usize)?.block_on(relay(*args)),
         Command::Campaigns(args) => runtime(args.fleet.threads as usize)?.block_on(campaigns(*args)),
+        Command::Flood(args) => runtime(args.fleet.threads as usize)?.block_on(flood(args)),
         Command::Registrations(args) => registrations(&args),
         Command::Manufacturing(args) => manufacturing(&args),
         Command::BareServer(args) => bare(&args),
@@ -459,6 +485,34 @@ async fn campaigns(args: CampaignsArgs) -> anyhow::Result<()> {
     let report = load::run_campaigns(&fleet, &mut api, &options, |line| println!("{line}")).await?;
     println!("{report}");
     if report.differences.is_empty() { Ok(()) } else { bail!("{} differences", report.differences.len()) }
+}
+
+async fn flood(args: FloodArgs) -> anyhow::Result<()> {
+    let (server, server_name, tls) = resolve(&args.fleet.target)?;
+    let (mut fleet, mut api, _) = args.fleet.prepare().await?;
+    load::prepare_devices(&mut fleet, &mut api).await?;
+    let load = LoadOptions {
+        server,
+        server_name,
+        tls,
+        binding: args.fleet.target.binding,
+        mode: Mode::Poll,
+        connections: args.connections as usize,
+        duration: Duration::from_secs(args.seconds),
+        max_count: u64::MAX,
+    };
+    let options = FloodOptions {
+        load,
+        flood_connections: args.flood_connections as usize,
+        polls_per_second: args.polls_per_second,
+        rounds: args.rounds,
+    };
+    let report = load::run_flood(&mut fleet, &mut api, &options).await?;
+    println!("{report}");
+    if report.calm.errors + report.flooded.errors > 0 {
+        bail!("polls of others failed");
+    }
+    if report.ratio() > 2.0 { bail!("more than twice") } else { Ok(()) }
 }
 
 fn registrations(args: &RegistrationsArgs) -> anyhow::Result<()> {

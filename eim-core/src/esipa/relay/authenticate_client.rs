@@ -60,6 +60,9 @@ async fn authenticate(
     eim: &Eim,
 ) -> Result<Result<Outcome, i64>, EsipaError> {
     let candidates = candidates(&request.transaction_id, eim).await?;
+    if candidates.is_empty() {
+        caller.meets_stranger();
+    }
     if let AuthenticateServerResponse::AuthenticateResponseError(error) = request.authenticate_server_response.value() {
         return euicc_refused(request, error.authenticate_error_code, &candidates, eim).await.map(Err);
     }

@@ -44,6 +44,9 @@ async fn cancel(
     eim: &Eim,
 ) -> Result<Result<(), i64>, EsipaError> {
     let candidates = candidates(&request.transaction_id, eim).await?;
+    if candidates.is_empty() {
+        caller.meets_stranger();
+    }
     let mut first = None;
     let mut found = None;
     for candidate in &candidates {

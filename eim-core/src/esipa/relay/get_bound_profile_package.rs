@@ -34,6 +34,9 @@ async fn fetch(
     eim: &Eim,
 ) -> Result<Result<GetBoundProfilePackageOkEsipa, i64>, EsipaError> {
     let mut candidates = candidates(&request.transaction_id, eim).await?;
+    if candidates.is_empty() {
+        caller.meets_stranger();
+    }
     candidates.retain(|candidate| matches!(candidate.session.phase, Phase::Authenticated | Phase::Bound));
     let response = &request.prepare_download_response;
     if let PrepareDownloadResponse::DownloadResponseError(error) = response.value() {

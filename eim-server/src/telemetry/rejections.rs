@@ -1,10 +1,11 @@
-//! Limits the log lines about rejected requests, so that a broken or hostile device can't fill the disk.
+//! Limits the log lines about requests and connections that are refused, so that a broken or hostile device can't fill the disk.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 /// Allows one line a second and counts the rest.
-pub(super) struct Rejections {
+#[derive(Debug)]
+pub(crate) struct Rejections {
     started: Instant,
     /// The second since `started` in which the last line was written, plus one; 0 for none yet.
     last_second: AtomicU64,
@@ -19,7 +20,7 @@ impl Default for Rejections {
 
 impl Rejections {
     /// Whether a line may be written now, and then how many were left out since the last one.
-    pub(super) fn may_log(&self) -> Option<u64> {
+    pub(crate) fn may_log(&self) -> Option<u64> {
         self.may_log_in(self.started.elapsed().as_secs() + 1)
     }
 
