@@ -2,7 +2,7 @@
 """Checks the files of deploy/ against the source: every metric with its labels, every configuration variable, command, path and
 port that they name exists; YAML and JSON can be read; the chart renders to objects that fit together; the rules hold what their
 tests say. Needs nothing but Python; what needs PyYAML, helm (or Go with sprig, see helm/render) or promtool is left out
-without it, and named. With --require that is a failure.
+without it, and named; so are the units without systemd-analyze. With --require that is a failure.
 """
 
 import atexit
@@ -197,6 +197,45 @@ def check_stop_times():
         for found in re.findall(r"(?:TimeoutStopSec=|stop_grace_period: |terminationGracePeriodSeconds: )(\d+)", read(path)):
             if int(found) < seconds:
                 wrong(path, f"{found} seconds to stop are less than {seconds}")
+    # In Kubernetes the time runs from before the pause.
+    values = read("deploy", "helm", "eim", "values.yaml")
+    grace, pause = (int(re.search(rf"^{name}: (\d+)", values, re.M).group(1)) for name in ["terminationGracePeriodSeconds", "preStopSeconds"])
+    if grace < pause + seconds:
+        wrong("helm/eim/values.yaml", f"{grace} seconds to stop are less than the pause of {pause} and {seconds}")
+
+
+def check_image():
+    """What the image is built from is there, and let through by .dockerignore."""
+    let_through = re.findall(r"^!(\S+)", read(".dockerignore"), re.M)
+    copied = [name for line in re.findall(r"^COPY (?!--from)(?:--\S+ )*(.*) \S+$", read("deploy", "Containerfile"), re.M) for name in line.split()]
+    for name in copied:
+        if not os.path.exists(os.path.join(ROOT, name)):
+            wrong("Containerfile", f"there is no {name}")
+        if name not in let_through:
+            wrong(".dockerignore", f"keeps {name} from the image")
+    for name in set(let_through) - set(copied):
+        wrong(".dockerignore", f"the image does not use {name}")
+
+
+def check_units():
+    units = sorted(glob.glob(os.path.join(HERE, "systemd", "*.service")))
+    said = subprocess.run(["systemd-analyze", "--version"], capture_output=True, text=True, check=False).stdout if shutil.which("systemd-analyze") else ""
+    version = re.match(r"systemd (\d+)", said)
+    # Units outside of a running systemd.
+    if not version or int(version.group(1)) < 250:
+        left_out.append("the units (no systemd-analyze of 250 or later)")
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        for path in units:
+            name = os.path.basename(path)
+            with open(path, encoding="utf-8") as file, open(os.path.join(folder, name), "w", encoding="utf-8") as copy:
+                # The program is not installed here.
+                copy.write(file.read().replace("/usr/local/bin/eim-server", "/bin/true"))
+            for what in [["verify"], ["security", "--offline=yes", "--threshold=20"]]:
+                run = subprocess.run(["systemd-analyze", *what, os.path.join(folder, name)], capture_output=True, text=True, check=False)
+                if run.returncode != 0 or what == ["verify"] and name in run.stderr:
+                    said = [line for line in (run.stderr + run.stdout).splitlines() if what == ["verify"] or "Overall" in line]
+                    wrong("systemd-analyze " + " ".join(what), f"{name}: {' '.join(said)}")
 
 
 # --- forms
@@ -409,6 +448,8 @@ def main():
     check_variables()
     check_commands()
     check_stop_times()
+    check_image()
+    check_units()
     if yaml:
         check_compose()
         check_chart()
