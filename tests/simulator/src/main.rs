@@ -547,18 +547,8 @@ fn bare(args: &BareArgs) -> anyhow::Result<()> {
     if !args.listen.ip().is_loopback() && !args.allow_remote {
         bail!("{} is not loopback; say --allow-remote to mean it", args.listen);
     }
-    actix_web::rt::System::new().block_on(async {
-        let bare = load::bare_server(args.listen, args.workers)?;
-        std::fs::write(&args.certificate_out, &bare.certificate)?;
-        println!("https://{} with {}", bare.address, args.certificate_out.display());
-        let handle = bare.server.handle();
-        actix_web::rt::spawn(async move {
-            if tokio::signal::ctrl_c().await.is_ok() {
-                handle.stop(true).await;
-            }
-        });
-        bare.server.await.map_err(anyhow::Error::from)
-    })
+    let served = load::run_bare_server(args.listen, args.workers, &args.certificate_out);
+    Ok(actix_web::rt::System::new().block_on(served)?)
 }
 
 fn resolve(target: &Target) -> anyhow::Result<(SocketAddr, String, Arc<rustls::ClientConfig>)> {

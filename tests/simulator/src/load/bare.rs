@@ -1,4 +1,5 @@
 //! The baseline: a bare actix-web handler over rustls that answers "nothing" at the same path, and does nothing else.
+#![allow(clippy::print_stdout, reason = "where it listens is the output of the program that runs it")]
 
 use super::LoadError;
 use crate::pki::{PkiError, seeded_key, self_signed_tls};
@@ -7,6 +8,7 @@ use eim_core::pki::Curve;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 /// `BF4F { 02 noEimPackageAvailable(1) }`.
@@ -32,7 +34,9 @@ pub struct BareServer {
 pub fn bare_server(listen: SocketAddr, workers: usize) -> Result<BareServer, LoadError> {
     let failed = |cause| LoadError::Connection { target: listen.to_string(), cause };
     let setup = |error: String| LoadError::Setup { what: error };
-    let (certificate, tls) = server_tls("localhost").map_err(|error| setup(error.to_string()))?;
+    let (certificate, mut tls) = server_tls("localhost").map_err(|error| setup(error.to_string()))?;
+    // Resumption by tickets, as the eIM has it.
+    tls.ticketer = rustls::crypto::ring::Ticketer::new().map_err(|error| setup(error.to_string()))?;
     let server = HttpServer::new(|| {
         App::new()
             .route("/gsma/rsp2/asn1", web::post().to(asn1))
@@ -45,6 +49,24 @@ pub fn bare_server(listen: SocketAddr, workers: usize) -> Result<BareServer, Loa
     .map_err(failed)?;
     let address = server.addrs().first().copied().unwrap_or(listen);
     Ok(BareServer { server: server.run(), address, certificate })
+}
+
+/// Starts it, writes its certificate (DER) to this file, and serves until SIGINT.
+///
+/// # Errors
+/// [`LoadError`] when it can't listen there or the file can't be written.
+pub async fn run_bare_server(listen: SocketAddr, workers: usize, certificate: &Path) -> Result<(), LoadError> {
+    let BareServer { server, address, certificate: octets } = bare_server(listen, workers)?;
+    let failed = |cause| LoadError::Connection { target: address.to_string(), cause };
+    std::fs::write(certificate, octets).map_err(failed)?;
+    println!("https://{address} with {}", certificate.display());
+    let handle = server.handle();
+    actix_web::rt::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            handle.stop(true).await;
+        }
+    });
+    server.await.map_err(failed)
 }
 
 /// A certificate for this host from a fixed seed, and the server configuration with it (TLS 1.2 and 1.3, ring).

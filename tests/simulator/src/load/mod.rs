@@ -11,6 +11,7 @@ mod cycle;
 mod downloads;
 mod error;
 mod flood;
+mod handshake;
 mod poll;
 mod raw;
 mod relay;
@@ -18,11 +19,13 @@ mod report;
 mod setup;
 
 pub use api::{Api, Association as ApiAssociation, association_of, registration};
-pub use bare::{BareServer, bare_server, server_tls};
+pub use bare::{BareServer, bare_server, run_bare_server, server_tls};
 pub use campaign::{CampaignOptions, CampaignReport, run_campaigns};
 pub use downloads::{DownloadsOptions, DownloadsReport, run_downloads};
 pub use error::LoadError;
 pub use flood::{FloodOptions, FloodReport, run_flood};
+pub use handshake::{HandshakeReport, Handshakes, run_handshakes};
+pub use poll::{run_paced_polls, run_polls};
 pub use raw::RawConnection;
 pub use relay::{RelayReport, run_relay};
 pub use report::{Counts, Report};
@@ -82,7 +85,7 @@ pub struct LoadOptions {
 /// [`LoadError`] when no connection can be opened; what fails later is counted.
 pub async fn run(fleet: Fleet, api: Option<&Api>, options: &LoadOptions) -> Result<Report, LoadError> {
     match options.mode {
-        Mode::Poll => poll::run(&fleet.eids(), options).await,
+        Mode::Poll => run_polls(&fleet.eids(), options).await,
         Mode::Cycle => {
             let api = api.ok_or(LoadError::Setup { what: "the mode cycle needs the API".to_owned() })?;
             cycle::run(fleet, api, options).await

@@ -31,6 +31,12 @@ impl RawConnection<TlsStream<TcpStream>> {
         let stream = TlsConnector::from(options.tls.clone()).connect(name, tcp).await.map_err(failed)?;
         Ok(Self::new(stream))
     }
+
+    /// Whether the session was resumed, as TLS says.
+    #[must_use]
+    pub fn handshake_kind(&self) -> Option<rustls::HandshakeKind> {
+        self.stream.get_ref().1.handshake_kind()
+    }
 }
 
 impl RawConnection<TcpStream> {

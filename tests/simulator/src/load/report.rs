@@ -60,6 +60,19 @@ impl Report {
         report
     }
 
+    /// This run and another one that was under way at the same time, as one.
+    #[must_use]
+    pub fn beside(mut self, other: Self) -> Self {
+        self.elapsed = self.elapsed.max(other.elapsed);
+        self.count += other.count;
+        self.unexpected += other.unexpected;
+        self.errors += other.errors;
+        self.first_error = self.first_error.or(other.first_error);
+        self.latencies_us.extend(other.latencies_us);
+        self.latencies_us.sort_unstable();
+        self
+    }
+
     /// Successes in a second.
     #[must_use]
     pub fn per_second(&self) -> f64 {
@@ -100,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn percentiles_are_those_of_all_connections() {
+    fn percentiles_are_those_of_all_connections_and_runs() {
         let part = |from: u32| Counts { latencies_us: (from..from + 50).collect(), ..Counts::default() };
         let report = Report::new("polls", Duration::from_secs(2), vec![part(51), part(1)]);
         assert_eq!(
@@ -109,5 +122,7 @@ mod tests {
         );
         assert!((report.per_second() - 50.0).abs() < 1e-9);
         assert_eq!(Report::new("polls", Duration::ZERO, Vec::new()).percentile_us(99), 0);
+        let both = report.beside(Report::new("polls", Duration::from_secs(4), vec![part(101)]));
+        assert_eq!((both.count, both.percentile_us(100), both.elapsed), (150, 150, Duration::from_secs(4)));
     }
 }

@@ -209,33 +209,33 @@ impl FleetPki {
     /// Those of [`Self::generate`].
     pub fn euicc(&self, index: u32) -> Result<EuiccIdentity, PkiError> {
         let key = seeded_key(self.curve, self.seed, &format!("eUICC {index}"))?;
-        let eid = self.eid(index);
+        Ok(EuiccIdentity {
+            eid: self.eid(index),
+            certificate: self.euicc_certificate(index, &key),
+            key: Arc::new(key),
+            eum_certificate: self.eum_certificate.clone(),
+            ci_key_id: self.ci_key_id.clone(),
+        })
+    }
+
+    /// CERT.EUICC.ECDSA (DER) of the eUICC with this index for any key. Making a key costs far more than a certificate: many
+    /// devices that never sign may share one.
+    #[must_use]
+    pub fn euicc_certificate(&self, index: u32, key: &SigningKey) -> Vec<u8> {
         let attribute = |kind: (u8, u32), text| (kind.0, kind.1, text);
         let subject = name(&[
             attribute(COUNTRY, "DE"),
             attribute(ORGANIZATION, EUM_ORGANIZATION),
-            attribute(SERIAL_NUMBER, &eid.to_string()),
+            attribute(SERIAL_NUMBER, &self.eid(index).to_string()),
             attribute(COMMON_NAME, "Simulated eUICC"),
         ]);
-        let certificate = certificate::certificate(&Contents {
+        certificate::certificate(&Contents {
             issuer: &self.eum_name,
             subject: &subject,
-            subject_key: &key,
+            subject_key: key,
             issuer_key: &self.eum_key,
-            extensions: &[
-                authority_key_id(&self.eum_key),
-                subject_key_id(&key),
-                key_usage_digital_signature(),
-                role(1),
-            ],
+            extensions: &[authority_key_id(&self.eum_key), subject_key_id(key), key_usage_digital_signature(), role(1)],
             not_after: NOT_AFTER,
-        });
-        Ok(EuiccIdentity {
-            eid,
-            key: Arc::new(key),
-            certificate,
-            eum_certificate: self.eum_certificate.clone(),
-            ci_key_id: self.ci_key_id.clone(),
         })
     }
 
