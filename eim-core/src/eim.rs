@@ -4,7 +4,7 @@ use crate::domain::fleet::guard::OwnAddress;
 use crate::domain::{Changes, Euicc, Snapshot, TokenPolicy, Work};
 use crate::ids::{Eid, EimId, KeyId, TenantId};
 use crate::metrics::Metrics;
-use crate::pki::{LabPolicy, SealingKey, TrustStore};
+use crate::pki::{KnownChains, LabPolicy, SealingKey, TrustStore};
 use crate::ports::{Clock, Entropy, KEY_CHECK, KeyRing, RingKey, RspTransport, SignerError, WebhookTransport};
 use crate::rsp::initiate_authentication::AddressField;
 use crate::store::audit::AuditWaiting;
@@ -122,6 +122,8 @@ pub struct Eim {
 
 struct Inner {
     parts: EimParts,
+    /// Chains of eUICCs that were verified before, with the roots of the parts.
+    chains: KnownChains,
     /// How devices reach each of the identities.
     addresses: Vec<Arc<OwnAddress>>,
     started_at: i64,
@@ -150,6 +152,8 @@ pub struct AuditLinking {
     pub waiting: AuditWaiting,
 }
 
+/// How many verified chains are kept: some hundred octets each.
+const CHAINS_KEPT: usize = 8_192;
 /// How long refusals of the same kind are gathered before they are written: a stranger can cause any number.
 const REFUSALS_GATHERED_MS: i64 = 60_000;
 /// How many kinds of them are told apart at once.
@@ -183,8 +187,10 @@ impl Eim {
             })
         };
         let addresses = parts.identities.iter().map(address).collect();
+        let chains = KnownChains::new(parts.trust.clone(), CHAINS_KEPT);
         let inner = Inner {
             parts,
+            chains,
             addresses,
             started_at,
             sightings: Mutex::default(),
@@ -387,6 +393,12 @@ impl Eim {
     #[must_use]
     pub fn trust(&self) -> &TrustStore {
         &self.inner.parts.trust
+    }
+
+    /// Verifies chains of eUICCs below the trusted CI certificates.
+    #[must_use]
+    pub fn chains(&self) -> &KnownChains {
+        &self.inner.chains
     }
 
     /// The permission to take unverified results, where there is one.

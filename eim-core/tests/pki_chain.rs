@@ -6,8 +6,8 @@ mod pki_support;
 use chrono::{DateTime, TimeDelta, Utc};
 use eim_core::ids::Eid;
 use eim_core::pki::{
-    Certificate, CertificateError, ChainFault, Leniency, Role, ServerRole, TrustError, TrustStore, VerifiedChain,
-    verify_euicc_chain, verify_server_certificate,
+    Certificate, CertificateError, ChainFault, KnownChains, Leniency, Role, ServerRole, TrustError, TrustStore,
+    VerifiedChain, verify_euicc_chain, verify_server_certificate,
 };
 use pki_support::{
     CERT_SIGN, Draft, ECDSA_WITH_SHA256, EID1, ORGANIZATION, SIGN, at, attribute, authority_key_id, basic_constraints,
@@ -81,6 +81,50 @@ fn every_negative_certificate_is_refused_for_its_reason_on_both_curves() {
     let chain = verify_euicc_chain(&trust(), &eum, &bad, reference_time(), &wrong_digits).unwrap();
     assert_eq!(chain.warnings(), [Leniency::EidCheckDigits]);
     assert_eq!(reason(verify_der(&trust(), &cert("brp/eum"), &cert("nist/euicc1"), reference_time())), "chain");
+}
+
+#[test]
+fn a_chain_that_was_verified_before_is_still_judged_by_eid_time_and_octets() {
+    let known = KnownChains::new(trust(), 8);
+    let (eum, euicc) = (cert("nist/eum"), cert("nist/euicc1"));
+    let verified = |eum: &[u8], euicc: &[u8], now, of: &str| known.verify(eum, euicc, now, &eid(of));
+    let now = reference_time();
+    for _ in 0..3 {
+        let chain = verified(&eum, &euicc, now, EID1).unwrap();
+        assert_eq!((chain.eid(), chain.key()), (eid(EID1), key("nist/euicc1").public_key()));
+    }
+    assert_eq!(known.count(), 1);
+    let end = verified(&eum, &euicc, now, EID1).unwrap().valid_until();
+    assert_eq!(reason(verified(&eum, &euicc, end, EID1)), "valid");
+    assert_eq!(reason(verified(&eum, &euicc, end + TimeDelta::seconds(1), EID1)), "certificate-expired");
+    assert_eq!(reason(verified(&eum, &euicc, at("1999-01-01T00:00:00Z"), EID1)), "certificate-not-yet-valid");
+    assert_eq!(reason(verified(&eum, &euicc, now, "89044045111111111111111111111151")), "eid-mismatch");
+    assert_eq!(reason(verified(&eum, &cert("nist/euicc2"), now, EID1)), "eid-mismatch");
+    assert_eq!(reason(verified(&cert("nist/eum_not_ca"), &euicc, now, EID1)), "chain-not-a-ca");
+    let mut broken = euicc.clone();
+    *broken.last_mut().unwrap() ^= 1;
+    assert_eq!(reason(verified(&eum, &broken, now, EID1)), "chain");
+    assert_eq!(known.count(), 1, "nothing is kept of what was refused");
+    assert_eq!(reason(verified(&eum, &euicc, now, EID1)), "valid");
+}
+
+#[test]
+fn chains_are_kept_in_bounds_and_none_below_other_roots() {
+    let known = KnownChains::new(trust(), 8);
+    let (eum, now) = (eum_draft().sign(&key("nist/ci")), reference_time());
+    let mut most = 0;
+    for day in 1..=28 {
+        let until = tlv(0x17, format!("4801{day:02}000000Z").as_bytes());
+        let euicc = Draft { not_after: until, ..euicc_draft(EID1) }.sign(&key("nist/eum"));
+        assert_eq!(reason(known.verify(&eum, &euicc, now, &eid(EID1))), "valid");
+        most = most.max(known.count());
+    }
+    assert_eq!(most, 8);
+    let others = KnownChains::new(TrustStore::empty(), 8);
+    let euicc = euicc_draft(EID1).sign(&key("nist/eum"));
+    assert_eq!(reason(known.verify(&eum, &euicc, now, &eid(EID1))), "valid");
+    assert!(others.verify(&eum, &euicc, now, &eid(EID1)).is_err());
+    assert_eq!(others.count(), 0);
 }
 
 #[test]

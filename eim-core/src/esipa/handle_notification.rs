@@ -98,7 +98,8 @@ async fn who_signed(
         let signed = snapshot.sessions.iter().any(|session| {
             let facts = &session.facts;
             facts.eum_certificate.as_ref().zip(facts.euicc_certificate.as_ref()).is_some_and(|(eum, euicc)| {
-                pki::verify_euicc_chain(eim.trust(), &eum.0, &euicc.0, now, eid)
+                eim.chains()
+                    .verify(&eum.0, &euicc.0, now, eid)
                     .and_then(|chain| pki::verify_installation_result(&chain, result))
                     .is_ok()
             })

@@ -134,7 +134,9 @@ fn believe(
     for session in sessions {
         let facts = &session.facts;
         let Some((eum, euicc)) = facts.eum_certificate.as_ref().zip(facts.euicc_certificate.as_ref()) else { continue };
-        let verified = pki::verify_euicc_chain(eim.trust(), &eum.0, &euicc.0, eim.clock().now(), &work.state.euicc.eid)
+        let verified = eim
+            .chains()
+            .verify(&eum.0, &euicc.0, eim.clock().now(), &work.state.euicc.eid)
             .and_then(|chain| pki::verify_installation_result(&chain, result));
         match verified {
             Ok(verified) => return Ok((verified.into(), Some(session.clone()))),
@@ -239,7 +241,8 @@ fn forms(session: &DownloadSession, compact: &CompactProfileInstallationResult) 
 fn is_signed(result: &Raw<ProfileInstallationResult>, session: &DownloadSession, work: &Work, eim: &Eim) -> bool {
     let facts = &session.facts;
     facts.eum_certificate.as_ref().zip(facts.euicc_certificate.as_ref()).is_some_and(|(eum, euicc)| {
-        pki::verify_euicc_chain(eim.trust(), &eum.0, &euicc.0, eim.clock().now(), &work.state.euicc.eid)
+        eim.chains()
+            .verify(&eum.0, &euicc.0, eim.clock().now(), &work.state.euicc.eid)
             .and_then(|chain| pki::verify_installation_result(&chain, result.value()))
             .is_ok()
     })

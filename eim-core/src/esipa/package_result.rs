@@ -519,9 +519,7 @@ fn trust(
     eim: &Eim,
 ) -> (Option<Result<VerifiedChain, TrustError>>, Certificates) {
     let euicc = &snapshot.euicc;
-    let verify = |eum: &[u8], certificate: &[u8]| {
-        pki::verify_euicc_chain(eim.trust(), eum, certificate, eim.clock().now(), &euicc.eid)
-    };
+    let verify = |eum: &[u8], certificate: &[u8]| eim.chains().verify(eum, certificate, eim.clock().now(), &euicc.eid);
     let sent = data.and_then(|data| Some((data.eum_certificate.as_ref()?, data.euicc_certificate.as_ref()?)));
     let certificates = match sent {
         None => Certificates::Absent,

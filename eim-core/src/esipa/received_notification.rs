@@ -144,7 +144,11 @@ fn verify(
     let Some(notification) = notification.value() else { return Verdict::Refused("structure") };
     if let PendingNotification::OtherSignedNotification(notification) = notification {
         let eid = &work.state.euicc.eid;
-        return Verdict::of(pki::verify_notification(eim.trust(), notification, eim.clock().now(), eid));
+        let (eum, euicc) = (notification.eum_certificate.der(), notification.euicc_certificate.der());
+        let chain = eim.chains().verify(eum, euicc, eim.clock().now(), eid);
+        let signature = notification.euicc_notification_signature.as_ref();
+        let metadata = &notification.tbs_other_notification;
+        return Verdict::of(chain.and_then(|chain| pki::verify_notification_metadata(&chain, metadata, signature)));
     }
     let chain = match chain {
         None => return Verdict::Held("certificates-unknown"),

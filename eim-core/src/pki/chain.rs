@@ -21,13 +21,14 @@ use chrono::{DateTime, Utc};
 /// ```compile_fail
 /// use eim_core::pki::{PublicKey, Signer, VerifiedChain};
 /// fn forge(key: PublicKey, signer: Signer, valid_until: chrono::DateTime<chrono::Utc>) -> VerifiedChain {
-///     VerifiedChain { key, signer, valid_until, warnings: Vec::new() }
+///     VerifiedChain { key, signer, valid_from: valid_until, valid_until, warnings: Vec::new() }
 /// }
 /// ```
 #[derive(Debug, Clone)]
 pub struct VerifiedChain {
     key: PublicKey,
     signer: Signer,
+    valid_from: DateTime<Utc>,
     valid_until: DateTime<Utc>,
     warnings: Vec<Leniency>,
 }
@@ -57,10 +58,10 @@ impl VerifiedChain {
         self.valid_until
     }
 
-    /// Whether none of the certificates has expired at `now`.
+    /// Whether all of the certificates are valid at `now`.
     #[must_use]
     pub fn is_valid_at(&self, now: DateTime<Utc>) -> bool {
-        now <= self.valid_until
+        self.valid_from <= now && now <= self.valid_until
     }
 
     /// What was tolerated.
@@ -111,11 +112,12 @@ pub fn verify_euicc_chain(
         return Err(TrustError::EidMismatch { expected: *expected_eid, found: eid });
     }
 
-    let ends = [ci, &eum, &euicc].map(|certificate| certificate.validity().not_after);
+    let [of_ci, of_eum, of_euicc] = [ci, &eum, &euicc].map(Certificate::validity);
     Ok(VerifiedChain {
         key: euicc.public_key().clone(),
         signer: Signer { eid, ci_key_id: ci_key_id.clone(), euicc_certificate_sha256: euicc.sha256() },
-        valid_until: ends[0].min(ends[1]).min(ends[2]),
+        valid_from: of_ci.not_before.max(of_eum.not_before).max(of_euicc.not_before),
+        valid_until: of_ci.not_after.min(of_eum.not_after).min(of_euicc.not_after),
         warnings: if eid.check_digits_ok() { Vec::new() } else { vec![Leniency::EidCheckDigits] },
     })
 }

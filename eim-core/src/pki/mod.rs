@@ -14,6 +14,7 @@ mod euicc_signature;
 mod extensions;
 mod hash_cc;
 mod key_id;
+mod known_chains;
 mod lab;
 mod name;
 mod oid;
@@ -43,6 +44,7 @@ pub use euicc_signature::{
 pub use extensions::{BasicConstraints, Extensions, KeyUsage, NameConstraints};
 pub use hash_cc::hash_cc;
 pub use key_id::KeyId;
+pub use known_chains::KnownChains;
 pub use lab::{Accepted, LabPolicy, Unverified, accept_unverified};
 pub use name::Name;
 pub use oid::{Oid, OidError};

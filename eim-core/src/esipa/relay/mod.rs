@@ -167,7 +167,7 @@ impl Candidate {
         let euicc = &self.snapshot.euicc;
         let stored = euicc.eum_certificate.as_ref().zip(euicc.euicc_certificate.as_ref());
         let (eum, certificate) = of_session.map(|(eum, euicc)| (&eum.0, &euicc.0)).or(stored)?;
-        Some(pki::verify_euicc_chain(eim.trust(), eum, certificate, eim.clock().now(), &self.eid()))
+        Some(eim.chains().verify(eum, certificate, eim.clock().now(), &self.eid()))
     }
 }
 
