@@ -61,7 +61,7 @@ async fn due(store: &Store, now: i64) -> Vec<i64> {
 }
 
 async fn jobs(store: &Store, now: i64) -> Vec<String> {
-    store.due_jobs(now, 100).await.unwrap().into_iter().map(|job| job.key).collect()
+    store.due_jobs(&KINDS, now, 100).await.unwrap().into_iter().map(|job| job.key).collect()
 }
 
 async fn lease(store: &Store, owner: &str, now: i64) -> JobLease {
@@ -229,7 +229,7 @@ fn a_job_that_was_handed_out_is_not_handed_out_again_for_a_while() {
     on_each_backend(async |store| {
         let eid = registered(&store, 1).await;
         arrive(&store, eid, vec![notification(1, SMDP)], NOW).await;
-        let found = store.due_jobs(NOW, 9).await.unwrap();
+        let found = store.due_jobs(&KINDS, NOW, 9).await.unwrap();
         assert_eq!(found[0].kind, JOB);
         store.hand_out_jobs(found.clone(), NOW + 60_000).await.unwrap();
         assert!(jobs(&store, NOW + 59_999).await.is_empty());

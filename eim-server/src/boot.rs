@@ -550,11 +550,31 @@ fn keep_private(database: &std::path::Path) -> anyhow::Result<()> {
 async fn open_store(config: &Config) -> anyhow::Result<Store> {
     let url = config.store_url();
     let store = connect(config).await?;
-    match url.clone() {
-        StoreUrl::Sqlite(path) => {
-            keep_private(&path)?;
-            let run =
-                store.migrate().await.with_context(|| format!("the store {} can't be migrated", config.store_url()))?;
+    if let StoreUrl::Sqlite(path) = &url {
+        keep_private(path)?;
+    }
+    let unknown = store.unknown_migrations().await.with_context(|| format!("the store {url} can't be read"))?;
+    if let Some(contracting) = unknown.iter().find(|migration| migration.contracts()) {
+        bail!(
+            "a newer version has taken away from the store {url} what this version needs (migration {contracting}); start the \
+             newer version, or restore the backup from before it"
+        );
+    }
+    if !unknown.is_empty() {
+        tracing::info!(
+            migrations = unknown.len(),
+            "the store was expanded by a newer version, beside which this one runs"
+        );
+    }
+    match &url {
+        StoreUrl::Sqlite(_) => {
+            let run = async {
+                let mut run = store.migrate().await?;
+                // Nobody else uses the file.
+                run.extend(store.contract().await?);
+                Ok::<_, StoreError>(run)
+            };
+            let run = run.await.with_context(|| format!("the store {url} can't be migrated"))?;
             if !run.is_empty() {
                 tracing::info!(migrations = run.len(), "the store was migrated");
             }

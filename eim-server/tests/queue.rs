@@ -352,6 +352,58 @@ fn a_message_that_cannot_be_read_lands_in_the_dead_letters() {
     });
 }
 
+/// The first message of a queue, once there is one.
+async fn taken(channel: &lapin::Channel, queue: String) -> Vec<u8> {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        assert!(Instant::now() < end, "nothing in {queue}");
+        let options = lapin::options::BasicGetOptions { no_ack: true };
+        match channel.basic_get(queue.as_str().into(), options).await.unwrap() {
+            Some(message) => return message.delivery.data,
+            None => tokio::task::yield_now().await,
+        }
+    }
+}
+
+/// Beside nodes of a newer version, which know more members and more kinds (docs/adr/0024).
+#[test]
+fn a_job_message_with_more_members_is_laid_aside_and_its_row_told_again_and_another_kind_is_left_to_who_knows_it() {
+    with_broker(|options| async move {
+        let rows = Rows::done();
+        let broker = Broker::connect(&url(), options.clone(), BOTH).await.unwrap();
+        let running = broker.serve(Some(Server::new()), Some(rows.clone()), &[KIND]).await.unwrap();
+        // A newer node has declared the queue of its own kind.
+        let newer = Broker::connect(&url(), options.clone(), FRONT).await.unwrap();
+        let newer_running = newer.serve(None, Some(Rows::done()), &[KIND, "later"]).await.unwrap();
+        let connection = lapin::Connection::connect(&url(), Default::default()).await.unwrap();
+        let channel = connection.create_channel().await.unwrap();
+        let more = br#"{"kind":"notify","key":"1","hurry":true}"#;
+        let other = br#"{"kind":"later","key":"1"}"#;
+        let exchange = format!("{}.jobs", options.prefix);
+        for (key, body) in [(KIND, &more[..]), ("later", &other[..])] {
+            let properties = Default::default();
+            let sent =
+                channel.basic_publish(exchange.as_str().into(), key.into(), Default::default(), body, properties);
+            sent.await.unwrap();
+        }
+        assert_eq!(taken(&channel, format!("{}.dead", options.prefix)).await, more, "whole, for people to look at");
+        assert_eq!(
+            taken(&channel, format!("{}.job.later", options.prefix)).await,
+            other,
+            "still there for a worker that knows it"
+        );
+        // The row is what counts.
+        rows.insert([job(1)]);
+        eventually("the row is done", || rows.open() == 0).await;
+        newer_running.stop(true).await;
+        running.stop(true).await;
+        channel
+            .queue_delete(format!("{}.job.later", options.prefix).as_str().into(), Default::default())
+            .await
+            .unwrap();
+    });
+}
+
 #[test]
 fn a_call_that_no_worker_takes_expires_unmade() {
     with_broker(|mut options| async move {

@@ -273,7 +273,8 @@ async fn begin(
         };
         let told = json!({ "operation": id, "kind": Kind::Eco.as_str(), "keyRotation": rotation.id });
         let event = Event::new("operationQueued", told);
-        moved += i64::from(eim.store().begin_rotating(rotation.id, device.eid, operation, event, now).await?);
+        let pace = (spec.rate_per_minute, now - MINUTE_MS);
+        moved += i64::from(eim.store().begin_rotating(rotation.id, device.eid, operation, event, pace, now).await?);
     }
     Ok(moved)
 }

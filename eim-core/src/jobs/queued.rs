@@ -34,12 +34,12 @@ impl JobRun {
     }
 }
 
-/// The jobs that are due and that nobody was told of.
+/// The jobs of known kinds that are due and that nobody was told of.
 ///
 /// # Errors
 /// When the store fails.
 pub async fn due(eim: &Eim) -> Result<Vec<DueJob>, StoreError> {
-    eim.store().due_jobs(eim.clock().now_ms(), HANDED_OUT).await
+    eim.store().due_jobs(&KINDS, eim.clock().now_ms(), HANDED_OUT).await
 }
 
 /// Notes that somebody was told of these jobs; for so long nobody else need be.

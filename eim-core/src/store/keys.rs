@@ -289,7 +289,8 @@ impl Store {
         on!(self.read("rotating_since"), |conn| rotating_since(conn, id, since, tenant))
     }
 
-    /// Begins a device: its row and its operation in one transaction. `false` when it does not wait any more.
+    /// Begins a device: its row and its operation in one transaction. `false` when it does not wait any more, the rotation does not run,
+    /// or as many devices as `pace` says were begun since the time that it says.
     ///
     /// # Errors
     /// When the transaction fails.
@@ -299,10 +300,12 @@ impl Store {
         eid: Eid,
         new: NewOperation,
         event: Event,
+        pace: (i64, i64),
         now: i64,
     ) -> Result<bool, StoreError> {
         let tenant = self.tenant;
-        let done = on!(self.write("begin_rotating"), |conn| begin_rotating(conn, id, &eid, &new, &event, tenant, now));
+        let done =
+            on!(self.write("begin_rotating"), |conn| begin_rotating(conn, id, &eid, (&new, &event), pace, tenant, now));
         self.disturb(&eid);
         done
     }

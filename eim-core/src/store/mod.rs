@@ -10,6 +10,7 @@ pub mod desired;
 mod error;
 pub mod handover;
 pub mod keys;
+mod migration;
 pub mod pool;
 mod postgres;
 mod quiet;
@@ -25,6 +26,7 @@ pub mod webhook;
 mod workers;
 
 pub use error::StoreError;
+pub use migration::MigrationNumber;
 pub use quiet::Ticket;
 pub use url::StoreUrl;
 
@@ -343,18 +345,31 @@ impl Store {
         })
     }
 
-    /// Runs the migrations that are missing and gives their names.
+    /// Runs the migrations that are missing, but for those that contract the schema, and gives their numbers.
     ///
     /// # Errors
     /// When one fails; those before it stay.
     pub async fn migrate(&self) -> Result<Vec<String>, StoreError> {
+        self.run_migrations(false).await
+    }
+
+    /// Runs the migrations that are missing and contract the schema: only this version and later ones can use it then.
+    ///
+    /// # Errors
+    /// When one fails; those before it stay.
+    pub async fn contract(&self) -> Result<Vec<String>, StoreError> {
+        self.run_migrations(true).await
+    }
+
+    async fn run_migrations(&self, contracting: bool) -> Result<Vec<String>, StoreError> {
         match &*self.backend {
-            Backend::Sqlite(db, _) => db.migrate().await,
-            Backend::Postgres(db) => db.migrate().await,
+            Backend::Sqlite(db, _) => db.migrate(contracting).await,
+            Backend::Postgres(db) => db.migrate(contracting).await,
         }
     }
 
-    /// The names of the migrations that are missing.
+    /// The names of the migrations that are missing. Those that contract the schema are never missed: this version works before and
+    /// after them.
     ///
     /// # Errors
     /// When the store can't be reached.
@@ -362,6 +377,17 @@ impl Store {
         match &*self.backend {
             Backend::Sqlite(db, _) => db.pending_migrations().await,
             Backend::Postgres(db) => db.pending_migrations().await,
+        }
+    }
+
+    /// The numbers of the migrations that a newer version has run here and that this one does not know.
+    ///
+    /// # Errors
+    /// When the store can't be reached.
+    pub async fn unknown_migrations(&self) -> Result<Vec<MigrationNumber>, StoreError> {
+        match &*self.backend {
+            Backend::Sqlite(db, _) => db.unknown_migrations().await,
+            Backend::Postgres(db) => db.unknown_migrations().await,
         }
     }
 
@@ -629,12 +655,18 @@ impl Store {
         on!(self.write("forget_notifications"), |conn| forget_notifications(conn, before))
     }
 
-    /// Jobs that are due and that nobody was told of lately.
+    /// Jobs of these kinds that are due and that nobody was told of lately. Others are of a newer version, whose nodes find them: here they
+    /// would only stand in the way.
     ///
     /// # Errors
     /// When the transaction fails.
-    pub async fn due_jobs(&self, now: i64, limit: i64) -> Result<Vec<DueJob>, StoreError> {
-        on!(self.read("due_jobs"), |conn| due_jobs(conn, now, limit))
+    pub async fn due_jobs(
+        &self,
+        kinds: &'static [&'static str],
+        now: i64,
+        limit: i64,
+    ) -> Result<Vec<DueJob>, StoreError> {
+        on!(self.read("due_jobs"), |conn| due_jobs(conn, kinds, now, limit))
     }
 
     /// Notes that somebody was told of these jobs, so that nobody else need be before this time.

@@ -1,9 +1,10 @@
 //! PostgreSQL: a few threads with a connection each.
 
-use super::StoreError;
 use super::stream::StreamPosition;
 use super::workers::{Job, Pool, Reply};
+use super::{MigrationNumber, StoreError};
 use diesel::Connection as _;
+use diesel::migration::{Migration, MigrationSource};
 use diesel_async::AsyncPgConnection;
 use diesel_async::async_connection_wrapper::AsyncConnectionWrapper;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
@@ -75,12 +76,16 @@ impl Postgres {
             .await
     }
 
-    pub(super) async fn migrate(&self) -> Result<Vec<String>, StoreError> {
-        self.pool.run_alone(|link| link.with(run_migrations)).await
+    pub(super) async fn migrate(&self, contracting: bool) -> Result<Vec<String>, StoreError> {
+        self.pool.run_alone(move |link| link.with(|conn| run_migrations(conn, contracting))).await
+    }
+
+    pub(super) async fn unknown_migrations(&self) -> Result<Vec<MigrationNumber>, StoreError> {
+        self.pool.run_alone(|link| link.with(unknown)).await
     }
 
     pub(super) async fn pending_migrations(&self) -> Result<Vec<String>, StoreError> {
-        self.pool.run_alone(|link| link.with(pending)).await
+        self.pool.run_alone(|link| link.with(|conn| names(pending(conn, false)?))).await
     }
 }
 
@@ -155,12 +160,34 @@ pub(super) fn stream_end(conn: &mut Connection) -> Result<StreamPosition, StoreE
     Ok(StreamPosition { xid: horizon(conn)? - 1, seq: i64::MAX })
 }
 
-fn run_migrations(conn: &mut Connection) -> Result<Vec<String>, StoreError> {
-    let run = conn.run_pending_migrations(MIGRATIONS).map_err(|error| StoreError::Migration(error.to_string()))?;
-    Ok(run.iter().map(ToString::to_string).collect())
+type Pending = Vec<Box<dyn Migration<diesel::pg::Pg>>>;
+
+fn failed(error: Box<dyn std::error::Error + Send + Sync>) -> StoreError {
+    StoreError::Migration(error.to_string())
 }
 
-fn pending(conn: &mut Connection) -> Result<Vec<String>, StoreError> {
-    let pending = conn.pending_migrations(MIGRATIONS).map_err(|error| StoreError::Migration(error.to_string()))?;
+/// The migrations that are missing, of those that contract the schema or of those that do not.
+fn pending(conn: &mut Connection, contracting: bool) -> Result<Pending, StoreError> {
+    let mut pending = conn.pending_migrations(MIGRATIONS).map_err(failed)?;
+    pending.retain(|migration| MigrationNumber::of(&migration.name().version()).contracts() == contracting);
+    Ok(pending)
+}
+
+fn names(pending: Pending) -> Result<Vec<String>, StoreError> {
     Ok(pending.iter().map(|migration| migration.name().to_string()).collect())
+}
+
+fn run_migrations(conn: &mut Connection, contracting: bool) -> Result<Vec<String>, StoreError> {
+    let mut run = Vec::new();
+    for migration in pending(conn, contracting)? {
+        run.push(conn.run_migration(migration.as_ref()).map_err(failed)?.to_string());
+    }
+    Ok(run)
+}
+
+fn unknown(conn: &mut Connection) -> Result<Vec<MigrationNumber>, StoreError> {
+    let known: Pending = MIGRATIONS.migrations().map_err(failed)?;
+    let mut run = conn.applied_migrations().map_err(failed)?;
+    run.retain(|version| known.iter().all(|migration| migration.name().version() != *version));
+    Ok(run.iter().map(MigrationNumber::of).collect())
 }

@@ -1,11 +1,12 @@
 //! SQLite: one writer thread that commits what waits together, and a few reader threads.
 
-use super::StoreError;
 use super::stream::StreamPosition;
 use super::workers::{Job, Pool, Reply};
+use super::{MigrationNumber, StoreError};
 use diesel::Connection as _;
 use diesel::SqliteConnection;
 use diesel::connection::SimpleConnection;
+use diesel::migration::{Migration, MigrationSource};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use std::path::Path;
 
@@ -56,12 +57,16 @@ impl Sqlite {
         self.writer.run(name, move |conn| conn.transaction(|conn| body(conn))).await
     }
 
-    pub(super) async fn migrate(&self) -> Result<Vec<String>, StoreError> {
-        self.writer.run_alone(run_migrations).await
+    pub(super) async fn migrate(&self, contracting: bool) -> Result<Vec<String>, StoreError> {
+        self.writer.run_alone(move |conn| run_migrations(conn, contracting)).await
+    }
+
+    pub(super) async fn unknown_migrations(&self) -> Result<Vec<MigrationNumber>, StoreError> {
+        self.readers.run_alone(unknown).await
     }
 
     pub(super) async fn pending_migrations(&self) -> Result<Vec<String>, StoreError> {
-        self.readers.run_alone(pending).await
+        self.readers.run_alone(|conn| names(pending(conn, false)?)).await
     }
 }
 
@@ -109,12 +114,34 @@ pub(super) fn stream_end(conn: &mut Connection) -> Result<StreamPosition, StoreE
     Ok(StreamPosition { xid: 0, seq: last.unwrap_or_default() })
 }
 
-fn run_migrations(conn: &mut Connection) -> Result<Vec<String>, StoreError> {
-    let run = conn.run_pending_migrations(MIGRATIONS).map_err(|error| StoreError::Migration(error.to_string()))?;
-    Ok(run.iter().map(ToString::to_string).collect())
+type Pending = Vec<Box<dyn Migration<diesel::sqlite::Sqlite>>>;
+
+fn failed(error: Box<dyn std::error::Error + Send + Sync>) -> StoreError {
+    StoreError::Migration(error.to_string())
 }
 
-fn pending(conn: &mut Connection) -> Result<Vec<String>, StoreError> {
-    let pending = conn.pending_migrations(MIGRATIONS).map_err(|error| StoreError::Migration(error.to_string()))?;
+/// The migrations that are missing, of those that contract the schema or of those that do not.
+fn pending(conn: &mut Connection, contracting: bool) -> Result<Pending, StoreError> {
+    let mut pending = conn.pending_migrations(MIGRATIONS).map_err(failed)?;
+    pending.retain(|migration| MigrationNumber::of(&migration.name().version()).contracts() == contracting);
+    Ok(pending)
+}
+
+fn names(pending: Pending) -> Result<Vec<String>, StoreError> {
     Ok(pending.iter().map(|migration| migration.name().to_string()).collect())
+}
+
+fn run_migrations(conn: &mut Connection, contracting: bool) -> Result<Vec<String>, StoreError> {
+    let mut run = Vec::new();
+    for migration in pending(conn, contracting)? {
+        run.push(conn.run_migration(migration.as_ref()).map_err(failed)?.to_string());
+    }
+    Ok(run)
+}
+
+fn unknown(conn: &mut Connection) -> Result<Vec<MigrationNumber>, StoreError> {
+    let known: Pending = MIGRATIONS.migrations().map_err(failed)?;
+    let mut run = conn.applied_migrations().map_err(failed)?;
+    run.retain(|version| known.iter().all(|migration| migration.name().version() != *version));
+    Ok(run.iter().map(MigrationNumber::of).collect())
 }

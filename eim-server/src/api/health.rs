@@ -5,6 +5,7 @@ use actix_web::HttpResponse;
 use actix_web::web::Data;
 use eim_core::domain::rfc3339;
 use eim_core::ids::KeyId;
+use eim_core::store::{MigrationNumber, StoreError};
 use eim_core::{AuditLinking, Eim};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -34,7 +35,7 @@ pub(super) async fn healthz() -> HttpResponse {
     HttpResponse::Ok().json(OK)
 }
 
-/// Whether requests can be served: the store answers, its migrations have been run, and the broker, where one is used, is
+/// Whether requests can be served: the store answers, its migrations have been run and none that this version can't live with, and the broker, where one is used, is
 /// connected. Devices that wait for a key that is not loaded or away, and an audit log that is not linked, are no reason to serve
 /// nobody: they stand in `warnings`.
 #[utoipa::path(
@@ -46,18 +47,21 @@ pub(super) async fn healthz() -> HttpResponse {
 )]
 pub(super) async fn readyz(api: Data<Api>) -> Result<HttpResponse, Problem> {
     let store = api.eim.store();
-    let pending = async {
+    let looked = async {
         store.ping().await?;
-        store.pending_migrations().await
+        Ok::<_, StoreError>((store.pending_migrations().await?, store.unknown_migrations().await?))
     };
-    match pending.await {
-        Ok(pending) if pending.is_empty() => {
+    match looked.await {
+        Ok((_, unknown)) if unknown.iter().any(MigrationNumber::contracts) => {
+            Err(Problem::unavailable("a newer version has taken away from the store what this version needs"))
+        }
+        Ok((pending, _)) if pending.is_empty() => {
             if api.queue.as_ref().is_some_and(|queue| !queue.is_connected()) {
                 return Err(Problem::unavailable("the broker does not answer"));
             }
             Ok(HttpResponse::Ok().json(Health { warnings: warnings(&api.eim), ..OK }))
         }
-        Ok(pending) => Err(Problem::unavailable(format!("{} migration(s) have not been run", pending.len()))),
+        Ok((pending, _)) => Err(Problem::unavailable(format!("{} migration(s) have not been run", pending.len()))),
         Err(error) => {
             tracing::warn!(%error, "not ready");
             Err(Problem::unavailable("the store does not answer"))

@@ -49,8 +49,12 @@ enum Command {
     Serve(serve::Arguments),
     /// Runs the server with a small simulated fleet and moves it to other profiles by a campaign.
     Demo(demo::Arguments),
-    /// Brings the database to this version.
-    Migrate,
+    /// Brings the database to this version, beside which servers of the version before go on.
+    Migrate {
+        /// Also takes away what no version before may need any more: when the last server of one is gone.
+        #[arg(long)]
+        contract: bool,
+    },
     /// Prints the configuration in force, without secrets, and looks whether `serve` takes it.
     CheckConfig(serve::Arguments),
     /// API keys.
@@ -145,7 +149,7 @@ async fn execute(command: Command, common: &Common, config: Config) -> anyhow::R
             )
         }
         Command::Demo(arguments) => demo::run(&arguments).await,
-        Command::Migrate => migrate::run(&config).await,
+        Command::Migrate { contract } => migrate::run(&config, contract).await,
         Command::CheckConfig(arguments) => check_config::run(&arguments, &config).await,
         Command::ApiKey(ApiKey::Create(arguments)) => api_key::create(&arguments, &config).await,
         Command::Tenant(Tenant::Create(arguments)) => tenant::create(&arguments, &config).await,

@@ -7,6 +7,7 @@ mod api;
 mod device;
 mod downloads;
 mod forge;
+mod path;
 pub mod plan;
 mod postgres;
 mod receiver;
@@ -17,6 +18,7 @@ pub use device::{Device, FLEET_SEED};
 pub use downloads::{THIN_IPA, code_of, new_iccid, order};
 pub use eim_simulator::ipa::{Answer, Binding, Package, PollOptions, PollOutcome, Session};
 pub use forge::{Forge, SentPackage};
+pub use path::round;
 pub use receiver::{Delivered, Receiver};
 pub use world::{
     Backend, Mode, World, each_binding, each_mode, each_mode_with, each_store, front_with, matrix, matrix_with, modes,

@@ -9,16 +9,22 @@ use diesel::{Connection, RunQueryDsl, SqliteConnection, sql_query};
 use diesel_async::AsyncPgConnection;
 use diesel_async::async_connection_wrapper::AsyncConnectionWrapper;
 use eim_core::store::StoreUrl;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
-/// The statements that were heard; `None` while nobody listens.
-static HEARD: Mutex<Option<BTreeSet<String>>> = Mutex::new(None);
+/// The statements that were heard, with how often; `None` while nobody listens.
+static HEARD: Mutex<Option<BTreeMap<String, usize>>> = Mutex::new(None);
+/// Every statement that any connection keeps prepared.
+static PREPARED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 
 struct Listener;
 
 impl Instrumentation for Listener {
     fn on_connection_event(&mut self, event: InstrumentationEvent<'_>) {
+        if let InstrumentationEvent::CacheQuery { sql, .. } = event {
+            PREPARED.lock().unwrap().insert(sql.trim().to_owned());
+            return;
+        }
         if let InstrumentationEvent::StartQuery { query, .. } = event
             && let Some(heard) = HEARD.lock().unwrap().as_mut()
         {
@@ -26,7 +32,7 @@ impl Instrumentation for Listener {
             let statement = text.split(" -- binds:").next().unwrap_or_default().trim();
             let begins = ["SELECT", "UPDATE", "DELETE", "INSERT", "WITH"];
             if begins.iter().any(|word| statement.starts_with(word)) {
-                heard.insert(statement.to_owned());
+                *heard.entry(statement.to_owned()).or_default() += 1;
             }
         }
     }
@@ -39,12 +45,40 @@ pub fn tell_statements() {
 
 /// Listens, until [`heard`] is called.
 pub fn listen() {
-    *HEARD.lock().unwrap() = Some(BTreeSet::new());
+    *HEARD.lock().unwrap() = Some(BTreeMap::new());
 }
 
 /// Every statement since [`listen`], each once, with places in place of values.
 pub fn heard() -> BTreeSet<String> {
+    counted().into_keys().collect()
+}
+
+/// The same, with how often each was carried out.
+pub fn counted() -> BTreeMap<String, usize> {
     HEARD.lock().unwrap().take().unwrap_or_default()
+}
+
+/// Every statement that any connection has prepared and keeps, since [`tell_statements`].
+pub fn prepared() -> BTreeSet<String> {
+    PREPARED.lock().unwrap().clone()
+}
+
+/// A statement with one place for each list of them, whatever its length.
+pub fn without_lengths(statement: &str) -> String {
+    let mut plain = String::new();
+    let mut rest = statement;
+    while let Some(at) = rest.find(['$', '?']) {
+        plain.push_str(&rest[..at]);
+        rest = rest[at + 1..].trim_start_matches(|letter: char| letter.is_ascii_digit());
+        // A place behind a place and a comma is more of the same list.
+        if !plain.trim_end().ends_with("?,") {
+            plain.push('?');
+        } else {
+            plain.truncate(plain.trim_end().len() - 1);
+        }
+    }
+    plain.push_str(rest);
+    plain
 }
 
 /// A table that a statement reads, and how.

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 /// A request that a receiver got.
@@ -54,6 +55,8 @@ impl Delivered {
 struct State {
     delivered: Vec<Delivered>,
     status: u16,
+    /// How many of the next requests wait for their answer.
+    held: usize,
 }
 
 /// A receiver of events. Ends when it is dropped.
@@ -61,6 +64,7 @@ struct State {
 pub struct Receiver {
     address: SocketAddr,
     state: Arc<Mutex<State>>,
+    released: Arc<Semaphore>,
     task: JoinHandle<()>,
 }
 
@@ -69,14 +73,15 @@ impl Receiver {
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let state = Arc::new(Mutex::new(State { delivered: vec![], status: 204 }));
-        let kept = Arc::clone(&state);
+        let state = Arc::new(Mutex::new(State { delivered: vec![], status: 204, held: 0 }));
+        let released = Arc::new(Semaphore::new(0));
+        let (kept, gate) = (Arc::clone(&state), Arc::clone(&released));
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream, Arc::clone(&kept)));
+                tokio::spawn(serve(stream, Arc::clone(&kept), Arc::clone(&gate)));
             }
         });
-        Self { address, state, task }
+        Self { address, state, released, task }
     }
 
     /// Its address.
@@ -88,6 +93,16 @@ impl Receiver {
     /// From now on it answers this.
     pub fn answer(&self, status: u16) {
         self.state.lock().unwrap().status = status;
+    }
+
+    /// The next request is not answered before [`Self::release`].
+    pub fn hold_next(&self) {
+        self.state.lock().unwrap().held += 1;
+    }
+
+    /// Answers a request that is held.
+    pub fn release(&self) {
+        self.released.add_permits(1);
     }
 
     /// What it was sent, whatever it answered.
@@ -115,7 +130,7 @@ impl Drop for Receiver {
     }
 }
 
-async fn serve(stream: TcpStream, state: Arc<Mutex<State>>) {
+async fn serve(stream: TcpStream, state: Arc<Mutex<State>>, released: Arc<Semaphore>) {
     let mut stream = BufReader::new(stream);
     loop {
         let mut line = String::new();
@@ -137,12 +152,17 @@ async fn serve(stream: TcpStream, state: Arc<Mutex<State>>) {
         if stream.read_exact(&mut body).await.is_err() {
             return;
         }
-        let status = {
+        let (status, is_held) = {
             let mut state = state.lock().unwrap();
             let status = state.status;
             state.delivered.push(Delivered { headers, body, status });
-            status
+            let is_held = state.held > 0;
+            state.held = state.held.saturating_sub(1);
+            (status, is_held)
         };
+        if is_held {
+            released.acquire().await.unwrap().forget();
+        }
         let location = if (300..400).contains(&status) { "location: http://127.0.0.1:9/\r\n" } else { "" };
         let answer = format!("HTTP/1.1 {status} Said\r\n{location}content-length: 0\r\n\r\n");
         if stream.write_all(answer.as_bytes()).await.is_err() {

@@ -268,6 +268,34 @@ impl World {
         boot::start_worker(config, self.ports()).await.unwrap()
     }
 
+    /// Starts another server of the same kind beside the first, on the same database and queue: from a copy of its data directory,
+    /// so with the same keys, certificate and eimId.
+    pub async fn node(&mut self) -> Server {
+        self.try_node().await.expect("it starts")
+    }
+
+    /// The same, where it may refuse to start.
+    ///
+    /// # Errors
+    /// Whatever a server says that does not start.
+    pub async fn try_node(&mut self) -> anyhow::Result<Server> {
+        self.starts += 1;
+        let mut config = self.config.clone();
+        config.data.dir.set_file_name(format!("node-{}", self.starts));
+        let (from, to) = (&self.config.data.dir, &config.data.dir);
+        std::fs::create_dir(to)?;
+        std::fs::set_permissions(to, std::fs::metadata(from)?.permissions())?;
+        for entry in std::fs::read_dir(from)? {
+            let entry = entry?;
+            // A copy of the database would be another one.
+            if entry.file_type()?.is_file() && !entry.file_name().to_string_lossy().contains("eim.db") {
+                std::fs::copy(entry.path(), to.join(entry.file_name()))?;
+            }
+        }
+        config.store.url = Some(self.config.store_url());
+        boot::start_as(self.role, config, self.ports()).await
+    }
+
     /// The server, for what time alone does.
     #[must_use]
     pub fn server(&self) -> &Server {
@@ -315,7 +343,12 @@ impl World {
     /// Where the server is, in the binding of this world.
     #[must_use]
     pub fn ipa_config(&self) -> IpaConfig {
-        let server = self.server();
+        self.ipa_config_of(self.server())
+    }
+
+    /// Where a server beside the first is, in the binding of this world.
+    #[must_use]
+    pub fn ipa_config_of(&self, server: &Server) -> IpaConfig {
         IpaConfig::new(server.esipa_addr, "localhost", std::slice::from_ref(&server.esipa_trust_der), self.binding)
             .unwrap()
     }
@@ -411,6 +444,13 @@ impl World {
             all.push(("authorization", bearer));
         }
         api::send(self.server().api_addr, method, path, &all, body.into()).await
+    }
+
+    /// A request by an operator to the API of a server beside the first.
+    pub async fn send_to(&self, server: &Server, method: &str, path: &str, body: Value) -> Reply {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let bearer = self.bearer(Role::Operator).unwrap_or_default();
+        api::send(server.api_addr, method, path, &[("authorization", &bearer)], body.into()).await
     }
 
     /// A POST whose body is still being sent while the answer is read.

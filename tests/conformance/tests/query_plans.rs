@@ -2,11 +2,16 @@
 //! through a table that grows with the fleet.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "tests fail by panicking")]
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use chrono::TimeDelta;
-use eim_conformance::{THIN_IPA, World, code_of, each_store, order, plan};
-use eim_simulator::ipa::DownloadMode;
-use serde_json::json;
-use std::collections::BTreeMap;
+use eim_conformance::{Device, PollOptions, Receiver, Role, World, each_store, plan, round};
+use eim_core::pki::Curve;
+use eim_server::config::KeySource;
+use eim_simulator::pki::seeded_key;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Tables that hold a bounded number of rows, or few: limits keep tenants, keys, owners, policies and the like small.
 const SMALL: [&str; 16] = [
@@ -28,20 +33,23 @@ const SMALL: [&str; 16] = [
     // What SQLite calls a row without a table.
     "CONSTANT",
 ];
-/// Statements of jobs that run beside the devices and are bounded otherwise: hand-overs look at the devices that are under way.
-const OF_JOBS: [&str; 1] = ["handover_devices"];
 /// What every row of a tenant has in common, or very many.
 const IN_COMMON: [&str; 5] = ["tenant_id", "state", "status", "kind", "event_type"];
+
+/// Whoever listens hears all connections of the process, so one test at a time has its servers.
+static ALONE: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    let guard = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    plan::tell_statements();
+    guard
+}
 
 /// Statements that go through a table that grows, each with what it goes through.
 fn walks(world: &World, statements: impl IntoIterator<Item = String>) -> BTreeMap<String, Vec<plan::Access>> {
     let is_small = |name: &str| SMALL.iter().any(|small| *small == name || name.starts_with(&format!("{small}_")));
     let mut found = BTreeMap::new();
     for statement in statements {
-        let plain = statement.replace(['`', '"'], "");
-        if OF_JOBS.iter().any(|table| plain.contains(&format!("FROM (({table} "))) {
-            continue;
-        }
         let walked: Vec<plan::Access> = world
             .accesses(&statement)
             .into_iter()
@@ -54,51 +62,36 @@ fn walks(world: &World, statements: impl IntoIterator<Item = String>) -> BTreeMa
     found
 }
 
+/// Fails with every statement that goes through a table that grows.
+fn none_walks(world: &World, statements: impl IntoIterator<Item = String>, except: &[(&str, &str)]) {
+    let walks = walks(world, statements);
+    let plain = |statement: &str| statement.replace(['`', '"'], "");
+    let told: Vec<String> = walks
+        .iter()
+        .filter(|(statement, _)| except.iter().all(|(part, _)| !plain(statement).contains(part)))
+        .map(|(statement, walked)| format!("{walked:?}\n  {statement}"))
+        .collect();
+    assert!(told.is_empty(), "on {:?}:\n{}", world.backend, told.join("\n"));
+}
+
 #[test]
 fn no_statement_on_the_way_of_a_device_goes_through_a_table_that_grows() {
-    plan::tell_statements();
+    let _alone = alone();
     each_store(async |world: &mut World| {
         let smdp = world.smdp().await;
-        smdp.add_order(order(&smdp, "INDIRECT", 1));
-        let mut device = world.downloading_device(1, DownloadMode::Indirect, &THIN_IPA).await;
-        world.list(&mut device).await;
-        let eid = device.eid();
+        let mut device = world.traveller(&smdp, 1).await;
         plan::listen();
-        // A poll with nothing to fetch, and one after a while.
-        device.session().await;
-        world.advance(TimeDelta::hours(1)).await;
-        device.session().await;
-        // A package, its delivery again, its result, and the answer to the operator.
-        let id = world.queue(&eid, device.enable(2, true)).await;
-        device.fetch().await;
-        device.session().await;
-        assert_eq!(world.operation(&id).await["state"], "succeeded");
-        let id = world.queue(&eid, json!({ "euiccData": { "tags": ["81", "BF22"] } })).await;
-        device.session().await;
-        assert_eq!(world.operation(&id).await["state"], "succeeded");
-        // A download through the eIM, and its notifications on their way to the SM-DP+.
-        let id = world.download(&device, &code_of(&smdp, "INDIRECT"), json!({ "indirect": true })).await;
-        device.session().await;
-        device.ipa.deliver_notifications(&mut device.euicc).await.unwrap();
-        assert_eq!(world.operation(&id).await["state"], "succeeded");
-        world.until("the SM-DP+ has its notifications", async || smdp.notifications().len() == 2).await;
-        // A proven switch, and a cancelled operation.
-        let body = json!({ "to": { "iccid": device.iccid(3) }, "waive": ["fallback"] });
-        let switch = world.post(&format!("/api/v1/euiccs/{eid}/switches"), body).await;
-        assert_eq!(switch.status, 202, "{}", switch.text());
-        device.session().await;
-        device.session().await;
+        world.go_the_way(&smdp, &mut device, 1).await;
         let statements = plan::heard();
         assert!(statements.len() > 40, "{statements:?}");
-        let walks = walks(world, statements);
-        let told: Vec<String> = walks.iter().map(|(statement, walked)| format!("{walked:?}\n  {statement}")).collect();
-        assert!(told.is_empty(), "on {:?}:\n{}", world.backend, told.join("\n"));
+        none_walks(world, statements, &[]);
         smdp.stop().await;
     });
 }
 
 #[test]
 fn a_statement_that_goes_through_a_table_is_found() {
+    let _alone = alone();
     each_store(async |world: &mut World| {
         let walked = |statement: &str| !walks(world, [statement.to_owned()]).is_empty();
         let place = if world.postgres_url().is_some() { "$1" } else { "?" };
@@ -108,5 +101,188 @@ fn a_statement_that_goes_through_a_table_is_found() {
         assert!(walked("SELECT count(*) FROM events"));
         assert!(!walked(&format!("SELECT id FROM operations WHERE tenant_id = 1 AND eid = {place}")));
         assert!(!walked("SELECT id FROM tenants"));
+    });
+}
+
+/// What jobs do by time alone may go through a table where it is said why.
+const JOBS_MAY: [(&str, &str); 0] = [];
+
+async fn made(world: &World, path: &str, body: Value) -> String {
+    let reply = world.send(Role::Admin, "POST", path, &[], body.to_string()).await;
+    assert_eq!(reply.status, 201, "{}", reply.text());
+    format!("{path}/{}", reply.json()["id"].as_str().unwrap())
+}
+
+/// Has something for every job to do: a campaign with its way back, a rule, one on silence, a desired state with its corrections, a
+/// rotation of the key, a hand-over, a webhook, something that expires.
+async fn work_for_all(world: &World, other: &World, fleet: &mut [Device]) {
+    for device in fleet.iter() {
+        world.patch(&device.eid(), json!({ "tags": ["meters"] })).await;
+    }
+    let receiver = Receiver::start().await;
+    made(world, "/api/v1/webhooks", json!({ "url": receiver.url(), "filter": { "tags": ["meters"] } })).await;
+    let answer = json!([{ "tag": { "add": ["told"] } }]);
+    let rule = json!({ "name": "told", "when": { "stateChangeCause": ["local"] }, "filter": { "tags": ["meters"] }, "then": answer });
+    made(world, "/api/v1/rules", rule).await;
+    let rule = json!({ "name": "silent", "when": { "noPollFor": { "intervals": 2 } }, "filter": { "tags": ["meters"] }, "then": answer });
+    made(world, "/api/v1/rules", rule).await;
+    for device in fleet.iter_mut() {
+        device.poll_with(&PollOptions::state_change(3)).await;
+        device.session().await;
+    }
+    work(world).await;
+    let plan = json!({ "switch": { "to": { "profile": { "name": "Two" } }, "waive": ["fallback"] } });
+    let campaign = json!({
+        "name": "to two", "target": { "filter": { "tags": ["meters"] } }, "plan": plan, "approval": "none",
+        "waves": [{ "count": 1, "soakSeconds": 1 }, { "rest": true }],
+    });
+    let campaign = made(world, "/api/v1/campaigns", campaign).await;
+    for verb in ["submit", "start"] {
+        assert_eq!(world.post(&format!("{campaign}/{verb}"), Value::Null).await.status, 200);
+    }
+    visits(world, fleet, 3).await;
+    assert_eq!(world.get(&campaign).await["state"], "completed");
+    let state = json!({
+        "name": "one", "filter": { "tags": ["meters"] }, "state": { "enabled": { "profile": { "name": "One" } } },
+        "waive": ["fallback"], "enforce": true,
+    });
+    made(world, "/api/v1/desired-states", state).await;
+    visits(world, fleet, 3).await;
+    made(world, "/api/v1/key-rotations", json!({ "filter": { "all": true } })).await;
+    let configuration = other.get("/api/v1/eim").await["eimConfigurationData"].as_str().unwrap().to_owned();
+    let configuration = hex::encode(STANDARD.decode(configuration).unwrap());
+    let eids: Vec<String> = fleet.iter().map(Device::eid).collect();
+    let body =
+        json!({ "configuration": { "eimConfigurationData": configuration }, "eids": eids, "deleteOwn": "afterProof" });
+    made(world, "/api/v1/handovers", body).await;
+    visits(world, fleet, 3).await;
+    // Silence, and what ran out of time.
+    let until = json!({ "psmo": [{ "getRAT": {} }], "validUntil": "2026-02-01T00:00:00Z" });
+    world.queue(&fleet[0].eid(), until).await;
+    world.clock.advance(TimeDelta::days(100));
+    work(world).await;
+    work(world).await;
+    world.until("the webhook was called", async || !receiver.taken().is_empty()).await;
+}
+
+async fn work(world: &World) {
+    round(&world.server().eim).await;
+    // What fronts and workers do over and over.
+    let due = eim_core::jobs::due(&world.server().eim).await.unwrap();
+    eim_core::jobs::handed_out(due, 1, &world.server().eim).await.unwrap();
+    world.clock.advance(TimeDelta::seconds(3));
+}
+
+async fn visits(world: &World, fleet: &mut [Device], times: usize) {
+    for _ in 0..times {
+        work(world).await;
+        for device in fleet.iter_mut() {
+            device.session().await;
+        }
+        world.clock.advance(TimeDelta::seconds(11));
+    }
+    work(world).await;
+}
+
+#[test]
+fn no_statement_of_a_job_goes_through_a_table_that_grows() {
+    let _alone = alone();
+    each_store(async |world: &mut World| {
+        let other = world.another().await;
+        let mut fleet = vec![world.listed_device(1).await, world.listed_device(2).await];
+        // A key that devices can be given.
+        let new = seeded_key(Curve::P256, 17, "next").unwrap();
+        let (path, old) =
+            (world.file("next.pem", &new.to_pkcs8_pem().unwrap()), world.data_dir().join("signing-key.pem"));
+        world
+            .restart_with(|config| {
+                config.eim.signing_key = Some(path);
+                config.eim.further_signing_keys = vec![KeySource::File(old)];
+            })
+            .await;
+        fleet.iter_mut().for_each(|device| world.reconnect(device));
+        plan::listen();
+        work_for_all(world, &other, &mut fleet).await;
+        let statements = plan::heard();
+        assert!(statements.len() > 100, "{statements:?}");
+        none_walks(world, statements, &JOBS_MAY);
+    });
+}
+
+/// What is prepared stays in the memory of a connection for as long as it lives: there must be no statement for each length of a list, and
+/// none for each value.
+#[test]
+fn statements_are_prepared_once_whatever_is_in_them() {
+    let _alone = alone();
+    each_store(async |world: &mut World| {
+        let smdp = world.smdp().await;
+        let mut texts = 0;
+        for index in 1..=3 {
+            let mut device = world.traveller(&smdp, index).await;
+            plan::listen();
+            world.go_the_way(&smdp, &mut device, index).await;
+            let heard = plan::heard();
+            let prepared = plan::prepared();
+            let again: Vec<&String> = heard.iter().filter(|statement| !prepared.contains(*statement)).collect();
+            eprintln!("{} heard, not prepared on {:?}: {again:#?}", heard.len(), world.backend);
+            if index == 3 {
+                assert!(prepared.len() <= texts + 10, "{} after {texts}", prepared.len());
+            }
+            texts = prepared.len();
+        }
+        let mut forms: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for statement in plan::prepared() {
+            forms.entry(plan::without_lengths(&statement)).or_default().insert(statement);
+        }
+        let several: Vec<_> = forms.values().filter(|forms| forms.len() > 1).collect();
+        assert!(several.is_empty(), "{several:#?}");
+        smdp.stop().await;
+    });
+}
+
+/// When a device was seen, and how often it polls, is written once for many polls.
+#[test]
+fn polls_that_find_nothing_write_nothing_but_when_devices_were_seen_and_that_together() {
+    let _alone = alone();
+    each_store(async |world: &mut World| {
+        let mut fleet = vec![world.listed_device(1).await, world.listed_device(2).await];
+        for device in &mut fleet {
+            device.session().await;
+        }
+        world.server().eim.flush_sightings().await.unwrap();
+        plan::listen();
+        for _ in 0..30 {
+            for device in &mut fleet {
+                assert!(device.poll().await.is_idle());
+            }
+        }
+        let seen = world.now();
+        world.server().eim.flush_sightings().await.unwrap();
+        let counted = plan::counted();
+        let of_sightings = |statement: &str| {
+            let statement = statement.replace(['`', '"'], "");
+            statement.starts_with("UPDATE euiccs SET last_seen_at")
+        };
+        let writes = counted.iter().filter(|(statement, _)| !statement.starts_with("SELECT"));
+        // What a server does by itself every two seconds may fall in between.
+        let sightings: usize = writes.filter(|(statement, _)| of_sightings(statement)).map(|(_, count)| count).sum();
+        assert!(sightings <= 30, "{sightings} writes for 60 polls");
+        let of_euiccs = ["euiccs ", "operations ", "events ", "profiles "];
+        let others: Vec<&String> = counted
+            .keys()
+            .filter(|statement| !statement.starts_with("SELECT") && !of_sightings(statement))
+            .filter(|statement| {
+                let statement = statement.replace(['`', '"'], "");
+                let table = |word: &str| statement.split_once(word).map_or("", |(_, rest)| rest).to_owned();
+                let into = [table("INSERT INTO "), table("UPDATE "), table("DELETE FROM ")];
+                statement.starts_with("INSERT") && of_euiccs.iter().any(|name| into[0].starts_with(name))
+                    || statement.starts_with("DELETE") && of_euiccs.iter().any(|name| into[2].starts_with(name))
+            })
+            .collect();
+        assert!(others.is_empty(), "{others:#?}");
+        for device in &fleet {
+            let shown = world.euicc(&device.eid()).await["lastSeenAt"].as_str().unwrap().to_owned();
+            assert_eq!(shown.parse::<chrono::DateTime<chrono::Utc>>().unwrap(), seen);
+        }
     });
 }

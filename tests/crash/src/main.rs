@@ -73,6 +73,10 @@ struct Arguments {
     /// eim-server; the one beside this program unless said.
     #[arg(long)]
     server: Option<PathBuf>,
+    /// eim-server of the version before: every second front and every second worker of production runs is of it, on the schema of the
+    /// present one. Production runs then have two of each.
+    #[arg(long, env = "EIM_PREVIOUS_SERVER")]
+    previous: Option<PathBuf>,
     /// PostgreSQL of production runs, in which each has a schema of its own.
     #[arg(long, env = "EIM_TEST_POSTGRES_URL", default_value = "postgres://postgres@127.0.0.1:5432/test")]
     postgres: String,
@@ -131,12 +135,19 @@ fn server(arguments: &Arguments) -> anyhow::Result<PathBuf> {
     Ok(found.canonicalize()?)
 }
 
+fn previous(arguments: &Arguments) -> anyhow::Result<Option<PathBuf>> {
+    let Some(path) = &arguments.previous else { return Ok(None) };
+    ensure!(path.is_file(), "{} is not there (--previous)", path.display());
+    Ok(Some(path.canonicalize()?))
+}
+
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
     let folder = tempfile::tempdir()?;
     let (postgres, amqp) = (arguments.postgres.clone(), arguments.amqp.clone());
-    let common = Arc::new(Common::prepare(server(&arguments)?, folder.path(), arguments.rate, postgres, amqp)?);
+    let binaries = (server(&arguments)?, previous(&arguments)?);
+    let common = Arc::new(Common::prepare(binaries, folder.path(), arguments.rate, postgres, amqp)?);
     tokio::spawn(end_on_signal(Arc::clone(&common)));
     if arguments.prove {
         return prove(&common, arguments.seed, arguments.limit).await;
@@ -151,7 +162,8 @@ async fn main() -> anyhow::Result<ExitCode> {
             && let Some((mode, seed)) = plans.next()
         {
             let (common, limit, keep) = (Arc::clone(&common), arguments.limit, arguments.keep);
-            let plan = Plan::of(seed, mode);
+            // With the version before, two of each: one of either version.
+            let plan = Plan::with(seed, mode, arguments.previous.is_some());
             if arguments.show {
                 print!("{plan}");
             }

@@ -196,11 +196,18 @@ impl Plan {
     /// The plan of this seed.
     #[must_use]
     pub fn of(seed: u64, mode: Mode) -> Self {
+        Self::with(seed, mode, false)
+    }
+
+    /// The same; with pairs a production run has two fronts and two workers whatever the seed says.
+    #[must_use]
+    pub fn with(seed: u64, mode: Mode, pairs: bool) -> Self {
         let mut rng = Rng::new(seed ^ if mode == Mode::Embedded { 0x0e } else { 0x9d00 });
         let (fronts, workers) = match mode {
             Mode::Embedded => (1, 0),
             Mode::Production => (1 + rng.below(2) as usize, 1 + rng.below(2) as usize),
         };
+        let (fronts, workers) = if pairs && mode == Mode::Production { (2, 2) } else { (fronts, workers) };
         let devices: Vec<Habits> = (0..8 + rng.below(5))
             .map(|_| Habits {
                 json: rng.chance(40),
@@ -344,5 +351,7 @@ mod tests {
     fn every_plan_kills() {
         let kills = |plan: &Plan| plan.accidents.values().any(|accident| matches!(accident, Accident::Kill { .. }));
         assert!((0..500).all(|seed| kills(&Plan::of(seed, Mode::Production))));
+        let pairs = |seed| Plan::with(seed, Mode::Production, true);
+        assert!((0..50).all(|seed| (pairs(seed).fronts, pairs(seed).workers) == (2, 2)));
     }
 }

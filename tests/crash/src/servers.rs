@@ -36,6 +36,8 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub struct Common {
     /// `eim-server`.
     pub binary: PathBuf,
+    /// That of the version before, for half of the processes of a production run.
+    pub previous: Option<PathBuf>,
     /// The clock that it is preloaded with.
     pub clock: PathBuf,
     /// How much faster that clock is.
@@ -57,11 +59,18 @@ impl Common {
     ///
     /// # Errors
     /// When the clock can't be compiled, or the server refuses.
-    pub fn prepare(binary: PathBuf, folder: &Path, rate: u32, postgres: String, amqp: String) -> anyhow::Result<Self> {
+    pub fn prepare(
+        (binary, previous): (PathBuf, Option<PathBuf>),
+        folder: &Path,
+        rate: u32,
+        postgres: String,
+        amqp: String,
+    ) -> anyhow::Result<Self> {
         let clock = crate::clock::compile(folder)?;
         let template = folder.join("template");
         let mut common = Self {
             binary,
+            previous,
             clock,
             rate,
             template,
@@ -71,13 +80,13 @@ impl Common {
             end: watch::Sender::new(false),
         };
         let clock = crate::clock::begun_now(rate);
-        common.api_key = api_key(&mut common.command(&common.template, &clock))?;
+        common.api_key = api_key(&mut common.command(&common.binary, &common.template, &clock))?;
         Ok(common)
     }
 
-    /// The server's command line with this data directory, under the faster clock. The environment is not handed on: it may configure another server.
-    fn command(&self, data: &Path, clock: &str) -> Command {
-        let mut command = Command::new(&self.binary);
+    /// The command line of a server's binary with this data directory, under the faster clock. The environment is not handed on: it may configure another server.
+    fn command(&self, binary: &Path, data: &Path, clock: &str) -> Command {
+        let mut command = Command::new(binary);
         command.arg("--data-dir").arg(data).stdin(Stdio::null()).env_clear();
         command.env("LD_PRELOAD", &self.clock).env("EIM_CRASH_CLOCK", clock);
         command
@@ -199,10 +208,20 @@ impl Servers {
         self.schema.as_ref()
     }
 
+    /// Every second front and every second worker is of the version before, where there is one. Migrations and other commands are of the
+    /// present one: its schema comes first.
+    fn binary(&self, name: &str) -> &Path {
+        let number = name.rsplit_once('-').and_then(|(_, number)| number.parse::<u32>().ok());
+        match (&self.common.previous, number) {
+            (Some(previous), Some(number)) if number.is_multiple_of(2) => previous,
+            _ => &self.common.binary,
+        }
+    }
+
     fn command(&self, name: &str) -> Command {
         let keys = self.path("keys");
         let data = if self.schema.is_some() { self.path(name) } else { keys.clone() };
-        let mut command = self.common.command(&data, &self.clock);
+        let mut command = self.common.command(self.binary(name), &data, &self.clock);
         for (key, value) in [
             ("ESIPA__LISTEN", "127.0.0.1:0"),
             ("API__LISTEN", "127.0.0.1:0"),

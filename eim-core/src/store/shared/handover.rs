@@ -352,6 +352,9 @@ fn hold(
     Ok(diesel::update(standing).set(handovers::state.eq(handovers::state)).execute(conn)? == 1)
 }
 
+/// The span in which the rate of a hand-over is counted.
+const PACE_MS: i64 = 60_000;
+
 pub(in crate::store) fn step_handover(
     conn: &mut Connection,
     due: &DueHandover,
@@ -359,8 +362,18 @@ pub(in crate::store) fn step_handover(
     tenant: TenantId,
     now: i64,
 ) -> Result<bool, StoreError> {
-    if step.queue.is_some() && !hold(conn, due.handover.id, &[HandoverState::Running], tenant)? {
-        return Ok(false);
+    if step.queue.is_some() {
+        if !hold(conn, due.handover.id, &[HandoverState::Running], tenant)? {
+            return Ok(false);
+        }
+        // Other nodes begin devices of it, too; who holds it counts them all.
+        let begun: i64 = devices_of!(due.handover.id, tenant)
+            .filter(devices::begun_at.gt(now - PACE_MS))
+            .count()
+            .get_result(conn)?;
+        if begun >= due.handover.rate_per_minute {
+            return Ok(false);
+        }
     }
     let there = devices::table
         .filter(devices::seq.eq(due.device.seq).and(devices::tenant_id.eq(tenant.value())))

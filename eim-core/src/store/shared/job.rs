@@ -55,8 +55,14 @@ pub(super) fn hurry_job(
     Ok(())
 }
 
-pub(in crate::store) fn due_jobs(conn: &mut Connection, now: i64, limit: i64) -> Result<Vec<DueJob>, StoreError> {
+pub(in crate::store) fn due_jobs(
+    conn: &mut Connection,
+    kinds: &[&str],
+    now: i64,
+    limit: i64,
+) -> Result<Vec<DueJob>, StoreError> {
     let due: Vec<(i64, i64, i64, String, String)> = jobs::table
+        .filter(jobs::kind.eq_any(kinds.iter().copied()))
         .filter(jobs::run_at.le(now).and(jobs::handed_until.le(now)))
         .filter(jobs::lease_until.is_null().or(jobs::lease_until.lt(now)))
         .order(jobs::run_at)

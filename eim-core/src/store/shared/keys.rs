@@ -433,11 +433,17 @@ pub(in crate::store) fn begin_rotating(
     conn: &mut Connection,
     id: OperationId,
     eid: &Eid,
-    operation: &NewOperation,
-    event: &Event,
+    (operation, event): (&NewOperation, &Event),
+    (rate, since): (i64, i64),
     tenant: TenantId,
     now: i64,
 ) -> Result<bool, StoreError> {
+    // Held until the end: other nodes begin devices of it, too, and somebody may pause it.
+    let running = this_rotation!(id, tenant).filter(rotations::state.eq(RotationState::Running.as_str()));
+    let is_running = diesel::update(running).set(rotations::state.eq(RotationState::Running.as_str())).execute(conn)?;
+    if is_running == 0 || rotating_since(conn, id, since, tenant)? >= rate {
+        return Ok(false);
+    }
     let waits = of_rotation!(id, tenant)
         .filter(devices::eid.eq(eid.to_string()).and(devices::state.eq(RotatingState::Pending.as_str())));
     let begun = diesel::update(waits)

@@ -235,6 +235,23 @@ mod tests {
         }
     }
 
+    /// Nodes of a newer version say more (docs/adr/0024).
+    #[test]
+    fn what_a_newer_version_says_beside_it_does_not_matter_and_a_failure_that_it_alone_knows_is_an_interruption() {
+        let call = call(RspFunction::HandleNotification);
+        let mut properties = call_properties(&call, Duration::from_secs(1), 41);
+        let mut headers = properties.headers().clone().unwrap_or_default();
+        headers.insert("eim-hurry".into(), AMQPValue::Boolean(true));
+        properties = properties.with_headers(headers);
+        let read = read_call("handleNotification", &properties, call.body.clone());
+        assert_eq!(read.map(|read| read.call).map_err(|error| error.to_string()), Ok(call));
+        let sender = read_sender(&properties).unwrap_or_else(|error| panic!("{error}"));
+        let (properties, _) = answer_message(&sender, Answer::Outcome(Err(RspFailure::Busy)));
+        let newer = br#"{"failure":"tooEarly","detail":{"until":7}}"#.to_vec();
+        let interrupted = Answer::Outcome(Err(RspFailure::Interrupted));
+        assert_eq!(read_answer(&properties, newer), Ok((41, interrupted)));
+    }
+
     #[test]
     fn a_job_of_another_queue_with_a_long_key_or_more_fields_is_refused() {
         let job = JobRef { tenant: 1, kind: "notify".into(), key: "k".repeat(MAX_KEY_BYTES) };
