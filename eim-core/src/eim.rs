@@ -141,6 +141,8 @@ struct Inner {
     unsigned_at: Mutex<Option<i64>>,
     /// Refused logins, until they are written to the audit log.
     refused: Mutex<HashMap<(TenantId, String, &'static str), RefusedLogins>>,
+    /// The second in which a line about something signed wrongly was last logged, and how many were left out since.
+    disbelieved: Mutex<(i64, u64)>,
 }
 
 /// How the audit log was linked when this process last tried. All is empty where it does not link, as in a worker.
@@ -200,6 +202,7 @@ impl Eim {
             linking: Mutex::default(),
             unsigned_at: Mutex::default(),
             refused: Mutex::default(),
+            disbelieved: Mutex::default(),
         };
         Self { inner: Arc::new(inner), store }
     }
@@ -456,6 +459,20 @@ impl Eim {
 
     pub(crate) fn wake_jobs(&self) {
         self.inner.jobs.notify_one();
+    }
+
+    /// Whether a line may be logged about something that is not believed: one in a second, since anybody can cause them. Gives how many
+    /// were left out since the last one.
+    pub(crate) fn may_log_disbelief(&self) -> Option<u64> {
+        let second = self.clock().now_ms().div_euclid(1_000);
+        let mut last = self.inner.disbelieved.lock().unwrap_or_else(PoisonError::into_inner);
+        let (told_in, left_out) = &mut *last;
+        if *told_in == second {
+            *left_out = left_out.saturating_add(1);
+            return None;
+        }
+        *told_in = second;
+        Some(std::mem::take(left_out))
     }
 
     /// Notes that a login was refused. Written to the audit log a little later; a crash may lose it.

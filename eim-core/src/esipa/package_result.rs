@@ -396,9 +396,9 @@ impl<'a> Visit<'a> {
                 }
                 Err(error) => {
                     let first = status != Some(ReceivedStatus::Refused);
-                    if first {
+                    if first && let Some(suppressed) = self.eim.may_log_disbelief() {
                         let eid = self.work.state.euicc.eid;
-                        tracing::warn!(%eid, reason = error.reason(), "a result is not believed");
+                        tracing::warn!(%eid, reason = error.reason(), suppressed, "a result is not believed");
                     }
                     apply::refuse(&mut self.work, answer, error.reason(), first);
                     None

@@ -170,7 +170,7 @@ impl Door {
             Ok(place) => place,
             Err(reason) => return self.ended(reason, peer),
         };
-        let watch = Rc::new(Watch::new(self.listener.pace));
+        let watch = Rc::new(Watch::new(self.listener.pace, self.tls.is_some()));
         let guarded = Guarded::new(tcp, watch, Rc::clone(&self.patience), place);
         let Some(tls) = &self.tls else { return Some((Wire::Plain(guarded), peer)) };
         let shaken = async {

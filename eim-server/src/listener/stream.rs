@@ -44,10 +44,10 @@ impl Guarded {
         Self { tcp, watch, patience, stuck_since: None, alarm: None, place }
     }
 
-    /// The handshake is over: what came until now was no request.
+    /// The handshake is over.
     pub(super) fn shaken(&mut self) {
         self.place.shaken();
-        self.watch.nothing_arrived();
+        self.watch.shaken();
     }
 
     /// Fails when the connection is too slow, and else is called again when it may be.

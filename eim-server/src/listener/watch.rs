@@ -8,12 +8,14 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 /// What a refused request costs of the pace of its connection, in requests: whoever is refused all the time is served last.
-pub(crate) const REFUSED: u32 = 10;
+pub(crate) const REFUSED: u32 = 50;
 
 /// One connection.
 #[derive(Debug)]
 pub(crate) struct Watch {
     opened: Instant,
+    /// Whether what arrives belongs to the TLS handshake, which has a time of its own.
+    in_handshake: Cell<bool>,
     under_way: Cell<u32>,
     /// When something arrived that is no part of a request under way.
     arriving_since: Cell<Option<Instant>>,
@@ -26,9 +28,10 @@ pub(crate) struct Watch {
 pub(crate) struct UnderWay(Rc<Watch>);
 
 impl Watch {
-    pub(crate) fn new(pace: Option<Rate>) -> Self {
+    pub(crate) fn new(pace: Option<Rate>, in_handshake: bool) -> Self {
         Self {
             opened: Instant::now(),
+            in_handshake: Cell::new(in_handshake),
             under_way: Cell::new(0),
             arriving_since: Cell::new(None),
             pace,
@@ -57,14 +60,14 @@ impl Watch {
 
     /// Something has arrived.
     pub(super) fn arrived(&self) {
-        if self.under_way.get() == 0 && self.arriving_since.get().is_none() {
+        if self.under_way.get() == 0 && self.arriving_since.get().is_none() && !self.in_handshake.get() {
             self.arriving_since.set(Some(Instant::now()));
         }
     }
 
-    /// What has arrived so far was no request.
-    pub(super) fn nothing_arrived(&self) {
-        self.arriving_since.set(None);
+    /// The handshake is over: what arrives from now on are requests.
+    pub(super) fn shaken(&self) {
+        self.in_handshake.set(false);
     }
 
     pub(super) fn arriving_since(&self) -> Option<Instant> {
@@ -88,24 +91,30 @@ mod tests {
 
     #[test]
     fn whoever_is_refused_waits_longer_before_the_next_request() {
-        let watch = Rc::new(Watch::new(Some(Rate::new(10, 1))));
+        let watch = Rc::new(Watch::new(Some(Rate::new(10, 1)), false));
         assert_eq!(watch.begin().1, Duration::ZERO);
         let (_, wait) = watch.begin();
         assert!(wait > Duration::from_millis(50) && wait <= Duration::from_millis(100), "{wait:?}");
         watch.refused();
         assert!(watch.begin().1 > Duration::from_millis(900));
-        assert_eq!(Rc::new(Watch::new(None)).begin().1, Duration::ZERO);
+        assert_eq!(Rc::new(Watch::new(None, false)).begin().1, Duration::ZERO);
     }
 
     #[test]
     fn what_arrives_during_a_request_is_a_part_of_it() {
-        let watch = Rc::new(Watch::new(None));
+        let watch = Rc::new(Watch::new(None, false));
         watch.arrived();
         assert!(watch.arriving_since().is_some());
         let (under_way, _) = watch.begin();
         watch.arrived();
         assert!(watch.arriving_since().is_none());
         drop(under_way);
+        watch.arrived();
+        assert!(watch.arriving_since().is_some());
+        let watch = Watch::new(None, true);
+        watch.arrived();
+        assert!(watch.arriving_since().is_none(), "a handshake has a time of its own");
+        watch.shaken();
         watch.arrived();
         assert!(watch.arriving_since().is_some());
     }

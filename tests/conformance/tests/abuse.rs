@@ -86,7 +86,7 @@ fn results_count_under_the_eid_that_they_name_and_are_kept_by_the_device_until_t
         assert_eq!(world.operation(&id).await["state"], "delivered");
         world.clock.advance(TimeDelta::seconds(5));
         assert_eq!(device.deliver(&good).await, Answer::Acknowledged(vec![500]));
-        assert_eq!(world.operation(&id).await["state"], "succeeded");
+        assert_eq!(world.operation(&id).await["verified"], true);
     });
 }
 

@@ -258,8 +258,10 @@ fn verify(ok: &AuthenticateResponseOk, response: Vec<u8>, candidate: &Candidate,
             eum_certificate: ok.eum_certificate.der().to_vec(),
         }),
         Err(error) => {
-            let eid = candidate.eid();
-            tracing::warn!(%eid, reason = error.reason(), "an eUICC did not prove itself for a download");
+            if let Some(suppressed) = eim.may_log_disbelief() {
+                let (eid, reason) = (candidate.eid(), error.reason());
+                tracing::warn!(%eid, reason, suppressed, "an eUICC did not prove itself for a download");
+            }
             eim.metrics().verification_failures_total.with_label_values(&[error.reason()]).inc();
             Err(Refusal::only(code_of(&error)))
         }

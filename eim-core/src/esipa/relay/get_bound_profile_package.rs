@@ -130,8 +130,10 @@ fn prove(request: &GetBoundProfilePackageRequestEsipa, candidate: &Candidate, ei
     let Some(Ok(chain)) = candidate.chain(eim) else { return Err(code::EUICC_SIGNATURE_INVALID) };
     let smdp_signature2 = facts.smdp_signature2.as_ref().map(|der| der.0.as_slice()).unwrap_or_default();
     let verified = pki::verify_euicc_signed2(&chain, &signed2, &signature, smdp_signature2).map_err(|error| {
-        let eid = candidate.eid();
-        tracing::warn!(%eid, reason = error.reason(), "an eUICC did not prove itself for a profile package");
+        if let Some(suppressed) = eim.may_log_disbelief() {
+            let (eid, reason) = (candidate.eid(), error.reason());
+            tracing::warn!(%eid, reason, suppressed, "an eUICC did not prove itself for a profile package");
+        }
         eim.metrics().verification_failures_total.with_label_values(&[error.reason()]).inc();
         code::EUICC_SIGNATURE_INVALID
     })?;

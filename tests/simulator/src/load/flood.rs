@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
+use tokio::sync::oneshot;
 use tokio_rustls::client::TlsStream;
 
 /// Indices of EIDs that nobody registers.
@@ -95,8 +96,9 @@ pub async fn run_flood(fleet: &mut Fleet, api: &mut Api, options: &FloodOptions)
         calm.extend(counted);
         calm_for += elapsed;
         let stop = Arc::new(AtomicBool::new(false));
-        let flood = flood(Arc::clone(&requests), options, Arc::clone(&counts), Arc::clone(&stop))?;
-        // The burst that everybody may have is over after a moment; it is measured as well.
+        let (flood, began) = flood(Arc::clone(&requests), options, Arc::clone(&counts), Arc::clone(&stop))?;
+        // Without a beginning it has an error, which its end tells. The burst that everybody may have at first is measured as well.
+        let _ = began.await;
         let outcome = spell(&others, options).await;
         stop.store(true, Ordering::Relaxed);
         let joined = tokio::task::spawn_blocking(move || flood.join()).await;
@@ -190,17 +192,22 @@ fn flood(
     options: &FloodOptions,
     counts: Arc<FloodCounts>,
     stop: Arc<AtomicBool>,
-) -> Result<Flood, LoadError> {
+) -> Result<(Flood, oneshot::Receiver<()>), LoadError> {
     let setup = |error: std::io::Error| LoadError::Setup { what: error.to_string() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(setup)?;
     let (load, connections) = (options.load.clone(), options.flood_connections.max(3));
-    std::thread::Builder::new()
+    let (begins, began) = oneshot::channel();
+    let thread = std::thread::Builder::new()
         .name("flood".to_owned())
         .spawn(move || {
             runtime.block_on(async {
+                let mut opened = Vec::new();
+                for _ in 0..connections {
+                    opened.push(RawConnection::open_tls(&load).await?);
+                }
+                let _ = begins.send(());
                 let mut tasks = Vec::new();
-                for index in 0..connections {
-                    let connection = RawConnection::open_tls(&load).await?;
+                for (index, connection) in opened.into_iter().enumerate() {
                     let (requests, counts, stop) = (Arc::clone(&requests), Arc::clone(&counts), Arc::clone(&stop));
                     tasks.push(tokio::spawn(async move {
                         let Some(kind) = requests.get(index % 3) else { return };
@@ -213,7 +220,8 @@ fn flood(
                 Ok::<(), LoadError>(())
             })
         })
-        .map_err(setup)
+        .map_err(setup)?;
+    Ok((thread, began))
 }
 
 async fn flood_connection(
