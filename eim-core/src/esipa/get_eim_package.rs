@@ -50,13 +50,27 @@ pub(super) async fn answer(
     Ok(EsipaMessageFromEimToIpa::GetEimPackageResponse(response).into())
 }
 
-async fn poll_of(eid: Eid, mut poll: Poll, eim: &Eim) -> Result<GetEimPackageResponse, EsipaError> {
+async fn poll_of(eid: Eid, poll: Poll, eim: &Eim) -> Result<GetEimPackageResponse, EsipaError> {
+    if is_quiet(&eid, &poll, eim) {
+        return Ok(GetEimPackageResponse::EimPackageError(NO_EIM_PACKAGE_AVAILABLE));
+    }
+    // In a box: polls that end above have no use for its room.
+    Box::pin(decided(eid, poll, eim)).await
+}
+
+/// Whether nothing is known to wait for this eUICC; then it was seen.
+fn is_quiet(eid: &Eid, poll: &Poll, eim: &Eim) -> bool {
+    let now = eim.clock().now_ms();
+    let quiet = poll.is_plain() && eim.store().is_quiet(eid, now);
+    if quiet {
+        eim.saw(*eid, now);
+    }
+    quiet
+}
+
+async fn decided(eid: Eid, mut poll: Poll, eim: &Eim) -> Result<GetEimPackageResponse, EsipaError> {
     for _ in 0..DECIDED_AGAIN {
         let now = eim.clock().now_ms();
-        if poll.is_plain() && eim.store().is_quiet(&eid, now) {
-            eim.saw(eid, now);
-            return Ok(GetEimPackageResponse::EimPackageError(NO_EIM_PACKAGE_AVAILABLE));
-        }
         let eim = &home(&eid, eim).await?;
         let ticket = eim.store().quiet_ticket(&eid);
         let Some(snapshot) = eim.store().poll_snapshot(eid, now).await? else {

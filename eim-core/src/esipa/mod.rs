@@ -85,21 +85,28 @@ const DECIDED_AGAIN: usize = 16;
 /// Our own faults; nothing of the message is lost then, since the IPA keeps what was not answered.
 pub async fn answer(message: EsipaMessageFromIpaToEim, caller: &Caller, eim: &Eim) -> Result<EsipaAnswer, EsipaError> {
     use EsipaMessageFromIpaToEim as Message;
+    // Each in a box of its own: an empty poll, the most frequent of all, would else carry the room for the largest.
     match message {
         Message::GetEimPackageRequest(request) => get_eim_package::answer(request, caller, eim).await,
-        Message::ProvideEimPackageResult(result) => provide_eim_package_result::answer(result, caller, eim).await,
-        Message::HandleNotificationEsipa(notification) => handle_notification::answer(notification, caller, eim).await,
+        Message::ProvideEimPackageResult(result) => {
+            Box::pin(provide_eim_package_result::answer(result, caller, eim)).await
+        }
+        Message::HandleNotificationEsipa(notification) => {
+            Box::pin(handle_notification::answer(notification, caller, eim)).await
+        }
         Message::TransferEimPackageResponse(_) => {
             Ok(EsipaAnswer::NotAccepted("transferEimPackage is a function that the eIM calls"))
         }
         Message::InitiateAuthenticationRequestEsipa(request) => {
-            relay::initiate_authentication(request, caller, eim).await
+            Box::pin(relay::initiate_authentication(request, caller, eim)).await
         }
-        Message::AuthenticateClientRequestEsipa(request) => relay::authenticate_client(request, caller, eim).await,
+        Message::AuthenticateClientRequestEsipa(request) => {
+            Box::pin(relay::authenticate_client(request, caller, eim)).await
+        }
         Message::GetBoundProfilePackageRequestEsipa(request) => {
-            relay::get_bound_profile_package(request, caller, eim).await
+            Box::pin(relay::get_bound_profile_package(request, caller, eim)).await
         }
-        Message::CancelSessionRequestEsipa(request) => relay::cancel_session(request, caller, eim).await,
+        Message::CancelSessionRequestEsipa(request) => Box::pin(relay::cancel_session(request, caller, eim)).await,
     }
 }
 

@@ -145,3 +145,19 @@ fn unknown(conn: &mut Connection) -> Result<Vec<MigrationNumber>, StoreError> {
     run.retain(|version| known.iter().all(|migration| migration.name().version() != *version));
     Ok(run.iter().map(MigrationNumber::of).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use diesel::RunQueryDsl;
+    use diesel::dsl::sql;
+    use diesel::sql_types::Integer;
+
+    #[test]
+    fn statements_are_planned_once_whatever_is_bound_to_them() {
+        let mut conn = SqliteConnection::establish(":memory:").unwrap();
+        let stable: i32 =
+            diesel::select(sql::<Integer>("sqlite_compileoption_used('ENABLE_QPSG')")).get_result(&mut conn).unwrap();
+        assert_eq!(stable, 1, "SQLite is built with what .cargo/config.toml says");
+    }
+}

@@ -68,6 +68,8 @@ fn none_walks(world: &World, statements: impl IntoIterator<Item = String>, excep
     let plain = |statement: &str| statement.replace(['`', '"'], "");
     let told: Vec<String> = walks
         .iter()
+        // Nothing is meant by an empty list.
+        .filter(|(statement, _)| !plain(statement).ends_with("WHERE (1=0)"))
         .filter(|(statement, _)| except.iter().all(|(part, _)| !plain(statement).contains(part)))
         .map(|(statement, walked)| format!("{walked:?}\n  {statement}"))
         .collect();
@@ -84,7 +86,7 @@ fn no_statement_on_the_way_of_a_device_goes_through_a_table_that_grows() {
         world.go_the_way(&smdp, &mut device, 1).await;
         let statements = plan::heard();
         assert!(statements.len() > 40, "{statements:?}");
-        none_walks(world, statements, &[]);
+        none_walks(world, statements, &JOBS_MAY);
         smdp.stop().await;
     });
 }
@@ -105,7 +107,10 @@ fn a_statement_that_goes_through_a_table_is_found() {
 }
 
 /// What jobs do by time alone may go through a table where it is said why.
-const JOBS_MAY: [(&str, &str); 0] = [];
+const JOBS_MAY: [(&str, &str); 1] = [(
+    "FROM ((handover_devices ",
+    "devices of hand-overs that are under way, found by their state, which leaves out all that have ended",
+)];
 
 async fn made(world: &World, path: &str, body: Value) -> String {
     let reply = world.send(Role::Admin, "POST", path, &[], body.to_string()).await;

@@ -121,13 +121,13 @@ impl Drop for Process {
     }
 }
 
-/// Standard output of a command that succeeds, run beside the other tasks.
+/// Standard output of a command that succeeds, run beside the other tasks. Its environment, which may hold a key, is not told.
 ///
 /// # Errors
 /// When it does not.
 pub async fn output(mut command: Command) -> anyhow::Result<String> {
     command.stdin(Stdio::null());
-    let text = format!("{command:?}");
+    let text = format!("{:?} {:?}", command.get_program(), command.get_args().collect::<Vec<_>>());
     let output = tokio::task::spawn_blocking(move || command.output()).await?.with_context(|| text.clone())?;
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     ensure!(output.status.success(), "{text}: {}{said}", String::from_utf8_lossy(&output.stderr));

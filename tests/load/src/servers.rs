@@ -189,7 +189,9 @@ impl Eim {
             let file = file_of(start);
             let mut ctl = Command::new(&self.binary);
             ctl.env_clear().env("EIM_API_KEY", &self.key);
-            ctl.args(["ctl", "--url", &format!("http://{}", self.api)]).args(command).arg(&file);
+            // Far more than the usual patience: what else the machine does shall not end a run.
+            ctl.args(["ctl", "--answer-seconds", "600", "--url", &format!("http://{}", self.api)]);
+            ctl.args(command).arg(&file);
             output(ctl).await?;
             std::fs::remove_file(file)?;
         }

@@ -230,6 +230,8 @@ fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
         let entry = entry?;
         if entry.file_type()?.is_file() {
             std::fs::copy(entry.path(), to.join(entry.file_name()))?;
+            // What is still on its way to the disk would hold up the commits that are measured.
+            std::fs::File::open(to.join(entry.file_name()))?.sync_all()?;
         }
     }
     Ok(())
