@@ -131,6 +131,11 @@ fn while_operations_are_asked_for_at_one_node_and_fetched_at_others_no_counter_s
             go_to(&mut device, &ways[number % 2]);
             device.session().await;
         }
+        // What was delivered and not carried out is offered again after a while.
+        for _ in 0..8 {
+            world.advance(TimeDelta::minutes(11)).await;
+            device.session().await;
+        }
         assert!(!of_counter.is_empty());
         assert!(of_counter.values().all(|packages| packages.len() == 1), "{of_counter:?}");
         let mut counters = BTreeSet::new();
