@@ -80,6 +80,8 @@ impl Common {
             end: watch::Sender::new(false),
         };
         let clock = crate::clock::begun_now(rate);
+        // Keys and certificate, which the servers of production runs share.
+        output(common.command(&common.binary, &common.template, &clock).args(["eim", "config-data"]))?;
         common.api_key = api_key(&mut common.command(&common.binary, &common.template, &clock))?;
         Ok(common)
     }
