@@ -70,7 +70,8 @@ impl Operator {
             if let Some(front) = fronts.get(turn % fronts.len().max(1)) {
                 match tokio::time::timeout(ANSWER, self.try_to_call(*front, method, path, idempotency_key, body)).await
                 {
-                    Ok(Ok((status, answer))) if status < 500 => return Ok((status, answer)),
+                    // Whoever is told that it is too much comes again, as after a clock that was set back.
+                    Ok(Ok((status, answer))) if status < 500 && status != 429 => return Ok((status, answer)),
                     Ok(Ok((status, answer))) => last = anyhow::anyhow!("{status}: {answer}"),
                     Ok(Err(error)) => last = error,
                     Err(_) => last = anyhow::anyhow!("no answer in {ANSWER:?}"),

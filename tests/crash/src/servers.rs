@@ -230,6 +230,7 @@ impl Servers {
             ("LIMITS__WORKERS", "1"),
             // The calendar runs faster here, the pace of connections does not.
             ("LIMITS__CONNECTION_PER_SECOND", "10000"),
+            ("LIMITS__API_KEY_PER_SECOND", "10000"),
             ("LOG__LEVEL", "info"),
         ] {
             command.env(format!("EIM__{key}"), value);
