@@ -57,6 +57,8 @@ fn a_log_is_verified_in_the_database_and_as_a_file_and_a_change_is_told_by_the_e
     let checkpoint: Value = serde_json::from_str(checkpoint).unwrap();
     let key = key_file(folder.path(), &checkpoint["checkpoint"]);
     let nowhere = folder.path().join("nowhere");
+    let mistyped = run(&nowhere, &["audit", "verify", "--public-key", text(&key)]);
+    assert_eq!((mistyped.1, nowhere.exists()), (Some(1), false), "an empty log would look sound: {}", mistyped.0);
     let verify = |file: &Path| run(&nowhere, &["audit", "verify", "--file", text(file), "--public-key", text(&key)]);
     assert_eq!(verify(&file).1, Some(0), "{}", verify(&file).0);
     assert!(!nowhere.join("eim.db").exists(), "without any database");

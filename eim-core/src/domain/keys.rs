@@ -18,7 +18,7 @@ use crate::asn1::code::euicc_package_error_code::{
 use crate::ids::{AssociationToken, CounterValue, KeyId, OperationId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The last counter of usual packages. The few above it are kept for the package that renews the association.
 pub const LAST_USUAL: i64 = CounterValue::MAX.value() - 64;
@@ -59,6 +59,12 @@ pub struct KeyFacts {
     /// Above which counter a key begins of which nothing is known: more may have been signed than is known here.
     #[serde(skip_serializing_if = "is_zero")]
     pub floor: i64,
+    /// When it was last found that more may have been signed with other keys than is known here, milliseconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub doubted_at: Option<i64>,
+    /// The keys of which the eUICC itself has shown since then that no higher counter is in use.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub confirmed: BTreeSet<KeyId>,
     /// A search for a counter that the eUICC takes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub search: Option<CounterSearch>,
@@ -83,15 +89,25 @@ impl KeyFacts {
     }
 
     /// More may have been signed with other keys than is known here, since what is known is older than the eUICC: a database was
-    /// restored, or the eUICC was registered with a counter that was used elsewhere. Those keys go on far above, and at another place
-    /// at each `now` (milliseconds since 1970).
+    /// restored, or the eUICC was registered with a counter that was used elsewhere. None of them is given to it any more (see
+    /// [`may_give`](Self::may_give)); where it has one nevertheless, or gets one of which nothing is known here, that goes on far above,
+    /// and at another place at each `now` (milliseconds since 1970).
     pub fn doubt(&mut self, now: i64) {
+        self.doubted_at = self.doubted_at.max(Some(now));
+        self.confirmed.clear();
         let far = DOUBT + now.div_euclid(DOUBT_GROWS_EVERY_MS).rem_euclid(DOUBT_GROWTH);
         let above = |last: i64| last.max(last.saturating_add(far).min(LAST_USUAL));
         self.floor = above(self.floor);
         for last in self.counters.values_mut() {
             *last = above(*last);
         }
+    }
+
+    /// Whether the eUICC may be given this key, which was here from `first_seen_at` on (milliseconds since 1970). updateEim sets the
+    /// counter, so no eUICC refuses what was signed with this key before; one that may have signed more than is known here is not safe.
+    #[must_use]
+    pub fn may_give(&self, key: KeyId, first_seen_at: i64) -> bool {
+        self.doubted_at.is_none_or(|doubted_at| first_seen_at > doubted_at) || self.confirmed.contains(&key)
     }
 }
 
@@ -310,6 +326,10 @@ pub fn renewed(work: &mut Work, id: Option<OperationId>, change: KeyChange, veri
     let counter = change.counter.max(euicc.key_facts.counter_for(change.to));
     if let Some(from) = from {
         euicc.key_facts.counters.insert(from, euicc.counter.value());
+        if verified && euicc.key_facts.doubted_at.is_some() {
+            // It took a package with this counter, so none that it took before has a higher one.
+            euicc.key_facts.confirmed.insert(from);
+        }
     }
     euicc.key_facts.counters.remove(&change.to);
     euicc.signing_key = Some(change.to);
@@ -790,6 +810,9 @@ pub fn unreachable(euicc: Option<&Euicc>) -> Option<&'static str> {
         Some(_) => None,
     }
 }
+
+/// Why a key is not given to an eUICC that has an association, for good.
+pub const KEY_IN_DOUBT: &str = "More may have been signed for it with this key than is known here, as its counters were in doubt after the key was first seen: name a key that was made since.";
 
 /// What a device of a rotation to this key waits for, as far as it is known. `operation` is the one that gives it the key,
 /// `in_flight` another one whose package was delivered to it.

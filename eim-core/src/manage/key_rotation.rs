@@ -2,7 +2,7 @@
 
 mod inventory;
 
-pub(crate) use inventory::sweep;
+pub(crate) use inventory::{first_seen, sweep};
 
 use super::register::{idempotency, key_taken};
 use super::views::Page;

@@ -13,6 +13,7 @@ use eim_core::domain::statement::key_id;
 use eim_core::manage;
 use eim_core::manage::audit::{AuditExport, AuditFileCheck, kept_checkpoint};
 use eim_core::pki::PublicKey;
+use eim_core::store::StoreUrl;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -73,6 +74,7 @@ async fn verify(arguments: &Verify, config: &Config) -> anyhow::Result<()> {
     if let Some(file) = &arguments.file {
         return conclude(&[verify_file(file, trusted, kept)?], arguments.json);
     }
+    refuse_no_store(config)?;
     let composition = match boot::compose_existing(config, BootPorts::default()).await {
         Ok(composition) => composition,
         // Whoever names the keys needs none of the server's, nor its hardware module.
@@ -94,6 +96,16 @@ async fn verify(arguments: &Verify, config: &Config) -> anyhow::Result<()> {
         reports.push(manage::audit::verify_audit(trusted.clone(), kept.clone(), &eim).await.map_err(explain)?);
     }
     conclude(&reports, arguments.json)
+}
+
+/// Whoever looks at a log that is not there has mistyped where it is: an empty one would look sound.
+fn refuse_no_store(config: &Config) -> anyhow::Result<()> {
+    match config.store_url() {
+        StoreUrl::Sqlite(path) if !path.exists() => {
+            bail!("there is no database at {} (data.dir, store.url)", path.display())
+        }
+        _ => Ok(()),
+    }
 }
 
 async fn tenants(eim: &Eim) -> anyhow::Result<Vec<String>> {
@@ -168,6 +180,7 @@ async fn export(arguments: &Export, config: &Config) -> anyhow::Result<()> {
     if Identity::known_eim_id(config, &DataDir::rehearsal(&config.data.dir)?).is_none() {
         bail!("the data directory {} (data.dir) is of no server yet", config.data.dir.display());
     }
+    refuse_no_store(config)?;
     let eim = boot::compose_without_keys(config, BootPorts::default()).await?.eim;
     let eim = match &arguments.tenant {
         Some(name) => manage::as_tenant(name, &eim).await.map_err(explain)?,

@@ -6,7 +6,7 @@ mod key_support;
 
 use chrono::TimeDelta;
 use eim_conformance::{Device, Role, World, each_store};
-use key_support::{change_key, id_of, rotate, settle, signing_key, works};
+use key_support::{add_key, is_left_out, rotate, settle, signing_key, works};
 use serde_json::json;
 
 /// Gives a device another key, and tells the counter of the first package under it.
@@ -19,12 +19,25 @@ async fn to(world: &World, device: &mut Device, key: &str) -> i64 {
     world.operation(&id).await["counterValue"].as_i64().unwrap()
 }
 
+/// Lets the eIM find out that its counter is too low, and find it again.
+async fn recover(world: &World, device: &mut Device) {
+    let path = format!("/api/v1/euiccs/{}/counter-recovery", device.eid());
+    world.queue(&device.eid(), json!({ "psmo": [{ "getRAT": {} }] })).await;
+    settle(world, device).await;
+    assert_eq!(world.euicc(&device.eid()).await["state"], "counterLost");
+    assert_eq!(world.post(&path, serde_json::Value::Null).await.status, 200);
+    for _ in 0..5 {
+        settle(world, device).await;
+    }
+    assert_eq!(world.euicc(&device.eid()).await["state"], "active");
+}
+
 /// A database restored, and the counter set by hand above what was used: what other keys have used since is not known.
 #[test]
-fn after_a_counter_was_set_by_hand_other_keys_go_on_far_above_and_elsewhere_the_next_time() {
+fn after_a_counter_was_set_by_hand_only_a_key_that_was_made_since_is_given_and_goes_on_far_above() {
     each_store(async |world: &mut World| {
         let (mut one, mut other, mut untouched) = (world.device(1).await, world.device(2).await, world.device(3).await);
-        let second = id_of(&change_key(world, "next.pem", true).await);
+        let second = add_key(world, "next.pem").await;
         let raise = json!({ "association": { "counterValue": 50 } });
         for device in [&mut one, &mut other, &mut untouched] {
             world.reconnect(device);
@@ -34,13 +47,24 @@ fn after_a_counter_was_set_by_hand_other_keys_go_on_far_above_and_elsewhere_the_
         // The same backup once more, three minutes later.
         world.advance(TimeDelta::minutes(3)).await;
         world.patch(&other.eid(), raise).await;
-        let (first, again) = (to(world, &mut one, &second).await, to(world, &mut other, &second).await);
+        let mut counters = vec![];
+        for device in [&mut one, &mut other] {
+            is_left_out(world, device, &second).await;
+        }
+        let third = add_key(world, "third.pem").await;
+        for device in [&mut one, &mut other] {
+            world.reconnect(device);
+            counters.push(to(world, device, &third).await);
+            is_left_out(world, device, &second).await;
+        }
+        let (first, again) = (counters[0], counters[1]);
         assert!((65_537..=327_680).contains(&first), "{first}");
         assert_eq!(
             (again - first).rem_euclid(1 << 18),
             45,
             "one in four seconds above the first time: {first}, {again}"
         );
+        world.reconnect(&mut untouched);
         assert_eq!(to(world, &mut untouched, &second).await, 1, "nothing is in doubt there");
     });
 }
@@ -48,11 +72,11 @@ fn after_a_counter_was_set_by_hand_other_keys_go_on_far_above_and_elsewhere_the_
 /// What nothing here knows of: the device got another key after the backup, so no counter is found too low, and back under the first key
 /// the eUICC would take whatever was signed with it before.
 #[test]
-fn a_key_that_a_device_got_after_the_backup_leaves_the_first_one_far_above() {
+fn a_key_that_a_device_got_after_the_backup_leaves_the_first_one_aside() {
     each_store(async |world: &mut World| {
         let mut devices = [world.device(1).await, world.device(2).await];
         let first = signing_key(world, &devices[0].eid()).await;
-        let second = id_of(&change_key(world, "next.pem", true).await);
+        let second = add_key(world, "next.pem").await;
         for device in &mut devices {
             world.reconnect(device);
             works(world, device).await;
@@ -77,18 +101,66 @@ fn a_key_that_a_device_got_after_the_backup_leaves_the_first_one_far_above() {
             settle(world, by_rotation).await;
         }
         assert_eq!(signing_key(world, &by_rotation.eid()).await, second);
-        for device in [by_hand, by_rotation] {
-            let back = to(world, device, &first).await;
-            assert!((65_537..=1_000_000).contains(&back), "{back}");
+        for device in [&mut *by_hand, &mut *by_rotation] {
+            is_left_out(world, device, &first).await;
         }
+        let third = add_key(world, "third.pem").await;
+        for device in [by_hand, by_rotation] {
+            world.reconnect(device);
+            let far = to(world, device, &third).await;
+            assert!((65_537..=1_000_000).contains(&far), "{far}");
+            // By taking the third one it has shown that it knows no higher counter of the second; of the first it has shown nothing.
+            to(world, device, &second).await;
+            is_left_out(world, device, &first).await;
+        }
+    });
+}
+
+/// The same backup restored twice, with a counter searched for in between: what was signed between is nowhere known, and what somebody
+/// recorded of it must never be carried out again.
+#[test]
+fn what_was_signed_between_two_restores_is_not_carried_out_again() {
+    each_store(async |world: &mut World| {
+        let mut device = world.device(1).await;
+        let (eid, eim_id) = (device.eid(), world.eim_id().await);
+        let first = signing_key(world, &eid).await;
+        works(world, &mut device).await;
+        let backup = world.euicc(&eid).await["association"]["counterValue"].as_i64().unwrap();
+        let restore = format!(
+            "UPDATE euiccs SET signing_key = '{first}', counter_value = {backup}, key_facts = NULL, state = 'active' \
+             WHERE eid = '{eid}'"
+        );
+        // The first time: far more was used than the backup knows.
+        device.euicc.association_mut(&eim_id).unwrap().counter += 100_000;
+        recover(world, &mut device).await;
+        let id = world.queue(&eid, json!({ "psmo": [{ "getRAT": {} }] })).await;
+        let recorded = device.fetch().await;
+        device.session().await;
+        let between = world.operation(&id).await["counterValue"].as_i64().unwrap();
+        assert!(between > 100_000, "{between}");
+        let second = add_key(world, "second.pem").await;
+        world.reconnect(&mut device);
+        to(world, &mut device, &second).await;
+        // The second time the operator knows which key it has.
+        world.sql(&restore).await;
+        world.patch(&eid, json!({ "association": { "signingKey": second } })).await;
+        recover(world, &mut device).await;
+        is_left_out(world, &mut device, &first).await;
+        let third = add_key(world, "third.pem").await;
+        world.reconnect(&mut device);
+        to(world, &mut device, &third).await;
+        is_left_out(world, &mut device, &first).await;
+        let before = device.euicc.association(&eim_id).unwrap().counter;
+        let again = device.euicc.load_euicc_package(&recorded);
+        assert_eq!(device.euicc.association(&eim_id).unwrap().counter, before, "{again:?}");
     });
 }
 
 /// What is registered with its key, or with a counter, was known elsewhere, where other keys may have signed for it.
 #[test]
-fn a_device_that_is_registered_with_its_key_goes_on_far_above_with_another() {
+fn a_device_that_is_registered_with_its_key_goes_on_far_above_with_one_that_is_made_since() {
     each_store(async |world: &mut World| {
-        let second = id_of(&change_key(world, "next.pem", true).await);
+        let second = add_key(world, "next.pem").await;
         let (mut named, mut usual) =
             (world.device_of(world.pki.euicc(1).unwrap()).await, world.device_of(world.pki.euicc(2).unwrap()).await);
         let mut body = world.registration(&named, true);
@@ -100,8 +172,11 @@ fn a_device_that_is_registered_with_its_key_goes_on_far_above_with_another() {
         assert_eq!(world.post("/api/v1/euiccs", body).await.status, 201);
         let keys = world.get("/api/v1/signing-keys").await["items"].as_array().unwrap().clone();
         let first = keys.iter().find(|key| key["id"] != second.as_str()).unwrap()["id"].as_str().unwrap().to_owned();
-        assert!(to(world, &mut named, &first).await > 65_536);
         assert_eq!(to(world, &mut usual, &first).await, 1);
+        is_left_out(world, &mut named, &first).await;
+        let third = add_key(world, "third.pem").await;
+        world.reconnect(&mut named);
+        assert!(to(world, &mut named, &third).await > 65_536);
     });
 }
 

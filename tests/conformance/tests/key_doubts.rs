@@ -94,7 +94,7 @@ fn a_late_deletion_of_ourselves_does_not_end_the_association_that_came_after_it(
     });
 }
 
-/// The key went there and back, and is on its way there again when the answer to the first change comes.
+/// The key went there and elsewhere, and is on its way there again when the answer to the first change comes.
 #[test]
 fn a_late_answer_to_an_earlier_change_of_the_key_does_not_answer_a_later_one() {
     each_store(async |world: &mut World| {
@@ -111,16 +111,19 @@ fn a_late_answer_to_an_earlier_change_of_the_key_does_not_answer_a_later_one() {
         assert_eq!(abandon(world, &update).await.status, 200);
         settle(world, &mut device).await;
         assert_eq!(signing_key(world, &eid).await, new, "found out by a question");
-        let back = rotate(world, json!({ "filter": { "all": true }, "to": old })).await;
+        key_support::is_left_out(world, &mut device, &old).await;
+        let other = key_support::add_key(world, "other.pem").await;
+        world.reconnect(&mut device);
+        let back = rotate(world, json!({ "filter": { "all": true }, "to": other })).await;
         settle(world, &mut device).await;
         assert_eq!(rotation(world, &back).await["state"], "completed");
-        assert_eq!(signing_key(world, &eid).await, old);
+        assert_eq!(signing_key(world, &eid).await, other);
         let third = rotate(world, json!({ "filter": { "all": true }, "to": new })).await;
         device.fetch().await;
         assert_eq!(world.euicc(&eid).await["association"]["nextSigningKey"], json!(new));
         device.deliver(&result).await;
         let euicc = world.euicc(&eid).await;
-        assert_eq!(euicc["association"]["signingKey"], json!(old), "it has not answered this one: {euicc}");
+        assert_eq!(euicc["association"]["signingKey"], json!(other), "it has not answered this one: {euicc}");
         assert_eq!(world.operation(&update).await["lateResult"]["verified"], true);
         settle(world, &mut device).await;
         assert_eq!(signing_key(world, &eid).await, new);
@@ -221,7 +224,7 @@ fn at_the_last_counter_the_question_that_can_be_signed_is_asked() {
         device.euicc.association_mut(&eim_id).unwrap().counter = 8_388_606;
         world.register(&device, true).await;
         let eid = device.eid();
-        let new = id_of(&change_key(world, "next.pem", true).await);
+        let new = key_support::add_key(world, "next.pem").await;
         world.reconnect(&mut device);
         let id = rotate(world, json!({ "filter": { "all": true } })).await;
         lose_for_good(&mut device).await;

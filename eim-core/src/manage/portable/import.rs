@@ -209,6 +209,8 @@ fn take_over(euicc: &mut Euicc, own: &AssociationLine, says: &ExportStatement, n
     euicc.key_facts = own.key_facts.clone();
     // A search goes on in operations, which stayed behind: it is begun anew by an operator.
     euicc.key_facts.search = None;
+    // Which keys were made after that is not told by when this server first saw them.
+    euicc.key_facts.doubted_at = euicc.key_facts.doubted_at.map(|_| now);
     if let Some(next) = euicc.key_facts.next {
         euicc.warnings.push(format!(
             "it was being given the signing key {next} when it was exported; find out which one it trusts, and set it with PATCH"

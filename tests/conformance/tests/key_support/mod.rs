@@ -34,6 +34,33 @@ pub async fn change_key(world: &mut World, label: &str, with_old: bool) -> Signi
     new
 }
 
+/// Starts the server anew with another key for new associations, a minute later; those from before stay loaded. Gives its name.
+pub async fn add_key(world: &mut World, label: &str) -> String {
+    world.advance(TimeDelta::minutes(1)).await;
+    let new = key(label);
+    let (path, first) = (world.file(label, &pem(&new)), world.data_dir().join("signing-key.pem"));
+    world
+        .restart_with(|config| {
+            let before = config.eim.signing_key.replace(path).unwrap_or(first);
+            config.eim.further_signing_keys.push(KeySource::File(before));
+        })
+        .await;
+    id_of(&new)
+}
+
+/// A key that a device is not given, since more may have been signed with it than is known.
+pub async fn is_left_out(world: &World, device: &mut Device, key: &str) {
+    let before = signing_key(world, &device.eid()).await;
+    let id = rotate(world, json!({ "filter": { "eids": [device.eid()] }, "to": key })).await;
+    device.session().await;
+    world.advance(TimeDelta::seconds(20)).await;
+    assert_eq!(rotation(world, &id).await["state"], "completed");
+    let left = listed(world, &id, "notReachable").await;
+    assert_eq!(left[0]["eid"], json!(device.eid()), "{left:?}");
+    assert!(left[0]["reason"].as_str().unwrap().contains("name a key that was made since"), "{left:?}");
+    assert_eq!(signing_key(world, &device.eid()).await, before);
+}
+
 pub async fn signing_key(world: &World, eid: &str) -> String {
     world.euicc(eid).await["association"]["signingKey"].as_str().unwrap().to_owned()
 }
