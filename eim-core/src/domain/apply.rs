@@ -157,8 +157,7 @@ pub fn package_error(
         // Its counter is fresh and it went out once, so the card has seen a higher one that was not made here.
         REPLAY_ERROR if purpose == Some(Purpose::Reconcile) && attempts == 1 => {
             operation.fail(error, now);
-            work.euicc().state = EuiccState::CounterLost;
-            work.event("counterLost", json!({ "counterValue": answer.counter, "verified": verified }));
+            keys::lost(work, Some(answer.counter), verified);
         }
         REPLAY_ERROR => {
             // No outcome yet, so there is nothing that could be verified.

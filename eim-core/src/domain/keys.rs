@@ -62,7 +62,7 @@ pub struct KeyFacts {
     /// When it was last found that more may have been signed with other keys than is known here, milliseconds since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub doubted_at: Option<i64>,
-    /// The keys of which the eUICC itself has shown since then that no higher counter is in use.
+    /// The keys of which the eUICC itself has shown since then which counter it has come to.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub confirmed: BTreeSet<KeyId>,
     /// A search for a counter that the eUICC takes.
@@ -261,6 +261,8 @@ pub fn take_counter(work: &mut Work, id: OperationId) -> Option<CounterValue> {
         if let Some(why) = why {
             work.operation(id)?.fail(OperationError::named("keyRotationOutdated", why), now);
             work.announce(id);
+            // One that was delivered, put off and is out of date now may have been carried out.
+            probe(work, id);
             return None;
         }
     }
@@ -326,9 +328,10 @@ pub fn renewed(work: &mut Work, id: Option<OperationId>, change: KeyChange, veri
     let counter = change.counter.max(euicc.key_facts.counter_for(change.to));
     if let Some(from) = from {
         euicc.key_facts.counters.insert(from, euicc.counter.value());
-        if verified && euicc.key_facts.doubted_at.is_some() {
-            // It took a package with this counter, so none that it took before has a higher one.
-            euicc.key_facts.confirmed.insert(from);
+        if verified && euicc.key_facts.doubted_at.is_some() && euicc.key_facts.confirmed.insert(from) {
+            // It took a package with this counter, so none that it took before has a higher one; a few may have been signed and not taken.
+            let far = euicc.counter.value().saturating_add(DOUBT).min(LAST_USUAL);
+            euicc.key_facts.counters.insert(from, far.max(euicc.counter.value()));
         }
     }
     euicc.key_facts.counters.remove(&change.to);
@@ -593,7 +596,6 @@ pub fn after_result(work: &mut Work, id: OperationId, verified: bool) {
     let Some(operation) = work.state.operation(id) else { return };
     let (purpose, subject) = (operation.purpose, operation.subject);
     let counter = operation.counter;
-    let now = work.now();
     let first = operation.results.first();
     let refused =
         first.is_some_and(|result| result.operation == "updateEim" && !result.is_ok() && result.code.is_some());
@@ -604,8 +606,6 @@ pub fn after_result(work: &mut Work, id: OperationId, verified: bool) {
         euicc.key_facts.search = None;
         if euicc.state == EuiccState::CounterLost {
             euicc.state = EuiccState::Active;
-            // What was lost of this key may be lost of the others, and there no counter is refused.
-            euicc.key_facts.doubt(now);
             let counter = counter.map(CounterValue::value);
             work.event("counterRecovered", json!({ "operation": id, "counterValue": counter, "verified": verified }));
         }
@@ -667,8 +667,7 @@ pub fn refused(work: &mut Work, id: OperationId, code: i64, error: &OperationErr
                 fail(work);
                 proven(work, id, subject, verified);
                 if code == REPLAY_ERROR && attempts == 1 {
-                    work.euicc().state = EuiccState::CounterLost;
-                    work.event("counterLost", json!({ "counterValue": counter, "verified": verified }));
+                    lost(work, counter, verified);
                 } else if code == COUNTER_VALUE_OUT_OF_RANGE {
                     work.euicc().state = EuiccState::CounterExhausted;
                     work.event("counterExhausted", json!({ "counterValue": counter, "verified": verified }));
@@ -714,6 +713,27 @@ pub fn unsigned(work: &mut Work, id: OperationId) {
     operation.fail(OperationError::named("keyRefused", "The eUICC did not take what was signed with this key."), now);
     work.announce(id);
     probe(work, subject);
+}
+
+/// The eUICC has seen a counter that was not made here. What was lost of this key may be lost of the others, and there none is refused.
+pub fn lost(work: &mut Work, counter: Option<i64>, verified: bool) {
+    let now = work.now();
+    let euicc = work.euicc();
+    euicc.state = EuiccState::CounterLost;
+    euicc.key_facts.doubt(now);
+    work.event("counterLost", json!({ "counterValue": counter, "verified": verified }));
+}
+
+/// An operation of which nothing more can be learned: where its only delivery was called a replay, and the eUICC has no result of it,
+/// somebody else has signed with this counter.
+pub fn note_foreign_counter(work: &mut Work, id: OperationId) {
+    let Some(operation) = work.state.operation(id) else { return };
+    // An unsigned error has the results asked for, too.
+    let unsigned = operation.refusals.iter().any(|refusal| refusal.reason == association::UNSIGNED);
+    if operation.replayed && operation.attempts == 1 && !unsigned {
+        let now = work.now();
+        work.euicc().key_facts.doubt(now);
+    }
 }
 
 /// Begins to search for a counter that the eUICC takes, above the last known one and above `above`. `false` when the counter is not

@@ -281,6 +281,7 @@ fn pursue(work: &mut Work, id: OperationId) -> Next {
 
 /// Frees the slot of an operation whose outcome can't be learned from its result, and asks for the profile list.
 pub fn outcome_unknown(work: &mut Work, id: OperationId) {
+    keys::note_foreign_counter(work, id);
     if keys::outcome_unknown(work, id) {
         return;
     }

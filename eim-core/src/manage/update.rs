@@ -7,7 +7,7 @@ use super::register::{
 use super::views::EuiccView;
 use super::{FieldError, ManageError, euicc};
 use crate::Eim;
-use crate::domain::{Euicc, EuiccState, TokenPolicy, Work, association, keys};
+use crate::domain::{Euicc, EuiccState, LearnedBy, TokenPolicy, Work, association, keys};
 use crate::ids::{AssociationToken, CounterValue, OperationId};
 use crate::store::Saved;
 use serde_json::{Map, Value, json};
@@ -158,7 +158,9 @@ fn apply_association(euicc: &mut Euicc, association: &Map<String, Value>, errors
     let used = euicc.counter.value().max(euicc.own_association.highest_counter);
     let fresh = euicc.state == EuiccState::Registered;
     // Another key than is known here: the database is older than the device, and what other keys have signed since is not known.
-    let is_behind = change_key(euicc, association, errors, eim) && !fresh;
+    // An import tells of all keys.
+    let is_behind = change_key(euicc, association, errors, eim)
+        && !(fresh && euicc.own_association.learned_by == Some(LearnedBy::Imported));
     // Tokens go up, so that only a higher one is of a new association: under one that was there before, counters were used.
     let highest = euicc.association_token.map_or(0, AssociationToken::value).max(euicc.own_association.highest_token);
     let renewed = association.get("associationToken").and_then(Value::as_i64).is_some_and(|token| token > highest);
@@ -202,8 +204,9 @@ fn apply_association(euicc: &mut Euicc, association: &Map<String, Value>, errors
             _ => errors.push(FieldError::new(format!("/association/{name}"), "this member is not known here")),
         }
     }
-    if is_behind || (euicc.counter > before && !renewed) {
-        // More was signed than is known here, and it may not have been with this key alone.
+    let has_another_token = euicc.association_token != token_before && !fresh;
+    if is_behind || has_another_token || (euicc.counter > before && !renewed) {
+        // More was signed than is known here, and it may not have been with this key alone, nor under the token of before.
         euicc.key_facts.doubt(eim.clock().now_ms());
     }
     if euicc.association_token == token_before {

@@ -5,7 +5,7 @@
 mod key_support;
 
 use chrono::TimeDelta;
-use eim_conformance::{Device, Role, World, each_store};
+use eim_conformance::{Device, Role, SentPackage, World, each_store};
 use key_support::{add_key, is_left_out, rotate, settle, signing_key, works};
 use serde_json::json;
 
@@ -154,6 +154,75 @@ fn what_was_signed_between_two_restores_is_not_carried_out_again() {
         let again = device.euicc.load_euicc_package(&recorded);
         assert_eq!(device.euicc.association(&eim_id).unwrap().counter, before, "{again:?}");
     });
+}
+
+/// Whatever tells that a device is further than the database: the keys that were there before are given to it no more.
+#[test]
+fn each_sign_of_an_older_database_leaves_the_earlier_keys_aside() {
+    each_store(async |world: &mut World| {
+        let eim_id = world.eim_id().await;
+        let mut fleet = vec![];
+        for index in 1..=5 {
+            fleet.push(world.device(index).await);
+        }
+        let second = add_key(world, "second.pem").await;
+        fleet.iter_mut().for_each(|device| world.reconnect(device));
+        let [ahead, orphan, posted, token, usual] = &mut fleet[..] else { panic!() };
+        for device in [&mut *ahead, &mut *orphan, &mut *token] {
+            works(world, device).await;
+        }
+        // Further by one: the next package is a replay of which the eUICC knows no result, and the one after that is taken.
+        ahead.euicc.association_mut(&eim_id).unwrap().counter += 1;
+        world.queue(&ahead.eid(), json!({ "psmo": [{ "getRAT": {} }] })).await;
+        settle(world, ahead).await;
+        assert_eq!(world.euicc(&ahead.eid()).await["state"], "active");
+        // A result of a package that is not known.
+        let (eid, before) = (orphan.eid(), counter(world, orphan).await);
+        let id = world.queue(&eid, json!({ "psmo": [{ "getRAT": {} }] })).await;
+        let package = SentPackage::read(&orphan.fetch().await);
+        let result = orphan.euicc.load_euicc_package(&package.octets).unwrap();
+        world.sql(&format!("UPDATE operations SET state = 'failed', counter_value = NULL WHERE id = '{id}'")).await;
+        world.sql(&format!("UPDATE euiccs SET counter_value = {before} WHERE eid = '{eid}'")).await;
+        orphan.deliver(&result).await;
+        assert_eq!(world.events_of(&eid, "orphanResult").await.len(), 1);
+        // The counter told by another door than PATCH, where nothing was answered yet.
+        let path = format!("/api/v1/euiccs/{}/associations", posted.eid());
+        let key = signing_key(world, &posted.eid()).await;
+        let told = json!({ "associationToken": null, "counterValue": 700, "signingKey": key });
+        let reply = world.post(&path, told).await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        world.patch(&token.eid(), json!({ "association": { "associationToken": 9 } })).await;
+        for device in [ahead, orphan, posted, token] {
+            is_left_out(world, device, &second).await;
+        }
+        to(world, usual, &second).await;
+    });
+}
+
+/// An updateEim that the eUICC has put off, and whose counter is out of date when it would take it.
+#[test]
+fn a_change_of_the_key_that_is_out_of_date_when_its_turn_comes_again_is_found_out() {
+    each_store(async |world: &mut World| {
+        let mut device = world.device(1).await;
+        let eid = device.eid();
+        let second = add_key(world, "second.pem").await;
+        world.reconnect(&mut device);
+        works(world, &mut device).await;
+        device.euicc.set_ecall_active(true);
+        rotate(world, json!({ "filter": { "eids": [eid] }, "to": second })).await;
+        device.session().await;
+        device.euicc.set_ecall_active(false);
+        assert_eq!(world.euicc(&eid).await["association"]["nextSigningKey"], json!(second));
+        world.patch(&eid, json!({ "association": { "counterValue": 300 } })).await;
+        world.advance(TimeDelta::hours(1)).await;
+        settle(world, &mut device).await;
+        assert_eq!(world.euicc(&eid).await["association"]["nextSigningKey"], json!(null));
+        works(world, &mut device).await;
+    });
+}
+
+async fn counter(world: &World, device: &Device) -> i64 {
+    world.euicc(&device.eid()).await["association"]["counterValue"].as_i64().unwrap()
 }
 
 /// What is registered with its key, or with a counter, was known elsewhere, where other keys may have signed for it.

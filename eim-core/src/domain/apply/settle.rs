@@ -183,9 +183,16 @@ fn rolled_back(
 pub(super) fn orphan(work: &mut Work, entries: &[Lenient<EuiccResultData>], verified: bool, counter: i64) {
     let results: Vec<OperationResult> = entries.iter().map(interpret::result).collect();
     let euicc = &work.state.euicc;
+    let highest = euicc.key_facts.counters.values().copied().max().unwrap_or(0);
+    let known = euicc.counter.value().max(euicc.own_association.highest_counter).max(highest);
     if euicc.key_facts.epoch == 0 && counter >= euicc.counter.value() {
         // Whatever it tells, the list is asked for below.
         let _ = effects::apply(work, None, None, entries, verified);
+    }
+    if verified && counter > known {
+        // Signed by whom, and with which key, is not known here.
+        let now = work.now();
+        work.euicc().key_facts.doubt(now);
     }
     work.event("orphanResult", json!({ "counterValue": counter, "verified": verified, "results": results }));
     distrust_profiles(work);

@@ -55,6 +55,10 @@ pub(in crate::domain) fn proven(work: &mut Work, id: OperationId) {
     }
     if first {
         work.euicc().warnings.retain(|warning| !warning.ends_with(NOT_ASSOCIATED));
+        if learned_by == Some(LearnedBy::ReportedToken) {
+            // A token that is in force and was not known here: so may be what was signed under it.
+            work.euicc().key_facts.doubt(now);
+        }
         let details = json!({ "operation": id, "learnedBy": learned_by, "verified": true });
         work.event("associationProven", details);
     }
@@ -153,6 +157,8 @@ pub struct Renewal {
 pub fn renew(work: &mut Work, renewal: &Renewal) {
     let now = work.now();
     let used = work.state.euicc.counter.value().max(work.state.euicc.own_association.highest_counter);
+    let (counter_before, key_before) = (work.state.euicc.counter, work.state.euicc.signing_key);
+    let was_lost = work.state.euicc.state == EuiccState::CounterLost;
     keys::renewed_with(work, renewal.key);
     let euicc = work.euicc();
     let token = renewal.token.map_or(0, AssociationToken::value);
@@ -167,6 +173,10 @@ pub fn renew(work: &mut Work, renewal: &Renewal) {
     };
     if back {
         euicc.counter = euicc.counter.max(CounterValue::try_from(used).unwrap_or(CounterValue::MAX));
+    }
+    // Of the association of before more is told than is known here.
+    if !another && (was_lost || euicc.counter > counter_before || euicc.signing_key != key_before) {
+        euicc.key_facts.doubt(now);
     }
     euicc.association_token = renewal.token;
     if euicc.state != EuiccState::Registered {
