@@ -207,7 +207,10 @@ pub async fn compose(config: &Config, ports: BootPorts) -> anyhow::Result<Compos
 /// # Errors
 /// When the store can't be opened.
 pub async fn compose_without_keys(config: &Config, ports: BootPorts) -> anyhow::Result<Composition> {
-    let dir = DataDir::open(&config.data.dir)?;
+    let dir = match config.store_url() {
+        StoreUrl::Sqlite(_) => DataDir::open(&config.data.dir)?,
+        StoreUrl::Postgres(_) => DataDir::rehearsal(&config.data.dir)?,
+    };
     let mut bare = config.clone();
     bare.eim.id = Identity::known_eim_id(config, &dir);
     bare.eim.signing_key = None;

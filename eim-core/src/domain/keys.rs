@@ -254,7 +254,7 @@ pub fn take_counter(work: &mut Work, id: OperationId) -> Option<CounterValue> {
         let why = if work.state.euicc.signing_key == Some(change.to) {
             Some("The eUICC trusts this key already.")
         } else if change.counter < facts.counter_for(change.to) {
-            Some("Packages with higher counters were signed with this key meanwhile.")
+            Some("Packages with higher counters were signed with this key meanwhile, or may have been.")
         } else {
             None
         };

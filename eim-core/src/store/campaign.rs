@@ -163,7 +163,7 @@ impl CampaignRow {
 }
 
 #[derive(Insertable)]
-#[diesel(table_name = campaigns)]
+#[diesel(table_name = campaigns, treat_none_as_default_value = false)]
 pub(super) struct NewCampaignRow {
     id: String,
     tenant_id: i64,

@@ -9,6 +9,7 @@ pub mod campaign;
 pub mod desired;
 mod error;
 pub mod handover;
+mod kept;
 pub mod keys;
 mod migration;
 pub mod pool;

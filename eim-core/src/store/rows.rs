@@ -32,7 +32,7 @@ pub(super) fn text_of<T: Serialize>(value: &T) -> String {
 }
 
 #[derive(Queryable, Selectable, Insertable)]
-#[diesel(table_name = euiccs)]
+#[diesel(table_name = euiccs, treat_none_as_default_value = false)]
 pub(super) struct EuiccRow {
     tenant_id: i64,
     eid: String,
@@ -205,7 +205,7 @@ impl EuiccChange {
 }
 
 #[derive(Queryable, Selectable, Insertable, AsChangeset)]
-#[diesel(table_name = other_eims, treat_none_as_null = true)]
+#[diesel(table_name = other_eims, treat_none_as_default_value = false, treat_none_as_null = true)]
 pub(super) struct OtherEimRow {
     tenant_id: i64,
     eid: String,
@@ -312,7 +312,7 @@ struct OperationFacts {
 
 /// A new operation: everything else starts empty.
 #[derive(Insertable)]
-#[diesel(table_name = operations)]
+#[diesel(table_name = operations, treat_none_as_default_value = false)]
 pub(super) struct NewOperationRow {
     id: String,
     tenant_id: i64,
@@ -478,7 +478,7 @@ impl OperationChange {
 }
 
 #[derive(Queryable, Selectable, Insertable, AsChangeset)]
-#[diesel(table_name = profiles, primary_key(tenant_id, eid, iccid), treat_none_as_null = true)]
+#[diesel(table_name = profiles, treat_none_as_default_value = false, primary_key(tenant_id, eid, iccid), treat_none_as_null = true)]
 pub(super) struct ProfileRow {
     tenant_id: i64,
     eid: String,
@@ -550,13 +550,13 @@ pub(super) struct ReceivedRow {
 }
 
 #[derive(Insertable)]
-#[diesel(table_name = received)]
+#[diesel(table_name = received, treat_none_as_default_value = false)]
 pub(super) struct NewReceivedRow {
     tenant_id: i64,
     eid: String,
     kind: &'static str,
     seq_number: Option<i64>,
-    digest: Vec<u8>,
+    pub(super) digest: Vec<u8>,
     identity: Vec<u8>,
     raw: Vec<u8>,
     status: &'static str,
@@ -614,7 +614,7 @@ pub(super) struct EventRow {
 }
 
 #[derive(Insertable)]
-#[diesel(table_name = events)]
+#[diesel(table_name = events, treat_none_as_default_value = false)]
 pub(super) struct NewEventRow {
     pub(super) tenant_id: i64,
     pub(super) eid: String,
@@ -638,7 +638,7 @@ pub(super) struct SessionRow {
 }
 
 #[derive(Insertable)]
-#[diesel(table_name = download_sessions)]
+#[diesel(table_name = download_sessions, treat_none_as_default_value = false)]
 pub(super) struct NewSessionRow {
     tenant_id: i64,
     eid: String,
@@ -702,7 +702,7 @@ pub(super) struct NotificationRow {
 }
 
 #[derive(Insertable)]
-#[diesel(table_name = notifications)]
+#[diesel(table_name = notifications, treat_none_as_default_value = false)]
 pub(super) struct NewNotificationRow {
     id: String,
     tenant_id: i64,

@@ -123,7 +123,7 @@ impl SwitchRow {
 }
 
 #[derive(Insertable)]
-#[diesel(table_name = switches)]
+#[diesel(table_name = switches, treat_none_as_default_value = false)]
 pub(super) struct NewSwitchRow {
     id: String,
     tenant_id: i64,

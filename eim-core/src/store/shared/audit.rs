@@ -13,6 +13,7 @@ use crate::store::StoreError;
 use crate::store::audit::{
     AuditFilter, AuditStrays, AuditWaiting, ChainEnd, LinkedRecord, RecordColumns, StoredCheckpoint,
 };
+use crate::store::kept;
 use crate::store::schema::{
     audit_chains as chains, audit_checkpoints as checkpoints, audit_links as links, audit_records as records, tenants,
 };
@@ -213,7 +214,7 @@ pub(in crate::store) fn link_audit(conn: &mut Connection, limit: i64, tenant: Te
     let same = chains::table
         .filter(chains::tenant_id.eq(tenant.value()).and(chains::position.eq(end.position)))
         .filter(chains::cursor_xid.eq(xid).and(chains::cursor_seq.eq(seq)));
-    let moved = diesel::update(same)
+    let moved = kept::update(same)
         .set((
             chains::position.eq(position),
             chains::link.eq(link.to_vec()),

@@ -10,6 +10,7 @@ use crate::domain::authority::{Action, Grant, Owner, Rights};
 use crate::domain::{NotificationState, rfc3339};
 use crate::ids::TenantId;
 use crate::store::authority::{Made, NewSecret, StoredDecision, StoredGrant, StoredOwner, Summary};
+use crate::store::kept;
 use crate::store::rows::text_of;
 use crate::store::schema::{api_keys, decisions, euiccs, grants, notifications, operations, profile_owners as owners};
 use crate::store::switch::SavedOnce;
@@ -103,7 +104,7 @@ pub(in crate::store) fn rotate_key(
         freed(conn, once, tenant)?;
         return Ok(Enqueued::Exists);
     };
-    diesel::update(valid())
+    kept::update(valid())
         .set((
             api_keys::key_digest.eq(&secret.digest),
             api_keys::previous_digest.eq(before),
@@ -128,7 +129,7 @@ pub(in crate::store) fn revoke_key(
     }
     let mine = || api_keys::table.filter(api_keys::tenant_id.eq(tenant.value()).and(api_keys::id.eq(id)));
     let open = mine().filter(api_keys::revoked_at.is_null());
-    if diesel::update(open).set(api_keys::revoked_at.eq(now)).execute(conn)? > 0 {
+    if kept::update(open).set(api_keys::revoked_at.eq(now)).execute(conn)? > 0 {
         insert_audit(conn, &AuditNote::new("apiKeyRevoked", json!({ "key": id })), tenant, now)?;
     }
     let known: i64 = mine().count().get_result(conn)?;
@@ -137,7 +138,7 @@ pub(in crate::store) fn revoke_key(
 
 pub(in crate::store) fn touch_key(conn: &mut Connection, id: &str, now: i64, not_since: i64) -> Result<(), StoreError> {
     let old = api_keys::last_used_at.is_null().or(api_keys::last_used_at.le(not_since));
-    diesel::update(api_keys::table.filter(api_keys::id.eq(id)).filter(old))
+    kept::update(api_keys::table.filter(api_keys::id.eq(id)).filter(old))
         .set(api_keys::last_used_at.eq(now))
         .execute(conn)?;
     Ok(())
@@ -230,7 +231,7 @@ pub(in crate::store) fn confirm_owner(
         return Ok(earlier);
     }
     let open = owners::table.filter(owners::id.eq(id).and(owners::confirmed_at.is_null()));
-    diesel::update(open).set(owners::confirmed_at.eq(now)).execute(conn)?;
+    kept::update(open).set(owners::confirmed_at.eq(now)).execute(conn)?;
     let known: i64 = owners::table.filter(owners::id.eq(id)).count().get_result(conn)?;
     done_if_known(conn, known, once, tenant)
 }
@@ -253,7 +254,7 @@ pub(in crate::store) fn withdraw_owner(
     }
     let known: i64 = meant.count().get_result(conn)?;
     if known > 0 {
-        diesel::update(owners::table.filter(owners::id.eq(id)))
+        kept::update(owners::table.filter(owners::id.eq(id)))
             .set(owners::confirmed_at.eq(None::<i64>))
             .execute(conn)?;
     }
@@ -393,7 +394,7 @@ pub(in crate::store) fn revoke_grant(
         return Ok(earlier);
     }
     let mine = || grants::table.filter(grants::tenant_id.eq(tenant.value()).and(grants::id.eq(id)));
-    diesel::update(mine().filter(grants::revoked_at.is_null())).set(grants::revoked_at.eq(now)).execute(conn)?;
+    kept::update(mine().filter(grants::revoked_at.is_null())).set(grants::revoked_at.eq(now)).execute(conn)?;
     let known: i64 = mine().count().get_result(conn)?;
     done_if_known(conn, known, once, tenant)
 }

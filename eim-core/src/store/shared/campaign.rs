@@ -10,6 +10,7 @@ use crate::ids::{Eid, OperationId, TenantId};
 use crate::store::campaign::{
     CampaignChange, CampaignDevice, CampaignRow, DeviceFilter, DueCampaign, NewCampaignRow, NewDevice, StoredCampaign,
 };
+use crate::store::kept;
 use crate::store::rows::{EuiccRow, text_of};
 use crate::store::schema::{campaign_devices as devices, campaigns, euicc_tags, euiccs, switches};
 use crate::store::switch::SavedOnce;
@@ -320,7 +321,7 @@ pub(in crate::store) fn save_campaign(
     let row = campaigns::table
         .filter(campaigns::tenant_id.eq(tenant.value()).and(campaigns::id.eq(id.to_string())))
         .filter(campaigns::version.eq(version));
-    let written = diesel::update(row)
+    let written = kept::update(row)
         .set((
             campaigns::version.eq(version + 1),
             campaigns::state.eq(&change.state),
@@ -339,7 +340,7 @@ pub(in crate::store) fn save_campaign(
             .filter(devices::state.eq(ENDED).and(devices::outcome.eq(retry.outcome.as_str())))
             .filter(devices::wave.eq(i64::try_from(retry.wave).unwrap_or(i64::MAX)))
             .filter(devices::attempts.eq(i64::from(retry.attempts)));
-        diesel::update(again)
+        kept::update(again)
             .set((
                 devices::state.eq(PENDING),
                 devices::ended_at.eq(None::<i64>),
@@ -366,19 +367,19 @@ pub(in crate::store) fn save_campaign(
         let moved = mine()
             .filter(devices::state.eq(ENDED).and(devices::outcome.eq(Outcome::Proven.as_str())))
             .filter(devices::revert.is_null());
-        diesel::update(moved).set(devices::revert.eq(PENDING)).execute(conn)?;
+        kept::update(moved).set(devices::revert.eq(PENDING)).execute(conn)?;
     }
     if change.end_reverts {
-        diesel::update(mine().filter(devices::revert.eq(PENDING)))
+        kept::update(mine().filter(devices::revert.eq(PENDING)))
             .set((devices::revert.eq(Outcome::Cancelled.as_str()), devices::revert_reason.eq(text_of(&not_begun()))))
             .execute(conn)?;
     }
     if let Some(outcome) = change.end_pending {
         // Who waited for another attempt ended like the attempt before: what became of it must not be lost.
-        diesel::update(mine().filter(devices::state.eq(PENDING).and(devices::outcome.is_not_null())))
+        kept::update(mine().filter(devices::state.eq(PENDING).and(devices::outcome.is_not_null())))
             .set((devices::state.eq(ENDED), devices::ended_at.eq(now)))
             .execute(conn)?;
-        diesel::update(mine().filter(devices::state.eq(PENDING)))
+        kept::update(mine().filter(devices::state.eq(PENDING)))
             .set((
                 devices::state.eq(ENDED),
                 devices::outcome.eq(outcome.as_str()),
@@ -437,7 +438,7 @@ pub(in crate::store) fn end_revert(
         .filter(devices::tenant_id.eq(tenant.value()).and(devices::campaign_id.eq(id.to_string())))
         .filter(devices::eid.eq(eid.to_string()).and(devices::revert.eq(PENDING)));
     let told = (devices::revert.eq(outcome.as_str()), devices::revert_reason.eq(text_of(reason)));
-    if diesel::update(mine).set(told).execute(conn)? == 0 {
+    if kept::update(mine).set(told).execute(conn)? == 0 {
         return Ok(());
     }
     insert_event(conn, &device_ended(&id.to_string(), outcome, reason, true), eid, tenant, now)
@@ -491,7 +492,7 @@ pub(in crate::store) fn postpone_device(
     let mine = devices::table
         .filter(devices::campaign_id.eq(id.to_string()).and(devices::eid.eq(eid.to_string())))
         .filter(devices::state.eq(PENDING));
-    diesel::update(mine).set(devices::not_before.eq(not_before)).execute(conn)?;
+    kept::update(mine).set(devices::not_before.eq(not_before)).execute(conn)?;
     Ok(())
 }
 
@@ -531,12 +532,12 @@ pub(super) fn begin_device(
     let mine =
         || devices::table.filter(devices::campaign_id.eq(campaign.to_string()).and(devices::eid.eq(eid.to_string())));
     if reverts {
-        let taken = diesel::update(mine().filter(devices::revert.eq(PENDING)))
+        let taken = kept::update(mine().filter(devices::revert.eq(PENDING)))
             .set((devices::revert.eq(RUNNING), devices::revert_switch_id.eq(switch.to_string())))
             .execute(conn)?;
         return Ok(taken == 1);
     }
-    let taken = diesel::update(mine().filter(devices::state.eq(PENDING)))
+    let taken = kept::update(mine().filter(devices::state.eq(PENDING)))
         .set((
             devices::state.eq(RUNNING),
             devices::switch_id.eq(switch.to_string()),
@@ -585,7 +586,7 @@ fn end_part(
         .filter(devices::eid.eq(eid.to_string()).and(devices::state.eq(PENDING)));
     // To be taken by another campaign is no attempt of this one.
     let tried = i64::from(outcome != Outcome::Superseded);
-    let ended = diesel::update(mine)
+    let ended = kept::update(mine)
         .set((
             devices::state.eq(ENDED),
             devices::outcome.eq(outcome.as_str()),

@@ -13,6 +13,7 @@ use super::switch::put_switch;
 use crate::domain::changes::ProfileChanges;
 use crate::domain::{Changes, Event, NewOperation, Received, ReceivedKind, ReceivedStatus};
 use crate::ids::{Eid, TenantId};
+use crate::store::kept;
 use crate::store::rows::{EuiccChange, NewOperationRow, NewReceivedRow, OperationChange, ProfileRow};
 use crate::store::schema::{euicc_tags, euiccs, idempotency, operations, profiles, received};
 use crate::store::switch::SavedOnce;
@@ -31,7 +32,7 @@ fn hold(conn: &mut Connection, eid: &Eid, version: i64, tenant: TenantId) -> Res
     let row = euiccs::table
         .filter(euiccs::tenant_id.eq(tenant.value()).and(euiccs::eid.eq(eid.to_string())))
         .filter(euiccs::version.eq(version));
-    Ok(diesel::update(row).set(euiccs::version.eq(version)).execute(conn)? == 1)
+    Ok(kept::update(row).set(euiccs::version.eq(version)).execute(conn)? == 1)
 }
 
 pub(in crate::store) fn save_decision(
@@ -76,8 +77,8 @@ pub(in crate::store) fn save_decision(
         euiccs::tenant_id.eq(tenant.value()).and(euiccs::eid.eq(eid.to_string())).and(euiccs::version.eq(version)),
     );
     let written = match &changes.euicc {
-        Some(euicc) => diesel::update(row).set(EuiccChange::new(euicc, version + 1)).execute(conn)?,
-        None => diesel::update(row).set(euiccs::version.eq(version + 1)).execute(conn)?,
+        Some(euicc) => kept::update(row).set(EuiccChange::new(euicc, version + 1)).execute(conn)?,
+        None => kept::update(row).set(euiccs::version.eq(version + 1)).execute(conn)?,
     };
     // Nothing was taken then: whoever takes more holds the row.
     if written == 0 {
@@ -87,7 +88,7 @@ pub(in crate::store) fn save_decision(
         put_tags(conn, eid, &euicc.tags, tenant)?;
     }
     for operation in &changes.operations {
-        diesel::update(operations::table.filter(operations::seq.eq(operation.seq)))
+        kept::update(operations::table.filter(operations::seq.eq(operation.seq)))
             .set(OperationChange::new(operation))
             .execute(conn)?;
     }
@@ -169,12 +170,12 @@ fn put_profiles(conn: &mut Connection, eid: &Eid, changes: &Changes, tenant: Ten
         diesel::delete(mine().filter(profiles::iccid.eq(iccid.octets().to_vec()))).execute(conn)?;
     }
     for profile in &changes.profiles.put {
-        diesel::insert_into(profiles::table)
-            .values(ProfileRow::new(profile, eid, tenant))
-            .on_conflict((profiles::tenant_id, profiles::eid, profiles::iccid))
-            .do_update()
-            .set(ProfileRow::new(profile, eid, tenant))
-            .execute(conn)?;
+        let row = ProfileRow::new(profile, eid, tenant);
+        let this = mine().filter(profiles::iccid.eq(profile.iccid.octets().to_vec()));
+        // An upsert would be planned anew each time.
+        if kept::update(this).set(&row).execute(conn)? == 0 {
+            diesel::insert_into(profiles::table).values(&row).execute(conn)?;
+        }
     }
     Ok(())
 }
@@ -197,16 +198,21 @@ pub(super) fn put_received(
     tenant: TenantId,
 ) -> Result<(), StoreError> {
     let row = NewReceivedRow::new(item, eid, tenant);
-    diesel::insert_into(received::table)
+    let inserted = diesel::insert_into(received::table)
         .values(&row)
         .on_conflict((received::tenant_id, received::eid, received::digest))
-        .do_update()
-        .set((
-            received::status.eq(item.status.as_str()),
-            received::reason.eq(item.reason.as_deref()),
-            received::operation_id.eq(item.operation.map(|id| id.to_string())),
-        ))
+        .do_nothing()
         .execute(conn)?;
+    if inserted == 0 {
+        let this = received::table.filter(received::tenant_id.eq(tenant.value()).and(received::eid.eq(eid)));
+        kept::update(this.filter(received::digest.eq(&row.digest)))
+            .set((
+                received::status.eq(item.status.as_str()),
+                received::reason.eq(item.reason.as_deref()),
+                received::operation_id.eq(item.operation.map(|id| id.to_string())),
+            ))
+            .execute(conn)?;
+    }
     if item.status == ReceivedStatus::Refused || item.status == ReceivedStatus::Held {
         drop_oldest(conn, item, eid, tenant)?;
     }
@@ -310,7 +316,7 @@ pub(super) fn set_claimed(
     tenant: TenantId,
 ) -> Result<(), StoreError> {
     let mine = idempotency::table.filter(idempotency::tenant_id.eq(tenant.value()).and(idempotency::key.eq(&key.key)));
-    diesel::update(mine).set(idempotency::resource.eq(resource)).execute(conn)?;
+    kept::update(mine).set(idempotency::resource.eq(resource)).execute(conn)?;
     Ok(())
 }
 

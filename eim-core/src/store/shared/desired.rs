@@ -10,6 +10,7 @@ use crate::ids::{Eid, OperationId, TenantId};
 use crate::store::desired::{
     DeviceDrift, DriftCounts, DriftFilter, DriftRow, DueSweep, StateAdded, StateRow, StoredState, SweptPage,
 };
+use crate::store::kept;
 use crate::store::rows::text_of;
 use crate::store::schema::{campaign_devices, campaigns, desired_devices as devices, desired_states as states, euiccs};
 use crate::store::switch::SavedOnce;
@@ -165,7 +166,7 @@ pub(in crate::store) fn change_desired_state(
     tenant: TenantId,
     now: i64,
 ) -> Result<bool, StoreError> {
-    let changed = diesel::update(this_state!(state.id, tenant).filter(states::version.eq(state.version)))
+    let changed = kept::update(this_state!(state.id, tenant).filter(states::version.eq(state.version)))
         .set((
             states::version.eq(state.version + 1),
             states::spec.eq(text_of(&state.spec)),
@@ -205,16 +206,14 @@ pub(in crate::store) fn delete_desired_state(
 fn mark_governed(conn: &mut Connection, id: OperationId, tenant: TenantId, now: i64) -> Result<(), StoreError> {
     let governed =
         devices::table.filter(devices::tenant_id.eq(tenant.value()).and(devices::state_id.eq(id.to_string())));
-    diesel::update(governed)
-        .set((devices::look_at.eq(now), devices::version.eq(devices::version + 1)))
-        .execute(conn)?;
+    kept::update(governed).set((devices::look_at.eq(now), devices::version.eq(devices::version + 1))).execute(conn)?;
     Ok(())
 }
 
 /// Has the devices looked at, of every tenant, whose correction something spoke against: that may have changed.
 pub(super) fn mark_refused(conn: &mut Connection, now: i64) -> Result<(), StoreError> {
     let refused = devices::table.filter(devices::correcting.eq(Correcting::Refused.as_str()));
-    diesel::update(refused).set((devices::look_at.eq(now), devices::version.eq(devices::version + 1))).execute(conn)?;
+    kept::update(refused).set((devices::look_at.eq(now), devices::version.eq(devices::version + 1))).execute(conn)?;
     Ok(())
 }
 
@@ -248,7 +247,7 @@ fn mark(conn: &mut Connection, eids: &[Eid], tenant: TenantId, now: i64) -> Resu
 /// Has a device looked at about which something has changed. Costs two looks at an index where a tenant has no desired
 /// states.
 pub(super) fn mark_changed(conn: &mut Connection, eid: &Eid, tenant: TenantId, now: i64) -> Result<(), StoreError> {
-    let known = diesel::update(this_device!(eid, tenant))
+    let known = kept::update(this_device!(eid, tenant))
         .set((devices::look_at.eq(now), devices::version.eq(devices::version + 1)))
         .execute(conn)?;
     if known > 0 {
@@ -285,7 +284,7 @@ pub(in crate::store) fn save_sweep(
     let still = this_state!(id, tenant)
         .filter(states::version.eq(version).and(states::swept_to.eq(from)))
         .filter(states::sweep_at.le(now));
-    let moved = diesel::update(still)
+    let moved = kept::update(still)
         .set((states::swept_to.eq(page.swept_to), states::sweep_at.eq(page.sweep_at)))
         .execute(conn)?;
     if moved == 0 {
@@ -331,7 +330,7 @@ pub(super) fn drift_stands(
     change: &DriftChange,
     tenant: TenantId,
 ) -> Result<bool, StoreError> {
-    let held = diesel::update(this_device!(eid, tenant).filter(devices::version.eq(change.version)))
+    let held = kept::update(this_device!(eid, tenant).filter(devices::version.eq(change.version)))
         .set(devices::version.eq(change.version))
         .execute(conn)?;
     if held == 0 {
@@ -351,7 +350,7 @@ pub(super) fn put_drift(
     now: i64,
 ) -> Result<(), StoreError> {
     count_bad(conn, change, tenant, now)?;
-    diesel::update(this_device!(eid, tenant))
+    kept::update(this_device!(eid, tenant))
         .set((
             devices::version.eq(devices::version + 1),
             devices::state_id.eq(change.state.map(|(id, _)| id.to_string())),
@@ -367,7 +366,7 @@ pub(super) fn put_drift(
 /// Counts a correction that ended badly, and tells when those are as many as stop the desired state.
 fn count_bad(conn: &mut Connection, change: &DriftChange, tenant: TenantId, now: i64) -> Result<(), StoreError> {
     let (Some((id, _)), Some(stop_after)) = (change.state, change.bad_of) else { return Ok(()) };
-    diesel::update(this_state!(id, tenant)).set(states::bad_outcomes.eq(states::bad_outcomes + 1)).execute(conn)?;
+    kept::update(this_state!(id, tenant)).set(states::bad_outcomes.eq(states::bad_outcomes + 1)).execute(conn)?;
     let bad: Option<i64> = this_state!(id, tenant).select(states::bad_outcomes).first(conn).optional()?;
     if bad == Some(stop_after) {
         let event = Event::new("desiredStateStopped", json!({ "desiredState": id, "badOutcomes": bad }));
@@ -384,7 +383,7 @@ pub(in crate::store) fn save_drift(
     tenant: TenantId,
     now: i64,
 ) -> Result<bool, StoreError> {
-    let written = diesel::update(this_device!(eid, tenant).filter(devices::version.eq(change.version)))
+    let written = kept::update(this_device!(eid, tenant).filter(devices::version.eq(change.version)))
         .set((
             devices::version.eq(change.version + 1),
             devices::state_id.eq(change.state.map(|(id, _)| id.to_string())),

@@ -4,6 +4,7 @@ use super::Connection;
 use crate::domain::{DownloadSession, Kind, OperationState, Phase};
 use crate::ids::{Eid, TenantId, TransactionId};
 use crate::store::StoreError;
+use crate::store::kept;
 use crate::store::rows::{NewSessionRow, SessionRow, text_of};
 use crate::store::schema::{download_sessions as sessions, operations};
 use diesel::prelude::*;
@@ -26,7 +27,7 @@ pub(super) fn put_sessions(
             diesel::insert_into(sessions::table).values(NewSessionRow::new(session, eid, tenant)).execute(conn)?;
             drop_oldest(conn, eid, tenant)?;
         } else {
-            diesel::update(mine().filter(sessions::seq.eq(session.seq)))
+            kept::update(mine().filter(sessions::seq.eq(session.seq)))
                 .set((
                     sessions::phase.eq(session.phase.as_str()),
                     sessions::facts.eq(text_of(&session.facts)),

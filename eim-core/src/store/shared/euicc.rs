@@ -7,6 +7,7 @@ use super::event::insert_event;
 use crate::domain::keys::nearly_exhausted;
 use crate::domain::{Changes, Euicc, Event, ReceivedStatus};
 use crate::ids::{Eid, TenantId};
+use crate::store::kept;
 use crate::store::rows::EuiccRow;
 use crate::store::schema::{euicc_tags, euiccs, received};
 use crate::store::{Enqueued, EuiccFilter, IdempotencyKey, ListedEuicc, StoreError};
@@ -133,7 +134,7 @@ pub(in crate::store) fn record_sightings(conn: &mut Connection, sightings: &[(Ei
             .when(euiccs::poll_interval_ms.is_null(), gap())
             .otherwise((euiccs::poll_interval_ms * 3 + gap()) / 4);
         let older = euiccs::last_seen_at.is_null().or(euiccs::last_seen_at.lt(at));
-        diesel::update(euiccs::table.filter(euiccs::eid.eq(eid.to_string())).filter(older))
+        kept::update(euiccs::table.filter(euiccs::eid.eq(eid.to_string())).filter(older))
             .set((euiccs::last_seen_at.eq(at), euiccs::poll_interval_ms.eq(interval)))
             .execute(conn)?;
     }

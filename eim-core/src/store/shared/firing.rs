@@ -7,6 +7,7 @@ use super::rule::subject;
 use crate::domain::Changes;
 use crate::domain::fleet::rule::FiringOutcome;
 use crate::ids::{Eid, OperationId, TenantId};
+use crate::store::kept;
 use crate::store::rows::text_of;
 use crate::store::rule::{DueFiring, FiredBefore, Firing, FiringStep, NewFiring, Noted};
 use crate::store::schema::{rule_firings as firings, rule_readers as readers, rules};
@@ -118,17 +119,17 @@ pub(in crate::store) fn note_firings(
     let next = noted.revision + i64::from(!noted.stop.is_empty());
     let moved = match noted.step {
         Some((from, to)) => {
-            diesel::update(same.filter(readers::cursor_xid.eq(from.xid).and(readers::cursor_seq.eq(from.seq))))
+            kept::update(same.filter(readers::cursor_xid.eq(from.xid).and(readers::cursor_seq.eq(from.seq))))
                 .set((readers::cursor_xid.eq(to.xid), readers::cursor_seq.eq(to.seq), readers::revision.eq(next)))
                 .execute(conn)?
         }
-        None => diesel::update(same).set(readers::revision.eq(next)).execute(conn)?,
+        None => kept::update(same).set(readers::revision.eq(next)).execute(conn)?,
     };
     if moved == 0 {
         return Ok(false);
     }
     for (rule, event) in &noted.stop {
-        diesel::update(rules::table.filter(rules::tenant_id.eq(tenant.value()).and(rules::id.eq(rule.to_string()))))
+        kept::update(rules::table.filter(rules::tenant_id.eq(tenant.value()).and(rules::id.eq(rule.to_string()))))
             .set((rules::enabled.eq(false), rules::stopped_at.eq(now), rules::look_at.eq(None::<i64>)))
             .execute(conn)?;
         insert_tenant_event(conn, event, &subject(*rule), tenant, now)?;
@@ -165,7 +166,7 @@ fn note_firing(conn: &mut Connection, firing: &NewFiring, tenant: TenantId, now:
         .execute(conn)?;
     if inserted == 0 {
         let same = firings::tenant_id.eq(tenant.value()).and(firings::rule_id.eq(firing.rule.to_string()));
-        diesel::update(firings::table.filter(same.and(firings::cause.eq(&firing.cause))))
+        kept::update(firings::table.filter(same.and(firings::cause.eq(&firing.cause))))
             .set(firings::repeats.eq(firings::repeats + 1))
             .execute(conn)?;
         return Ok(());
@@ -196,7 +197,7 @@ pub(in crate::store) fn postpone_firing(
 ) -> Result<(), StoreError> {
     // One that has ended meanwhile stays so.
     let open = this_firing!(id, tenant).filter(firings::next_attempt_at.is_not_null());
-    diesel::update(open).set(firings::next_attempt_at.eq(until)).execute(conn)?;
+    kept::update(open).set(firings::next_attempt_at.eq(until)).execute(conn)?;
     Ok(())
 }
 
@@ -209,7 +210,7 @@ fn holds_rule(conn: &mut Connection, firing: OperationId, tenant: TenantId) -> R
     let same = rules::table
         .filter(rules::tenant_id.eq(tenant.value()).and(rules::id.eq(rule)))
         .filter(rules::version.eq(version));
-    Ok(diesel::update(same).set(rules::version.eq(version)).execute(conn)? == 1)
+    Ok(kept::update(same).set(rules::version.eq(version)).execute(conn)? == 1)
 }
 
 pub(in crate::store) fn save_firing_step(
@@ -228,16 +229,16 @@ pub(in crate::store) fn save_firing_step(
     // The step is taken first, so that of two nodes one waits here; it is given back when the eUICC has changed.
     let before = this_firing!(step.id, tenant)
         .filter(firings::step.eq(taken).and(firings::outcome.eq(FiringOutcome::Pending.as_str())));
-    if diesel::update(before).set(firings::step.eq(next)).execute(conn)? == 0 {
+    if kept::update(before).set(firings::step.eq(next)).execute(conn)? == 0 {
         return Ok(Saved::Conflict);
     }
     if let Some((version, changes)) = decision
         && save_decision(conn, eid, version, changes, tenant, now)? == Saved::Conflict
     {
-        diesel::update(this_firing!(step.id, tenant)).set(firings::step.eq(taken)).execute(conn)?;
+        kept::update(this_firing!(step.id, tenant)).set(firings::step.eq(taken)).execute(conn)?;
         return Ok(Saved::Conflict);
     }
-    diesel::update(this_firing!(step.id, tenant))
+    kept::update(this_firing!(step.id, tenant))
         .set((
             firings::steps.eq(text_of(&step.steps)),
             firings::outcome.eq(step.end.unwrap_or(FiringOutcome::Pending).as_str()),

@@ -12,6 +12,7 @@ use crate::ids::{Eid, OperationId, TenantId};
 use crate::store::handover::{
     CalledOff, DueHandover, HandoverDevice, HandoverMade, HandoverRetried, HandoverStep, StoredHandover,
 };
+use crate::store::kept;
 use crate::store::schema::{euiccs, handover_devices as devices, handovers, operations, received};
 use crate::store::switch::SavedOnce;
 use crate::store::{IdempotencyKey, StoreError};
@@ -349,7 +350,7 @@ fn hold(
 ) -> Result<bool, StoreError> {
     let words = states.iter().map(|state| state.as_str());
     let standing = this_handover!(id, tenant).filter(handovers::state.eq_any(words));
-    Ok(diesel::update(standing).set(handovers::state.eq(handovers::state)).execute(conn)? == 1)
+    Ok(kept::update(standing).set(handovers::state.eq(handovers::state)).execute(conn)? == 1)
 }
 
 /// The span in which the rate of a hand-over is counted.
@@ -379,7 +380,7 @@ pub(in crate::store) fn step_handover(
         .filter(devices::seq.eq(due.device.seq).and(devices::tenant_id.eq(tenant.value())))
         .filter(devices::state.eq(due.device.state.as_str()));
     let operation = step.queue.as_ref().map(|queued| queued.id).or(due.device.operation);
-    let moved = diesel::update(there)
+    let moved = kept::update(there)
         .set((
             devices::state.eq(step.to.as_str()),
             devices::operation_id.eq(operation.map(|id| id.to_string())),
@@ -417,7 +418,7 @@ pub(in crate::store) fn end_handover(
     if open > 0 || (found.delete_own && proven > 0) {
         return Ok(false);
     }
-    diesel::update(this_handover!(id, tenant))
+    kept::update(this_handover!(id, tenant))
         .set((handovers::state.eq(HandoverState::Ended.as_str()), handovers::ended_at.eq(now)))
         .execute(conn)?;
     let counts: serde_json::Map<_, _> =
@@ -452,7 +453,7 @@ pub(in crate::store) fn prove_handover(
     }
     for (eid, proof) in proven {
         let waiting = devices_of!(id, tenant).filter(devices::eid.eq(eid.to_string())).filter(stand());
-        diesel::update(waiting)
+        kept::update(waiting)
             .set((
                 devices::state.eq(Stand::Proven.as_str()),
                 devices::proof.eq(proof),
@@ -487,11 +488,11 @@ pub(in crate::store) fn call_off_handover(
         free_once(conn, once, tenant)?;
         return Ok(CalledOff { saved: SavedOnce::Conflict, operations: vec![] });
     }
-    diesel::update(this_handover!(id, tenant))
+    kept::update(this_handover!(id, tenant))
         .set((handovers::state.eq(HandoverState::Cancelled.as_str()), handovers::ended_at.eq(now)))
         .execute(conn)?;
     let waiting = devices_of!(id, tenant).filter(devices::state.eq(Stand::Queued.as_str()));
-    diesel::update(waiting)
+    kept::update(waiting)
         .set((devices::state.eq(Stand::Cancelled.as_str()), devices::changed_at.eq(now)))
         .execute(conn)?;
     let event = Event::new("handoverCancelled", json!({}));
@@ -513,7 +514,7 @@ pub(in crate::store) fn move_handover(
     }
     let from = if to == HandoverState::Paused { HandoverState::Running } else { HandoverState::Paused };
     let standing = this_handover!(id, tenant).filter(handovers::state.eq(from.as_str()));
-    if diesel::update(standing).set(handovers::state.eq(to.as_str())).execute(conn)? == 0 {
+    if kept::update(standing).set(handovers::state.eq(to.as_str())).execute(conn)? == 0 {
         free_once(conn, once, tenant)?;
         return Ok(SavedOnce::Conflict);
     }
@@ -557,12 +558,12 @@ pub(in crate::store) fn retry_handover(
         )
     };
     let leads_to = |to: Stand| devices::retry_to.eq(to.as_str());
-    diesel::update(failed().filter(leads_to(Stand::Proven))).set(again(Stand::Proven)).execute(conn)?;
+    kept::update(failed().filter(leads_to(Stand::Proven))).set(again(Stand::Proven)).execute(conn)?;
     // From the beginning: another token will be given, and another proof is needed.
-    diesel::update(failed().filter(leads_to(Stand::Queued)))
+    kept::update(failed().filter(leads_to(Stand::Queued)))
         .set((again(Stand::Queued), devices::token.eq(None::<i64>), devices::proof.eq(&none)))
         .execute(conn)?;
-    diesel::update(this_handover!(id, tenant).filter(handovers::state.eq(HandoverState::Ended.as_str())))
+    kept::update(this_handover!(id, tenant).filter(handovers::state.eq(HandoverState::Ended.as_str())))
         .set((handovers::state.eq(HandoverState::Running.as_str()), handovers::ended_at.eq(None::<i64>)))
         .execute(conn)?;
     let event = Event::new("handoverRetried", json!({ "devices": eids.len() }));

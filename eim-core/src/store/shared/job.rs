@@ -2,6 +2,7 @@
 
 use super::Connection;
 use crate::ids::TenantId;
+use crate::store::kept;
 use crate::store::schema::jobs;
 use crate::store::{DueJob, JobEnd, JobLease, Leased, StoreError};
 use diesel::prelude::*;
@@ -33,7 +34,7 @@ pub(super) fn ensure_job(
     let waiting = jobs::table
         .filter(jobs::tenant_id.eq(tenant.value()).and(jobs::kind.eq(kind)).and(jobs::key.eq(key)))
         .filter(jobs::attempts.eq(0).and(jobs::run_at.gt(now)));
-    diesel::update(waiting).set((jobs::run_at.eq(now), jobs::handed_until.eq(0))).execute(conn)?;
+    kept::update(waiting).set((jobs::run_at.eq(now), jobs::handed_until.eq(0))).execute(conn)?;
     Ok(())
 }
 
@@ -49,9 +50,7 @@ pub(super) fn hurry_job(
     let waiting = jobs::table
         .filter(jobs::tenant_id.eq(tenant.value()).and(jobs::kind.eq(kind)).and(jobs::key.eq(key)))
         .filter(jobs::run_at.gt(now));
-    diesel::update(waiting)
-        .set((jobs::attempts.eq(0), jobs::run_at.eq(now), jobs::handed_until.eq(0)))
-        .execute(conn)?;
+    kept::update(waiting).set((jobs::attempts.eq(0), jobs::run_at.eq(now), jobs::handed_until.eq(0))).execute(conn)?;
     Ok(())
 }
 
@@ -80,7 +79,7 @@ pub(in crate::store) fn hand_out_jobs(conn: &mut Connection, handed: &[DueJob], 
         let job = jobs::table
             .filter(jobs::seq.eq(job.seq).and(jobs::version.eq(job.version)))
             .filter(jobs::handed_until.lt(until));
-        diesel::update(job).set(jobs::handed_until.eq(until)).execute(conn)?;
+        kept::update(job).set(jobs::handed_until.eq(until)).execute(conn)?;
     }
     Ok(())
 }
@@ -109,7 +108,7 @@ pub(in crate::store) fn lease_job(
     let free = jobs::table
         .filter(jobs::seq.eq(seq).and(jobs::run_at.le(now)))
         .filter(jobs::lease_until.is_null().or(jobs::lease_until.lt(now)));
-    let taken = diesel::update(free).set((jobs::lease_until.eq(until), jobs::lease_owner.eq(owner))).execute(conn)?;
+    let taken = kept::update(free).set((jobs::lease_until.eq(until), jobs::lease_owner.eq(owner))).execute(conn)?;
     Ok(if taken == 1 { Leased::Yes(JobLease { seq, version, attempts }) } else { Leased::No })
 }
 
@@ -120,14 +119,14 @@ pub(in crate::store) fn renew_job(
     until: i64,
 ) -> Result<bool, StoreError> {
     let mine = jobs::table.filter(jobs::seq.eq(lease.seq).and(jobs::lease_owner.eq(owner)));
-    Ok(diesel::update(mine).set(jobs::lease_until.eq(until)).execute(conn)? == 1)
+    Ok(kept::update(mine).set(jobs::lease_until.eq(until)).execute(conn)? == 1)
 }
 
 pub(in crate::store) fn release_jobs(conn: &mut Connection, owner: Option<&str>) -> Result<usize, StoreError> {
     let free = (jobs::lease_until.eq(None::<i64>), jobs::lease_owner.eq(None::<String>), jobs::handed_until.eq(0));
     Ok(match owner {
-        Some(owner) => diesel::update(jobs::table.filter(jobs::lease_owner.eq(owner))).set(free).execute(conn)?,
-        None => diesel::update(jobs::table.filter(jobs::lease_owner.is_not_null())).set(free).execute(conn)?,
+        Some(owner) => kept::update(jobs::table.filter(jobs::lease_owner.eq(owner))).set(free).execute(conn)?,
+        None => kept::update(jobs::table.filter(jobs::lease_owner.is_not_null())).set(free).execute(conn)?,
     })
 }
 
@@ -142,7 +141,7 @@ pub(in crate::store) fn finish_job(
     let mine = || jobs::table.filter(jobs::seq.eq(lease.seq).and(jobs::lease_owner.eq(owner)));
     let free = || (jobs::lease_until.eq(None::<i64>), jobs::lease_owner.eq(None::<String>));
     if let JobEnd::Failed { run_at, error } = end {
-        diesel::update(mine())
+        kept::update(mine())
             .set((
                 free(),
                 jobs::attempts.eq(jobs::attempts + 1),
@@ -155,7 +154,7 @@ pub(in crate::store) fn finish_job(
     }
     let same = || mine().filter(jobs::version.eq(lease.version));
     let settled = match end {
-        JobEnd::Later { run_at } => diesel::update(same())
+        JobEnd::Later { run_at } => kept::update(same())
             .set((
                 free(),
                 jobs::attempts.eq(0),
@@ -170,7 +169,7 @@ pub(in crate::store) fn finish_job(
         return Ok(false);
     }
     // Something came while it ran: it is due again.
-    let again = diesel::update(mine())
+    let again = kept::update(mine())
         .set((
             free(),
             jobs::version.eq(jobs::version + 1),

@@ -6,6 +6,7 @@ use super::event::insert_tenant_event;
 use crate::domain::keys::{RotatingState, RotationState};
 use crate::domain::{EuiccState, Event, NewOperation, OperationState};
 use crate::ids::{CounterValue, Eid, KeyId, OperationId, TenantId};
+use crate::store::kept;
 use crate::store::keys::{Joining, KnownKey, RotatingDevice, RotatingFilter, StoredRotation};
 use crate::store::rows::text_of;
 use crate::store::schema::{
@@ -37,7 +38,7 @@ pub(in crate::store) fn record_keys(conn: &mut Connection, keys: &[KnownKey]) ->
     }
     let known = known_keys(conn)?;
     if let Some(first) = known.first() {
-        diesel::update(euiccs::table.filter(euiccs::signing_key.is_null()))
+        kept::update(euiccs::table.filter(euiccs::signing_key.is_null()))
             .set(euiccs::signing_key.eq(first.id.to_string()))
             .execute(conn)?;
     }
@@ -45,7 +46,7 @@ pub(in crate::store) fn record_keys(conn: &mut Connection, keys: &[KnownKey]) ->
     // the order of identities is now.
     for key in &known {
         let unsaid = euiccs::table.filter(euiccs::eim_id.is_null().and(euiccs::signing_key.eq(key.id.to_string())));
-        diesel::update(unsaid).set(euiccs::eim_id.eq(key.eim_id.as_str())).execute(conn)?;
+        kept::update(unsaid).set(euiccs::eim_id.eq(key.eim_id.as_str())).execute(conn)?;
     }
     Ok(None)
 }
@@ -284,7 +285,7 @@ pub(in crate::store) fn due_rotations(
 
 fn write_rotation(conn: &mut Connection, rotation: &StoredRotation, tenant: TenantId) -> Result<bool, StoreError> {
     let same = this_rotation!(rotation.id, tenant).filter(rotations::version.eq(rotation.version));
-    let written = diesel::update(same)
+    let written = kept::update(same)
         .set((
             rotations::version.eq(rotation.version + 1),
             rotations::state.eq(rotation.state.as_str()),
@@ -440,13 +441,13 @@ pub(in crate::store) fn begin_rotating(
 ) -> Result<bool, StoreError> {
     // Held until the end: other nodes begin devices of it, too, and somebody may pause it.
     let running = this_rotation!(id, tenant).filter(rotations::state.eq(RotationState::Running.as_str()));
-    let is_running = diesel::update(running).set(rotations::state.eq(RotationState::Running.as_str())).execute(conn)?;
+    let is_running = kept::update(running).set(rotations::state.eq(RotationState::Running.as_str())).execute(conn)?;
     if is_running == 0 || rotating_since(conn, id, since, tenant)? >= rate {
         return Ok(false);
     }
     let waits = of_rotation!(id, tenant)
         .filter(devices::eid.eq(eid.to_string()).and(devices::state.eq(RotatingState::Pending.as_str())));
-    let begun = diesel::update(waits)
+    let begun = kept::update(waits)
         .set((
             devices::state.eq(RotatingState::Running.as_str()),
             devices::attempts.eq(devices::attempts + 1),
@@ -469,7 +470,7 @@ pub(in crate::store) fn move_rotating(
     let same = of_rotation!(id, tenant)
         .filter(devices::eid.eq(device.eid.to_string()).and(devices::state.eq(was.as_str())))
         .filter(devices::attempts.eq(device.attempts));
-    let moved = diesel::update(same)
+    let moved = kept::update(same)
         .set((
             devices::state.eq(device.state.as_str()),
             devices::reason.eq(device.reason.as_deref()),
@@ -487,7 +488,7 @@ pub(in crate::store) fn withdraw_rotating(
     now: i64,
 ) -> Result<usize, StoreError> {
     let waiting = of_rotation!(id, tenant).filter(devices::state.eq(RotatingState::Pending.as_str()));
-    let withdrawn = diesel::update(waiting)
+    let withdrawn = kept::update(waiting)
         .set((devices::state.eq(RotatingState::Cancelled.as_str()), devices::ended_at.eq(now)))
         .execute(conn)?;
     Ok(withdrawn)

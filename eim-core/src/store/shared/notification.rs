@@ -4,6 +4,7 @@ use super::Connection;
 use super::job::ensure_job;
 use crate::domain::{NewNotification, NotificationState};
 use crate::ids::{Eid, TenantId};
+use crate::store::kept;
 use crate::store::rows::{NewNotificationRow, NotificationRow};
 use crate::store::schema::notifications;
 use crate::store::{NotificationFilter, StoreError, StoredNotification};
@@ -125,7 +126,7 @@ pub(in crate::store) fn end_notification(
             .and(notifications::tenant_id.eq(tenant.value()))
             .and(notifications::state.eq(NotificationState::Pending.as_str())),
     );
-    diesel::update(mine)
+    kept::update(mine)
         .set((
             notifications::state.eq(state.as_str()),
             notifications::last_error.eq(error),
@@ -143,7 +144,7 @@ pub(in crate::store) fn postpone_notification(
     tenant: TenantId,
 ) -> Result<(), StoreError> {
     let pending = || notifications::state.eq(NotificationState::Pending.as_str());
-    diesel::update(notifications::table.filter(notifications::seq.eq(notification.seq).and(pending())))
+    kept::update(notifications::table.filter(notifications::seq.eq(notification.seq).and(pending())))
         .set((notifications::attempts.eq(notifications::attempts + 1), notifications::last_error.eq(error)))
         .execute(conn)?;
     let same_way = notifications::table
@@ -151,7 +152,7 @@ pub(in crate::store) fn postpone_notification(
         .filter(notifications::address.eq(notification.address.key()))
         .filter(pending())
         .filter(notifications::seq.ge(notification.seq));
-    diesel::update(same_way).set(notifications::next_attempt_at.eq(until)).execute(conn)?;
+    kept::update(same_way).set(notifications::next_attempt_at.eq(until)).execute(conn)?;
     Ok(())
 }
 
@@ -167,7 +168,7 @@ pub(in crate::store) fn note_not_reached(
         .filter(notifications::tenant_id.eq(tenant.value()).and(notifications::address.eq(address)))
         .filter(notifications::state.eq(NotificationState::Pending.as_str()))
         .filter(notifications::next_attempt_at.le(now));
-    diesel::update(due)
+    kept::update(due)
         .set((
             notifications::attempts.eq(notifications::attempts + 1),
             notifications::last_error.eq(error),

@@ -4,6 +4,7 @@ use super::Connection;
 use super::event::insert_event;
 use crate::domain::{Event, Operation, OperationState};
 use crate::ids::{Eid, OperationId, TenantId};
+use crate::store::kept;
 use crate::store::rows::OperationRow;
 use crate::store::schema::{euiccs, operations};
 use crate::store::{OperationFilter, QueueDepth, StoreError};
@@ -59,7 +60,7 @@ pub(in crate::store) fn expire_operations(conn: &mut Connection, now: i64) -> Re
         .load(conn)?;
     let mut expired_ones = Vec::with_capacity(due.len());
     for (seq, tenant, eid, id, kind) in due {
-        let expired = diesel::update(
+        let expired = kept::update(
             operations::table
                 .filter(operations::seq.eq(seq).and(operations::state.eq(OperationState::Queued.as_str()))),
         )
@@ -74,7 +75,7 @@ pub(in crate::store) fn expire_operations(conn: &mut Connection, now: i64) -> Re
             let event = Event::new("operationExpired", serde_json::json!({ "operation": id, "kind": kind }));
             insert_event(conn, &event, &eid, TenantId::from_value(tenant), now)?;
             // Whoever decided on the operation as a queued one decides again.
-            diesel::update(euiccs::table.filter(euiccs::tenant_id.eq(tenant).and(euiccs::eid.eq(eid.to_string()))))
+            kept::update(euiccs::table.filter(euiccs::tenant_id.eq(tenant).and(euiccs::eid.eq(eid.to_string()))))
                 .set(euiccs::version.eq(euiccs::version + 1))
                 .execute(conn)?;
             expired_ones.push((eid, kind));

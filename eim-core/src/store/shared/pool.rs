@@ -6,6 +6,7 @@ use super::event::insert_tenant_event;
 use crate::domain::Event;
 use crate::domain::fleet::{Outcome, Switch};
 use crate::ids::{Eid, OperationId, TenantId};
+use crate::store::kept;
 use crate::store::pool::{CodeState, FreeCode, NewCode, StoredCode, StoredPool};
 use crate::store::schema::{pool_codes as codes, pools};
 use crate::store::switch::SavedOnce;
@@ -121,7 +122,7 @@ pub(in crate::store) fn insert_codes(
 /// Counts free codes up or down, and says when they have become few.
 fn add_free(conn: &mut Connection, pool: &str, by: i64, tenant: TenantId, now: i64) -> Result<(), StoreError> {
     let mine = || pools::table.filter(pools::tenant_id.eq(tenant.value()).and(pools::id.eq(pool)));
-    diesel::update(mine()).set(pools::free.eq(pools::free + by)).execute(conn)?;
+    kept::update(mine()).set(pools::free.eq(pools::free + by)).execute(conn)?;
     let (name, low_water, free): (String, i64, i64) =
         mine().select((pools::name, pools::low_water, pools::free)).first(conn)?;
     // Also one that never had so many tells when its last code is gone.
@@ -192,7 +193,7 @@ pub(in crate::store) fn release_code(
     let spent = codes::table
         .filter(codes::tenant_id.eq(tenant.value()).and(codes::pool_id.eq(pool)))
         .filter(codes::id.eq(id).and(codes::state.eq(CodeState::Spent.as_str())));
-    if diesel::update(spent).set(free_again(now)).execute(conn)? == 0 {
+    if kept::update(spent).set(free_again(now)).execute(conn)? == 0 {
         free_once(conn, key, tenant)?;
         return Ok(SavedOnce::Conflict);
     }
@@ -232,7 +233,7 @@ pub(super) fn reserve_code(
     };
     let pool: Option<String> = free().select(codes::pool_id).first(conn).optional()?;
     let Some(pool) = pool else { return Ok(false) };
-    let taken = diesel::update(free())
+    let taken = kept::update(free())
         .set((
             codes::state.eq(CodeState::Reserved.as_str()),
             codes::eid.eq(eid.to_string()),
@@ -251,7 +252,7 @@ pub(super) fn reserve_code(
 pub(super) fn unreserve_code(conn: &mut Connection, code: &str, tenant: TenantId, now: i64) -> Result<(), StoreError> {
     let mine = || codes::table.filter(codes::tenant_id.eq(tenant.value()).and(codes::id.eq(code)));
     let pool: String = mine().select(codes::pool_id).first(conn)?;
-    diesel::update(mine()).set(free_again(now)).execute(conn)?;
+    kept::update(mine()).set(free_again(now)).execute(conn)?;
     add_free(conn, &pool, 1, tenant, now)
 }
 
@@ -271,10 +272,10 @@ pub(super) fn settle_code(
     let Some(pool) = pool else { return Ok(()) };
     let installed = switch.facts.target.is_some() || switch.outcome.is_some_and(Outcome::is_success);
     if !installed && !switch.facts.code_delivered {
-        diesel::update(mine()).set(free_again(now)).execute(conn)?;
+        kept::update(mine()).set(free_again(now)).execute(conn)?;
         return add_free(conn, &pool, 1, tenant, now);
     }
     let state = if installed { CodeState::Used } else { CodeState::Spent };
-    diesel::update(mine()).set((codes::state.eq(state.as_str()), codes::changed_at.eq(now))).execute(conn)?;
+    kept::update(mine()).set((codes::state.eq(state.as_str()), codes::changed_at.eq(now))).execute(conn)?;
     Ok(())
 }

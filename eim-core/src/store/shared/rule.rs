@@ -9,6 +9,7 @@ use super::{Connection, stream_end};
 use crate::domain::fleet::switch::INTERVAL_UNKNOWN_MS;
 use crate::domain::{Euicc, Event};
 use crate::ids::{Eid, OperationId, TenantId};
+use crate::store::kept;
 use crate::store::rows::{EuiccRow, text_of};
 use crate::store::rule::{RuleReader, RuleSaved, StoredRule};
 use crate::store::schema::{euiccs, events, rule_firings as firings, rule_readers as readers, rules, switches};
@@ -94,7 +95,7 @@ pub(in crate::store) fn rule_reader(conn: &mut Connection, tenant: TenantId) -> 
 /// Takes the right to change the rules that were read at this revision; `false` when they were changed since.
 fn take_revision(conn: &mut Connection, revision: i64, tenant: TenantId) -> Result<bool, StoreError> {
     let same = this_reader!(tenant).filter(readers::revision.eq(revision));
-    Ok(diesel::update(same).set(readers::revision.eq(revision + 1)).execute(conn)? == 1)
+    Ok(kept::update(same).set(readers::revision.eq(revision + 1)).execute(conn)? == 1)
 }
 
 pub(in crate::store) fn insert_rule(
@@ -131,7 +132,7 @@ pub(in crate::store) fn insert_rule(
     }
     if there == 0 {
         // Nobody has read since the last rule was removed, and nobody need read what happened since.
-        diesel::update(this_reader!(tenant))
+        kept::update(this_reader!(tenant))
             .set((readers::cursor_xid.eq(end.xid), readers::cursor_seq.eq(end.seq)))
             .execute(conn)?;
     }
@@ -169,7 +170,7 @@ pub(in crate::store) fn change_rule(
     if !take_revision(conn, revision, tenant)? {
         return Ok(RuleSaved::Conflict);
     }
-    diesel::update(this_rule!(rule.id, tenant))
+    kept::update(this_rule!(rule.id, tenant))
         .set((
             rules::name.eq(&rule.name),
             rules::enabled.eq(rule.enabled),
@@ -183,7 +184,7 @@ pub(in crate::store) fn change_rule(
         .execute(conn)?;
     if anew {
         let end = stream_end(conn)?;
-        diesel::update(this_rule!(rule.id, tenant))
+        kept::update(this_rule!(rule.id, tenant))
             .set((rules::since_xid.eq(end.xid), rules::since_seq.eq(end.seq), rules::since_at.eq(now)))
             .execute(conn)?;
     }
@@ -199,7 +200,7 @@ pub(in crate::store) fn delete_rule(
     now: i64,
 ) -> Result<bool, StoreError> {
     // Before the rule itself: whoever notes firings holds the reader, and must not note one of a rule that is gone.
-    diesel::update(this_reader!(tenant)).set(readers::revision.eq(readers::revision + 1)).execute(conn)?;
+    kept::update(this_reader!(tenant)).set(readers::revision.eq(readers::revision + 1)).execute(conn)?;
     if diesel::delete(this_rule!(id, tenant)).execute(conn)? == 0 {
         return Ok(false);
     }
@@ -277,7 +278,7 @@ pub(in crate::store) fn claim_scan(
     tenant: TenantId,
 ) -> Result<bool, StoreError> {
     let same = this_rule!(id, tenant).filter(rules::look_at.eq(look_at).and(rules::scan_after.eq(scan_after)));
-    Ok(diesel::update(same).set((rules::look_at.eq(to.0), rules::scan_after.eq(to.1))).execute(conn)? == 1)
+    Ok(kept::update(same).set((rules::look_at.eq(to.0), rules::scan_after.eq(to.1))).execute(conn)? == 1)
 }
 
 /// Devices that are silent, and for which the rule has not fired since they were last seen.

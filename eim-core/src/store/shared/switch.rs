@@ -8,6 +8,7 @@ use super::pool::settle_code;
 use crate::domain::Changes;
 use crate::domain::fleet::{OwnerPolicy, Switch};
 use crate::ids::{Eid, TenantId};
+use crate::store::kept;
 use crate::store::schema::{campaign_devices, euiccs, idempotency, owner_policies as policies, switches};
 use crate::store::switch::{DueSwitch, NewSwitchRow, SavedOnce, StoredPolicy, StoredSwitch, SwitchFilter, SwitchRow};
 use crate::store::{IdempotencyKey, Saved, StoreError, rows::text_of};
@@ -26,7 +27,7 @@ pub(super) fn put_switch(
     if switch.seq == 0 {
         diesel::insert_into(switches::table).values(NewSwitchRow::new(switch, eid, tenant)).execute(conn)?;
     } else {
-        diesel::update(switches::table.filter(switches::seq.eq(switch.seq)))
+        kept::update(switches::table.filter(switches::seq.eq(switch.seq)))
             .set((
                 switches::state.eq(switch.state.as_str()),
                 switches::outcome.eq(switch.outcome.map(|outcome| outcome.as_str())),
@@ -41,7 +42,7 @@ pub(super) fn put_switch(
         settle_code(conn, switch, tenant, switch.ended_at.unwrap_or_default())?;
     }
     let open = switch.is_open().then(|| switch.id.to_string());
-    diesel::update(euiccs::table.filter(euiccs::tenant_id.eq(tenant.value()).and(euiccs::eid.eq(eid.to_string()))))
+    kept::update(euiccs::table.filter(euiccs::tenant_id.eq(tenant.value()).and(euiccs::eid.eq(eid.to_string()))))
         .set(euiccs::open_switch.eq(open))
         .execute(conn)?;
     if let (Some(campaign), Some(outcome), true) = (switch.campaign, switch.outcome, switch.facts.reverts) {
@@ -50,7 +51,7 @@ pub(super) fn put_switch(
             .filter(campaign_devices::eid.eq(eid.to_string()))
             .filter(campaign_devices::revert_switch_id.eq(switch.id.to_string()));
         let reason = switch.facts.reason.as_ref().map(text_of);
-        diesel::update(part)
+        kept::update(part)
             .set((campaign_devices::revert.eq(outcome.as_str()), campaign_devices::revert_reason.eq(reason)))
             .execute(conn)?;
     } else if let (Some(campaign), Some(outcome)) = (switch.campaign, switch.outcome) {
@@ -58,7 +59,7 @@ pub(super) fn put_switch(
             .filter(campaign_devices::campaign_id.eq(campaign.to_string()))
             .filter(campaign_devices::eid.eq(eid.to_string()))
             .filter(campaign_devices::switch_id.eq(switch.id.to_string()));
-        diesel::update(part)
+        kept::update(part)
             .set((
                 campaign_devices::state.eq("ended"),
                 campaign_devices::outcome.eq(outcome.as_str()),

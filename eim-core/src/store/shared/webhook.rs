@@ -6,6 +6,7 @@ use super::job::{ensure_job, hurry_job};
 use super::{Connection, stream_end};
 use crate::domain::{Event, EventFilter};
 use crate::ids::{OperationId, TenantId};
+use crate::store::kept;
 use crate::store::rows::text_of;
 use crate::store::schema::{events, jobs, webhook_deliveries, webhooks};
 use crate::store::stream::StreamPosition;
@@ -227,7 +228,7 @@ pub(in crate::store) fn change_webhook(
     tenant: TenantId,
     now: i64,
 ) -> Result<bool, StoreError> {
-    let changed = diesel::update(this_webhook!(id, tenant))
+    let changed = kept::update(this_webhook!(id, tenant))
         .set((
             webhooks::url.eq(&settings.url),
             webhooks::types.eq(text_of(&settings.filter.types)),
@@ -278,7 +279,7 @@ pub(in crate::store) fn rotate_webhook(
     {
         return Ok(Some(earlier));
     }
-    diesel::update(this_webhook!(id, tenant))
+    kept::update(this_webhook!(id, tenant))
         .set((
             webhooks::secret.eq(secret),
             webhooks::old_secret.eq((old_until > now).then_some(before)),
@@ -307,7 +308,7 @@ pub(in crate::store) fn replay_webhook(
     }
     // The condition once more in the change: two requests may have looked at the same time.
     let free = this_webhook!(id, tenant).filter(webhooks::replay_to.is_null());
-    let begun = diesel::update(free)
+    let begun = kept::update(free)
         .set((
             webhooks::replay_from.eq(from),
             webhooks::replay_to.eq(to),
@@ -424,7 +425,7 @@ pub(in crate::store) fn retry_delivery(
     let dead = webhook_deliveries::table
         .filter(webhook_deliveries::tenant_id.eq(tenant.value()).and(webhook_deliveries::id.eq(id.to_string())))
         .filter(webhook_deliveries::state.eq(DeliveryState::Dead.as_str()));
-    let again = diesel::update(dead)
+    let again = kept::update(dead)
         .set((
             webhook_deliveries::state.eq(DeliveryState::Pending.as_str()),
             webhook_deliveries::ended_at.eq(None::<i64>),
@@ -453,7 +454,7 @@ pub(in crate::store) fn end_delivery(
         .filter(webhook_deliveries::tenant_id.eq(tenant.value()).and(webhook_deliveries::id.eq(id.to_string())))
         .filter(webhook_deliveries::state.eq(DeliveryState::Pending.as_str()));
     let state = if failure.is_none() { DeliveryState::Delivered } else { DeliveryState::Dead };
-    diesel::update(pending)
+    kept::update(pending)
         .set((
             webhook_deliveries::state.eq(state.as_str()),
             webhook_deliveries::status.eq(failure.map_or(status, |failure| failure.status)),
@@ -472,11 +473,11 @@ pub(in crate::store) fn skip_events(
     tenant: TenantId,
 ) -> Result<bool, StoreError> {
     let gone_on = match (step.from, step.to) {
-        (Reached::Stream(from), Reached::Stream(to)) => diesel::update(still_at!(id, tenant, from.xid, from.seq))
+        (Reached::Stream(from), Reached::Stream(to)) => kept::update(still_at!(id, tenant, from.xid, from.seq))
             .set((webhooks::cursor_xid.eq(to.xid), webhooks::cursor_seq.eq(to.seq)))
             .execute(conn)?,
         (Reached::Replay(at, seq), Reached::Replay(to_at, to_seq)) => {
-            diesel::update(still_replaying_at!(id, tenant, at, seq))
+            kept::update(still_replaying_at!(id, tenant, at, seq))
                 .set((webhooks::replay_at.eq(to_at), webhooks::replay_seq.eq(to_seq)))
                 .execute(conn)?
         }
@@ -496,7 +497,7 @@ pub(in crate::store) fn took_event(
         return Ok(false);
     }
     let failing: Option<i64> = this_webhook!(id, tenant).select(webhooks::failing_since).first(conn)?;
-    diesel::update(this_webhook!(id, tenant))
+    kept::update(this_webhook!(id, tenant))
         .set((
             webhooks::attempts.eq(0),
             webhooks::failing_since.eq(None::<i64>),
@@ -523,11 +524,11 @@ fn note_failure(
     now: i64,
 ) -> Result<(), StoreError> {
     let first = this_webhook!(id, tenant).filter(webhooks::failing_since.is_null());
-    if diesel::update(first).set(webhooks::failing_since.eq(now)).execute(conn)? == 1 {
+    if kept::update(first).set(webhooks::failing_since.eq(now)).execute(conn)? == 1 {
         let event = Event::new("webhookFailing", json!({ "webhook": id, "reason": failure.error }));
         insert_tenant_event(conn, &event, &format!("webhooks/{id}"), tenant, now)?;
     }
-    diesel::update(this_webhook!(id, tenant))
+    kept::update(this_webhook!(id, tenant))
         .set((webhooks::attempts.eq(webhooks::attempts + 1), webhooks::last_error.eq(&failure.error)))
         .execute(conn)?;
     Ok(())
@@ -543,8 +544,8 @@ pub(in crate::store) fn missed_event(
 ) -> Result<(), StoreError> {
     note_failure(conn, id, failure, tenant, now)?;
     let first = this_webhook!(id, tenant).filter(webhooks::head_failed_at.is_null());
-    diesel::update(first).set(webhooks::head_failed_at.eq(now)).execute(conn)?;
-    diesel::update(this_webhook!(id, tenant)).set(webhooks::next_attempt_at.eq(next)).execute(conn)?;
+    kept::update(first).set(webhooks::head_failed_at.eq(now)).execute(conn)?;
+    kept::update(this_webhook!(id, tenant)).set(webhooks::next_attempt_at.eq(next)).execute(conn)?;
     Ok(())
 }
 
@@ -561,7 +562,7 @@ pub(in crate::store) fn bury_event(
         return Ok(false);
     }
     note_failure(conn, id, failure, tenant, now)?;
-    diesel::update(this_webhook!(id, tenant))
+    kept::update(this_webhook!(id, tenant))
         .set((webhooks::head_failed_at.eq(None::<i64>), webhooks::next_attempt_at.eq(None::<i64>)))
         .execute(conn)?;
     put_delivery(conn, id, letter, DeliveryState::Dead, Some(failure), tenant, now)?;
@@ -591,7 +592,7 @@ pub(in crate::store) fn end_replay(
     tenant: TenantId,
 ) -> Result<(), StoreError> {
     let Reached::Replay(at, seq) = reached else { return Ok(()) };
-    diesel::update(still_replaying_at!(id, tenant, at, seq))
+    kept::update(still_replaying_at!(id, tenant, at, seq))
         .set((
             webhooks::replay_from.eq(None::<i64>),
             webhooks::replay_to.eq(None::<i64>),
