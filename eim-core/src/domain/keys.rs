@@ -35,8 +35,10 @@ const DOUBT: i64 = 1 << 16;
 /// A counter further for each of so many milliseconds: whoever restores the same backup a second time goes on above what was signed
 /// after the first, as long as that was no more than one package in four seconds, and within twelve days.
 const DOUBT_GROWS_EVERY_MS: i64 = 4_000;
-/// What that adds stays below this: some forty doubts fit below the last counter.
+/// What that adds stays below this.
 const DOUBT_GROWTH: i64 = 1 << 18;
+/// Nothing is moved beyond this, however often there is doubt, so that a key that is made since has most of its counters left.
+const DOUBT_MAX: i64 = 1 << 22;
 /// The first step of a search for the counter is 2 to the power of this.
 const FIRST_STEP: u32 = 4;
 
@@ -96,7 +98,7 @@ impl KeyFacts {
         self.doubted_at = self.doubted_at.max(Some(now));
         self.confirmed.clear();
         let far = DOUBT + now.div_euclid(DOUBT_GROWS_EVERY_MS).rem_euclid(DOUBT_GROWTH);
-        let above = |last: i64| last.max(last.saturating_add(far).min(LAST_USUAL));
+        let above = |last: i64| last.max(last.saturating_add(far).min(DOUBT_MAX));
         self.floor = above(self.floor);
         for last in self.counters.values_mut() {
             *last = above(*last);
@@ -668,6 +670,8 @@ pub fn refused(work: &mut Work, id: OperationId, code: i64, error: &OperationErr
                 proven(work, id, subject, verified);
                 if code == REPLAY_ERROR && attempts == 1 {
                     lost(work, counter, verified);
+                } else if code == REPLAY_ERROR {
+                    work.euicc().key_facts.doubt(now);
                 } else if code == COUNTER_VALUE_OUT_OF_RANGE {
                     work.euicc().state = EuiccState::CounterExhausted;
                     work.event("counterExhausted", json!({ "counterValue": counter, "verified": verified }));
@@ -724,13 +728,13 @@ pub fn lost(work: &mut Work, counter: Option<i64>, verified: bool) {
     work.event("counterLost", json!({ "counterValue": counter, "verified": verified }));
 }
 
-/// An operation of which nothing more can be learned: where its only delivery was called a replay, and the eUICC has no result of it,
-/// somebody else has signed with this counter.
+/// An operation of which nothing more can be learned: it was called a replay, and the eUICC has no result of it. It may have been
+/// carried out and its result lost, or somebody else has signed with this counter, as before a backup was restored: nothing tells which.
 pub fn note_foreign_counter(work: &mut Work, id: OperationId) {
     let Some(operation) = work.state.operation(id) else { return };
     // An unsigned error has the results asked for, too.
     let unsigned = operation.refusals.iter().any(|refusal| refusal.reason == association::UNSIGNED);
-    if operation.replayed && operation.attempts == 1 && !unsigned {
+    if operation.replayed && !unsigned {
         let now = work.now();
         work.euicc().key_facts.doubt(now);
     }

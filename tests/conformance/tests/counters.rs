@@ -162,13 +162,13 @@ fn each_sign_of_an_older_database_leaves_the_earlier_keys_aside() {
     each_store(async |world: &mut World| {
         let eim_id = world.eim_id().await;
         let mut fleet = vec![];
-        for index in 1..=5 {
+        for index in 1..=7 {
             fleet.push(world.device(index).await);
         }
         let second = add_key(world, "second.pem").await;
         fleet.iter_mut().for_each(|device| world.reconnect(device));
-        let [ahead, orphan, posted, token, usual] = &mut fleet[..] else { panic!() };
-        for device in [&mut *ahead, &mut *orphan, &mut *token] {
+        let [ahead, answer_lost, change_lost, orphan, posted, token, usual] = &mut fleet[..] else { panic!() };
+        for device in [&mut *ahead, &mut *answer_lost, &mut *change_lost, &mut *orphan, &mut *token] {
             works(world, device).await;
         }
         // Further by one: the next package is a replay of which the eUICC knows no result, and the one after that is taken.
@@ -176,6 +176,22 @@ fn each_sign_of_an_older_database_leaves_the_earlier_keys_aside() {
         world.queue(&ahead.eid(), json!({ "psmo": [{ "getRAT": {} }] })).await;
         settle(world, ahead).await;
         assert_eq!(world.euicc(&ahead.eid()).await["state"], "active");
+        // The same, and the first answer is lost, so that the package goes out twice; or it is the one that gives the other key.
+        for (device, change) in [(&mut *answer_lost, false), (&mut *change_lost, true)] {
+            device.euicc.association_mut(&eim_id).unwrap().counter += 1;
+            if change {
+                rotate(world, json!({ "filter": { "eids": [device.eid()] }, "to": second })).await;
+            } else {
+                world.queue(&device.eid(), json!({ "psmo": [{ "getRAT": {} }] })).await;
+            }
+            device.ipa.behaviour.lose_result = true;
+            device.poll().await;
+            device.ipa.behaviour.lose_result = false;
+            for _ in 0..4 {
+                settle(world, device).await;
+            }
+            assert_eq!(world.euicc(&device.eid()).await["state"], "active");
+        }
         // A result of a package that is not known.
         let (eid, before) = (orphan.eid(), counter(world, orphan).await);
         let id = world.queue(&eid, json!({ "psmo": [{ "getRAT": {} }] })).await;
@@ -192,9 +208,12 @@ fn each_sign_of_an_older_database_leaves_the_earlier_keys_aside() {
         let reply = world.post(&path, told).await;
         assert_eq!(reply.status, 200, "{}", reply.text());
         world.patch(&token.eid(), json!({ "association": { "associationToken": 9 } })).await;
-        for device in [ahead, orphan, posted, token] {
+        for device in [ahead, answer_lost, orphan, posted, token] {
             is_left_out(world, device, &second).await;
         }
+        // It was begun again by itself, and left out.
+        assert_ne!(signing_key(world, &change_lost.eid()).await, second);
+        is_left_out(world, change_lost, &second).await;
         to(world, usual, &second).await;
     });
 }

@@ -361,6 +361,13 @@ pub async fn database(servers: &Servers) -> anyhow::Result<Vec<String>> {
     Ok(wrong)
 }
 
+/// Whether no job waits for its end. A database whose connections were ended just now is asked again later.
+pub async fn no_job_is_left(servers: &Servers) -> bool {
+    let jobs =
+        "SELECT kind || ' ' || key AS line FROM jobs WHERE kind = 'forwardNotifications' OR lease_owner IS NOT NULL";
+    ask(servers, jobs).await.is_ok_and(|left| left.is_empty())
+}
+
 async fn ask(servers: &Servers, sql: &str) -> anyhow::Result<Vec<String>> {
     match servers.schema() {
         Some(schema) => schema.ask(sql).await,

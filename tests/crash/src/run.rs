@@ -194,7 +194,12 @@ async fn work(
         let mut was_over = false;
         loop {
             let all_quiet = quiet.iter().all(|quiet| quiet.load(Ordering::SeqCst));
-            let is_over = wire.is_calm() && servers.are_up() && all_quiet && open(&operator).await?.is_none();
+            let is_over = wire.is_calm()
+                && servers.are_up()
+                && all_quiet
+                && open(&operator).await?.is_none()
+                // A worker that was killed behind its last stroke leaves a job to whoever comes after its lease.
+                && check::no_job_is_left(servers).await;
             // States are asked for one after the other, and what is between two of them is seen the next time.
             if is_over && was_over {
                 return anyhow::Ok(());
