@@ -10,7 +10,7 @@ use crate::rsp::initiate_authentication::AddressField;
 use crate::store::audit::AuditWaiting;
 use crate::store::{Store, StoreError};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -92,6 +92,8 @@ pub struct EimParts {
     pub entropy: Arc<dyn Entropy>,
     /// The signing keys of all identities.
     pub keys: KeyRing,
+    /// Those that are given to no eUICC any more, as a backup was restored.
+    pub withheld: Arc<HashSet<KeyId>>,
     /// The trusted CI certificates.
     pub trust: TrustStore,
     /// The permission to take unverified results of eUICCs marked so; `None` where the configuration gives none.
@@ -255,6 +257,7 @@ impl Eim {
             .reached_at(Arc::clone(self.address_of(&eim_id)))
             .with_names(names)
             .with_keys(self.keys().ids())
+            .with_withheld(Arc::clone(&self.inner.parts.withheld))
     }
 
     /// The store, of one tenant.
@@ -285,6 +288,11 @@ impl Eim {
     #[must_use]
     pub fn keys(&self) -> &KeyRing {
         &self.inner.parts.keys
+    }
+
+    /// Whether there are keys that are given to no eUICC any more, as a backup was restored.
+    pub(crate) fn withholds_keys(&self) -> bool {
+        !self.inner.parts.withheld.is_empty()
     }
 
     /// The key that new associations of an identity get.

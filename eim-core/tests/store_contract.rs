@@ -14,7 +14,7 @@ use eim_core::ids::{CounterValue, Eid, EimTransactionId, Iccid, OperationId, Seq
 use eim_core::store::{Enqueued, EuiccFilter, IdempotencyKey, OperationFilter, ResultKeys, Saved, Store, StoredApiKey};
 use serde_json::json;
 use std::sync::Arc;
-use store_support::{euicc, on_each_backend};
+use store_support::{euicc, on_each_backend, on_postgres};
 
 const NOW: i64 = 1_767_225_600_000;
 
@@ -51,6 +51,20 @@ async fn registered(store: &Store, number: u32) -> Eid {
     let eid = euicc.eid;
     assert_eq!(store.insert_euicc(euicc, event(), None, NOW).await.unwrap(), Enqueued::Done);
     eid
+}
+
+#[test]
+fn of_many_servers_that_migrate_an_empty_database_at_once_one_does_and_the_others_wait() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap();
+    runtime.block_on(on_postgres(async |url| {
+        let mut servers = tokio::task::JoinSet::new();
+        for _ in 0..6 {
+            let store = Store::open(&url, 1).await.unwrap();
+            servers.spawn(async move { store.migrate().await });
+        }
+        let runs: Vec<usize> = servers.join_all().await.into_iter().map(|run| run.unwrap().len()).collect();
+        assert!(runs.iter().filter(|run| **run > 0).count() == 1 && runs.iter().any(|run| *run > 15), "{runs:?}");
+    }));
 }
 
 #[test]

@@ -16,6 +16,7 @@ fn known(name: &str, eim_id: &str) -> KnownKey {
         eim_id: eim_id.parse::<EimId>().unwrap(),
         public_key: name.as_bytes().to_vec(),
         first_seen_at: 5,
+        withheld_at: None,
     }
 }
 

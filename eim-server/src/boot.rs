@@ -22,9 +22,10 @@ use eim_core::ids::{EimId, KeyId};
 use eim_core::pki::{LabPolicy, TrustStore};
 use eim_core::ports::{Clock, Entropy, KeyRing, RingKey, RspTransport, SystemClock, SystemEntropy, WebhookTransport};
 use eim_core::store::keys::KnownKey;
-use eim_core::store::{Store, StoreError, StoreUrl};
+use eim_core::store::{MigrationNumber, Store, StoreError, StoreUrl};
 use eim_core::{Eim, EimParts};
 use prometheus::Registry;
+use std::collections::HashSet;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -234,6 +235,26 @@ pub async fn compose_existing(config: &Config, ports: BootPorts) -> anyhow::Resu
     Ok(parts.compose(config, Arc::new(NoCalls), Arc::new(NoCalls)))
 }
 
+/// Notes that the store is a backup that was restored, with the keys of the configuration: they were there before, whether the backup knows
+/// them or not. Gives the names of all keys that are given to no device any more.
+///
+/// # Errors
+/// When a server runs on the file of the store, or something is not there.
+pub async fn note_restore(config: &Config, ports: BootPorts) -> anyhow::Result<Vec<KeyId>> {
+    let _lock = match config.store_url() {
+        StoreUrl::Sqlite(database) => Some(DataDirLock::of_database(&database)?),
+        StoreUrl::Postgres(_) => None,
+    };
+    let parts = Parts::prepare_in(config, &DataDir::rehearsal(&config.data.dir)?, ports).await?;
+    // Keys that are configured need no data directory, as in a container.
+    if parts.identity.first_start && config.eim.signing_key.is_none() {
+        bail!("the data directory {} (data.dir) is of no server yet", config.data.dir.display());
+    }
+    parts.record_keys().await?;
+    let eim = parts.compose(config, Arc::new(NoCalls), Arc::new(NoCalls)).eim;
+    eim_core::manage::key_rotation::note_restore(&eim).await.map_err(|error| anyhow::anyhow!("{error}"))
+}
+
 async fn compose_as(role: Role, config: &Config, ports: BootPorts) -> anyhow::Result<(Composition, Pipeline)> {
     let parts = Parts::prepare(config, ports).await?;
     if role != Role::Worker {
@@ -251,6 +272,7 @@ async fn compose_as(role: Role, config: &Config, ports: BootPorts) -> anyhow::Re
 struct Parts {
     identity: Identity,
     store: Store,
+    withheld: HashSet<KeyId>,
     trust: TrustStore,
     registry: Registry,
     metrics: eim_core::metrics::Metrics,
@@ -265,11 +287,13 @@ impl Parts {
     async fn prepare_in(config: &Config, dir: &DataDir, ports: BootPorts) -> anyhow::Result<Self> {
         let (identity, trust) = groundwork(config, dir, ports.entropy.as_ref())?;
         let store = open_store(config).await?;
+        let known = store.known_keys().await.context("the signing keys can't be read in the store")?;
+        let withheld = known.iter().filter(|key| key.withheld_at.is_some()).map(|key| key.id).collect();
         let registry = Registry::new();
         #[cfg(target_os = "linux")]
         registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
         let metrics = eim_core::metrics::Metrics::new(&registry)?;
-        Ok(Self { identity, store, trust, registry, metrics, ports })
+        Ok(Self { identity, store, withheld, trust, registry, metrics, ports })
     }
 
     /// Notes which keys there are: devices that were registered before keys were noted trust the first one.
@@ -280,7 +304,7 @@ impl Parts {
     }
 
     fn compose(self, config: &Config, rsp: Arc<dyn RspTransport>, webhooks: Arc<dyn WebhookTransport>) -> Composition {
-        let Self { identity, store, trust, registry, metrics, ports } = self;
+        let Self { identity, store, withheld, trust, registry, metrics, ports } = self;
         let Identity { eim: identity, others, keys, tls, first_start, sealing } = identity;
         let identities = std::iter::once(identity).chain(others).collect();
         let eim = Eim::new(EimParts {
@@ -289,6 +313,7 @@ impl Parts {
             clock: ports.clock,
             entropy: ports.entropy,
             keys,
+            withheld: Arc::new(withheld),
             trust,
             lab: LabPolicy::enabled_by_configuration(config.lab.enabled),
             metrics,
@@ -398,6 +423,7 @@ fn own_keys(ring: &KeyRing, first_seen_at: i64) -> Vec<KnownKey> {
         eim_id: key.eim_id.clone(),
         public_key: key.signer.public_key().to_vec(),
         first_seen_at,
+        withheld_at: None,
     };
     ring.keys().iter().map(known).collect()
 }
@@ -550,12 +576,8 @@ fn keep_private(database: &std::path::Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn open_store(config: &Config) -> anyhow::Result<Store> {
-    let url = config.store_url();
-    let store = connect(config).await?;
-    if let StoreUrl::Sqlite(path) = &url {
-        keep_private(path)?;
-    }
+/// Fails where a newer version has contracted the store; gives the migrations of newer versions that are there.
+async fn refuse_contracted(store: &Store, url: &StoreUrl) -> anyhow::Result<Vec<MigrationNumber>> {
     let unknown = store.unknown_migrations().await.with_context(|| format!("the store {url} can't be read"))?;
     if let Some(contracting) = unknown.iter().find(|migration| migration.contracts()) {
         bail!(
@@ -563,6 +585,16 @@ async fn open_store(config: &Config) -> anyhow::Result<Store> {
              newer version, or restore the backup from before it"
         );
     }
+    Ok(unknown)
+}
+
+async fn open_store(config: &Config) -> anyhow::Result<Store> {
+    let url = config.store_url();
+    let store = connect(config).await?;
+    if let StoreUrl::Sqlite(path) = &url {
+        keep_private(path)?;
+    }
+    let unknown = refuse_contracted(&store, &url).await?;
     if !unknown.is_empty() {
         tracing::info!(
             migrations = unknown.len(),

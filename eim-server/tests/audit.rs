@@ -131,3 +131,26 @@ fn devices_are_taken_to_another_server_by_a_file_and_a_flipped_bit_is_named() {
     assert_eq!(import(&file), ("1 imported, 0 here before, 0 failed\n".to_owned(), Some(0)));
     assert_eq!(import(&file), ("0 imported, 1 here before, 0 failed\n".to_owned(), Some(0)));
 }
+
+#[test]
+fn a_restore_is_noted_with_the_server_stopped_on_its_own_data_and_stands_in_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, nowhere) = (folder.path().join("data"), folder.path().join("nowhere"));
+    assert_eq!(run(&nowhere, &["note-restore"]).1, Some(1), "there is no store");
+    assert!(!nowhere.exists());
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let server = runtime.block_on(boot::start(Config::ephemeral(data.clone()), BootPorts::default())).unwrap();
+    let key = server.eim.keys().keys()[0].id.to_string();
+    assert_eq!(run(&data, &["note-restore"]).1, Some(1), "a server runs, and would not know of it");
+    runtime.block_on(server.stop());
+    let (said, code) = run(&data, &["note-restore"]);
+    assert_eq!((said.trim(), code), (key.as_str(), Some(0)));
+    // A server gives records their places.
+    let server = runtime.block_on(boot::start(Config::ephemeral(data.clone()), BootPorts::default())).unwrap();
+    runtime.block_on(server.stop());
+    assert_eq!(run(&data, &["audit", "verify"]).1, Some(0));
+    let (said, code) = run(&data, &["audit", "export"]);
+    assert_eq!(code, Some(0));
+    let noted: Vec<&str> = said.lines().filter(|line| line.contains("backupRestored")).collect();
+    assert!(noted.len() == 1 && noted[0].contains(&key), "{said}");
+}

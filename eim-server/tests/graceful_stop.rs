@@ -154,6 +154,8 @@ async fn a_front_and_a_worker_drain_one_after_the_other() {
     let mut api = Api::connect(&front.api_url(), &key, false).await.unwrap();
     let mut devices = prepare(fleet, &mut api, &front, &smdp).await;
     for _ in 0..2 {
+        // As a reload of all units sends it: it would end who does not take it.
+        worker.hang_up();
         terminated(&worker, &mut devices[..6]).await;
         assert_eq!(setup.count("jobs WHERE lease_owner IS NOT NULL").await, 0, "a worker that ended holds nothing");
         worker = setup.start_as("worker");

@@ -106,10 +106,23 @@ async fn the_head_of_the_first_and_of_every_later_request_has_its_time() {
                 "after {requests} requests it has all the time in the world"
             );
             let last = connection.read_to_the_end();
-            assert!(last.is_empty() || status_of(&last) == Some("408"), "{}", String::from_utf8_lossy(&last));
+            assert!(last.is_empty(), "{}", String::from_utf8_lossy(&last));
         }
     }
-    assert!(place.metric("eim_connections_ended_total", &["esipa", "slow_request"]) >= 2.0);
+    for listener in ["esipa", "api"] {
+        assert_eq!(place.metric("eim_connections_ended_total", &[listener, "slow_request"]), 3.0);
+    }
+    place.others_are_served();
+    place.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_on_which_nothing_comes_is_ended() {
+    let place = place(impatient).await;
+    for (mut connection, listener) in [(place.front(), "esipa"), (place.api(), "api")] {
+        assert!(connection.read_to_the_end().is_empty());
+        assert_eq!(place.metric("eim_connections_ended_total", &[listener, "slow_request"]), 1.0);
+    }
     place.others_are_served();
     place.server.stop().await;
 }

@@ -92,7 +92,7 @@ impl KeyFacts {
 
     /// More may have been signed with other keys than is known here, since what is known is older than the eUICC: a database was
     /// restored, or the eUICC was registered with a counter that was used elsewhere. None of them is given to it any more (see
-    /// [`may_give`](Self::may_give)); where it has one nevertheless, or gets one of which nothing is known here, that goes on far above,
+    /// [`why_withheld`](Self::why_withheld)); where it has one nevertheless, or gets one of which nothing is known here, that goes on far above,
     /// and at another place at each `now` (milliseconds since 1970).
     pub fn doubt(&mut self, now: i64) {
         self.doubted_at = self.doubted_at.max(Some(now));
@@ -105,12 +105,28 @@ impl KeyFacts {
         }
     }
 
-    /// Whether the eUICC may be given this key, which was here from `first_seen_at` on (milliseconds since 1970). updateEim sets the
-    /// counter, so no eUICC refuses what was signed with this key before; one that may have signed more than is known here is not safe.
+    /// Why the eUICC may not be given this key. updateEim sets the counter, so no eUICC refuses what was signed with this key before; one
+    /// that may have signed more than is known here is not safe.
     #[must_use]
-    pub fn may_give(&self, key: KeyId, first_seen_at: i64) -> bool {
-        self.doubted_at.is_none_or(|doubted_at| first_seen_at > doubted_at) || self.confirmed.contains(&key)
+    pub fn why_withheld(&self, key: KeyId, age: KeyAge) -> Option<&'static str> {
+        let is_new = self.doubted_at.is_none_or(|doubted_at| age.first_seen_at > doubted_at);
+        if age.withheld {
+            Some(KEY_WITHHELD)
+        } else if is_new || self.confirmed.contains(&key) {
+            None
+        } else {
+            Some(KEY_IN_DOUBT)
+        }
     }
+}
+
+/// What a database knows of the age of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyAge {
+    /// Since when it is there, milliseconds since 1970.
+    pub first_seen_at: i64,
+    /// Whether it was there when a backup was restored: then more may have been signed with it, for any eUICC, than is known here.
+    pub withheld: bool,
 }
 
 /// A search for a counter that the eUICC takes, in growing steps.
@@ -255,6 +271,8 @@ pub fn take_counter(work: &mut Work, id: OperationId) -> Option<CounterValue> {
     if let Some(change) = change {
         let why = if work.state.euicc.signing_key == Some(change.to) {
             Some("The eUICC trusts this key already.")
+        } else if work.withholds(change.to) {
+            Some(KEY_WITHHELD)
         } else if change.counter < facts.counter_for(change.to) {
             Some("Packages with higher counters were signed with this key meanwhile, or may have been.")
         } else {
@@ -834,6 +852,9 @@ pub fn unreachable(euicc: Option<&Euicc>) -> Option<&'static str> {
         Some(_) => None,
     }
 }
+
+/// Why a key that was known before a backup was restored is given to no eUICC, for good.
+pub const KEY_WITHHELD: &str = "More may have been signed with this key than is known here, as a backup was restored since: name a key that was made after that.";
 
 /// Why a key is not given to an eUICC that has an association, for good.
 pub const KEY_IN_DOUBT: &str = "More may have been signed for it with this key than is known here, as its counters were in doubt after the key was first seen: name a key that was made since.";

@@ -32,6 +32,7 @@ pub struct Work {
     own_eim_id: Option<String>,
     own_address: Arc<OwnAddress>,
     keys: Option<Arc<HashSet<KeyId>>>,
+    withheld: Arc<HashSet<KeyId>>,
     eim_ids: Vec<String>,
 }
 
@@ -54,6 +55,7 @@ impl Work {
             own_eim_id: None,
             own_address: Arc::default(),
             keys: None,
+            withheld: Arc::default(),
             eim_ids: vec![],
         }
     }
@@ -102,6 +104,19 @@ impl Work {
     #[must_use]
     pub fn has_key(&self, key: KeyId) -> bool {
         self.keys.as_ref().is_none_or(|keys| keys.contains(&key))
+    }
+
+    /// Says which keys are given to no eUICC any more.
+    #[must_use]
+    pub fn with_withheld(mut self, keys: Arc<HashSet<KeyId>>) -> Self {
+        self.withheld = keys;
+        self
+    }
+
+    /// Whether this key is given to no eUICC any more.
+    #[must_use]
+    pub fn withholds(&self, key: KeyId) -> bool {
+        self.withheld.contains(&key)
     }
 
     /// The eimId of this eIM, where it was said.

@@ -5,12 +5,10 @@
 
 use super::count;
 use crate::Eim;
-use crate::domain::keys::{
-    KEY_IN_DOUBT, KeyChange, LAST_USUAL, RotatingState, RotationState, rotation_request, unreachable,
-};
+use crate::domain::keys::{KeyChange, LAST_USUAL, RotatingState, RotationState, rotation_request, unreachable};
 use crate::domain::{Event, Kind, NewOperation, OperationState, Origin};
 use crate::ids::{Eid, OperationId};
-use crate::manage::key_rotation::{RotationSpec, first_seen, key_configuration, sweep, why_not_yet};
+use crate::manage::key_rotation::{RotationSpec, age_of, key_configuration, sweep, why_not_yet};
 use crate::ports::RingKey;
 use crate::store::keys::{RotatingDevice, RotatingFilter, StoredRotation};
 use crate::store::{ResultKeys, Saved, StoreError};
@@ -238,7 +236,7 @@ async fn begin(
         return Ok(0);
     }
     let mut moved = 0;
-    let first_seen_at = first_seen(to.id, eim).await?;
+    let age = age_of(to.id, eim).await?;
     for mut device in eim.store().pending_rotating(rotation.id, now, allowed).await? {
         let euicc = eim.store().euicc(device.eid).await?.map(|(euicc, _)| euicc);
         if euicc.as_ref().is_some_and(|euicc| euicc.signing_key == Some(to.id)) {
@@ -253,8 +251,8 @@ async fn begin(
             continue;
         }
         let Some(euicc) = euicc else { continue };
-        if !euicc.key_facts.may_give(to.id, first_seen_at) {
-            moved += i64::from(leave(device, KEY_IN_DOUBT.to_owned(), rotation, now, eim).await?);
+        if let Some(reason) = euicc.key_facts.why_withheld(to.id, age) {
+            moved += i64::from(leave(device, reason.to_owned(), rotation, now, eim).await?);
             continue;
         }
         let change = KeyChange { to: to.id, counter: euicc.key_facts.counter_for(to.id) };

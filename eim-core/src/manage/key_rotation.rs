@@ -2,7 +2,7 @@
 
 mod inventory;
 
-pub(crate) use inventory::{first_seen, sweep};
+pub(crate) use inventory::{age_of, sweep};
 
 use super::register::{idempotency, key_taken};
 use super::views::Page;
@@ -10,7 +10,7 @@ use super::{FieldError, ManageError, Principal, page};
 use crate::Eim;
 use crate::domain::audit::AuditNote;
 use crate::domain::fleet::filter::DeviceFilter;
-use crate::domain::keys::{RotatingState, RotationState, lags_behind};
+use crate::domain::keys::{KEY_WITHHELD, RotatingState, RotationState, lags_behind};
 use crate::domain::statement;
 use crate::domain::{Euicc, Event, OperationState, rfc3339};
 use crate::ids::{CounterValue, KeyId, OperationId};
@@ -54,6 +54,9 @@ pub struct SigningKeyView {
     pub devices: i64,
     /// When the server first saw it.
     pub first_seen_at: String,
+    /// Since when no rotation gives it to a device any more, as a backup was restored (`eim-server note-restore`). Devices that trust it stay
+    /// with it.
+    pub withheld_since: Option<String>,
 }
 
 /// A rotation: devices are given another signing key, one after the other.
@@ -204,10 +207,20 @@ pub async fn list_signing_keys(eim: &Eim) -> Result<Page<SigningKeyView>, Manage
             custody: loaded.map(|key| key.custody.to_owned()),
             devices: used.iter().find(|(id, _)| *id == known.id).map_or(0, |(_, devices)| *devices),
             first_seen_at: rfc3339(known.first_seen_at),
+            withheld_since: known.withheld_at.map(rfc3339),
         }
     };
     let items = eim.store().known_keys().await?.into_iter().map(shown).collect();
     Ok(Page { items, next_cursor: None })
+}
+
+/// Notes that the database is a backup that was restored: whatever was signed after the backup is not known here, so none of the keys
+/// that are known now is given to a device any more. Gives their names, oldest first.
+///
+/// # Errors
+/// When the store fails.
+pub async fn note_restore(eim: &Eim) -> Result<Vec<KeyId>, ManageError> {
+    Ok(eim.store().withhold_keys(eim.clock().now_ms()).await?)
 }
 
 /// Begins to give devices another signing key. Without `to` it is the key that new associations get.
@@ -235,6 +248,9 @@ pub async fn create_key_rotation(
     };
     let key_given = to.ok_or_else(|| ManageError::invalid("/to", "this signing key is not loaded here"))?;
     let to = key_given.id;
+    if age_of(to, eim).await?.withheld {
+        return Err(ManageError::Conflict { slug: "signing-key-withheld", message: KEY_WITHHELD.to_owned() });
+    }
     inventory::refuse_nobody(&spec, key_given, eim).await?;
     prove(to, eim).await?;
     let now = eim.clock().now_ms();

@@ -18,6 +18,9 @@ pub struct KnownKey {
     pub public_key: Vec<u8>,
     /// When the store first saw it, milliseconds since 1970.
     pub first_seen_at: i64,
+    /// Since when it is given to no eUICC any more, as a backup was restored and more may have been signed with it than this database
+    /// knows; milliseconds since 1970. eUICCs that trust it stay with it.
+    pub withheld_at: Option<i64>,
 }
 
 impl KnownKey {
@@ -120,6 +123,15 @@ impl Store {
     /// When the transaction fails.
     pub async fn known_keys(&self) -> Result<Vec<KnownKey>, StoreError> {
         on!(self.read("known_keys"), |conn| known_keys(conn))
+    }
+
+    /// Withholds every key that was ever noted, and notes it in the audit log of the tenant. Gives their names, oldest first.
+    ///
+    /// # Errors
+    /// When the transaction fails.
+    pub async fn withhold_keys(&self, now: i64) -> Result<Vec<KeyId>, StoreError> {
+        let tenant = self.tenant;
+        on!(self.write("withhold_keys"), |conn| withhold_keys(conn, tenant, now))
     }
 
     /// How many eUICCs of all tenants trust which key.

@@ -1,6 +1,7 @@
 //! Migrations that a newer version has run. One that only expands the schema leaves this version at work beside the newer one; one that
 //! contracts it does not, and says so in its number, which is all that a database keeps of it.
 
+use super::StoreError;
 use diesel::migration::MigrationVersion;
 use std::fmt;
 
@@ -20,6 +21,15 @@ impl MigrationNumber {
     #[must_use]
     pub fn contracts(&self) -> bool {
         self.0.get(8..).is_some_and(|rest| rest.starts_with(CONTRACTS))
+    }
+}
+
+impl MigrationNumber {
+    /// Refuses to migrate where a newer version has contracted the schema: what is missing there is not missed.
+    pub(super) fn refuse_contracted(unknown: &[Self]) -> Result<(), StoreError> {
+        let Some(contracting) = unknown.iter().find(|number| number.contracts()) else { return Ok(()) };
+        let told = format!("a newer version has taken away what this version needs (migration {contracting})");
+        Err(StoreError::Migration(told))
     }
 }
 

@@ -3,8 +3,9 @@
 use super::stream::StreamPosition;
 use super::workers::{Job, Pool, Reply};
 use super::{MigrationNumber, StoreError};
-use diesel::Connection as _;
 use diesel::migration::{Migration, MigrationSource};
+use diesel::sql_types::BigInt;
+use diesel::{Connection as _, RunQueryDsl as _};
 use diesel_async::AsyncPgConnection;
 use diesel_async::async_connection_wrapper::AsyncConnectionWrapper;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
@@ -150,7 +151,6 @@ fn broke(error: &diesel::result::Error) -> bool {
 /// Transactions with a number below this one have ended: what they wrote is visible to a statement that begins now, and
 /// nothing will be added to it. A transaction that is open anywhere on the server holds it back.
 pub(super) fn horizon(conn: &mut Connection) -> Result<i64, StoreError> {
-    use diesel::RunQueryDsl;
     let xmin = diesel::dsl::sql::<diesel::sql_types::BigInt>("pg_snapshot_xmin(pg_current_snapshot())::text::bigint");
     Ok(diesel::select(xmin).get_result(conn)?)
 }
@@ -177,7 +177,21 @@ fn names(pending: Pending) -> Result<Vec<String>, StoreError> {
     Ok(pending.iter().map(|migration| migration.name().to_string()).collect())
 }
 
+/// What whoever migrates holds meanwhile, so that a second one waits and finds nothing left to do. The number means nothing; any other program
+/// in the same database that takes it only waits.
+const MIGRATING: i64 = 0x65_69_6d_6d_69_67;
+
 fn run_migrations(conn: &mut Connection, contracting: bool) -> Result<Vec<String>, StoreError> {
+    diesel::sql_query("SELECT pg_advisory_lock($1)").bind::<BigInt, _>(MIGRATING).execute(conn)?;
+    let run = run_missing(conn, contracting);
+    let unlocked = diesel::sql_query("SELECT pg_advisory_unlock($1)").bind::<BigInt, _>(MIGRATING).execute(conn);
+    let run = run?;
+    unlocked?;
+    Ok(run)
+}
+
+fn run_missing(conn: &mut Connection, contracting: bool) -> Result<Vec<String>, StoreError> {
+    MigrationNumber::refuse_contracted(&unknown(conn)?)?;
     let mut run = Vec::new();
     for migration in pending(conn, contracting)? {
         run.push(conn.run_migration(migration.as_ref()).map_err(failed)?.to_string());

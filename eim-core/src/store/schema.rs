@@ -497,6 +497,7 @@ diesel::table! {
         eim_id -> Text,
         public_key -> Binary,
         first_seen_at -> BigInt,
+        withheld_at -> Nullable<BigInt>,
     }
 }
 

@@ -132,6 +132,7 @@ fn names(pending: Pending) -> Result<Vec<String>, StoreError> {
 }
 
 fn run_migrations(conn: &mut Connection, contracting: bool) -> Result<Vec<String>, StoreError> {
+    MigrationNumber::refuse_contracted(&unknown(conn)?)?;
     let mut run = Vec::new();
     for migration in pending(conn, contracting)? {
         run.push(conn.run_migration(migration.as_ref()).map_err(failed)?.to_string());

@@ -48,21 +48,28 @@ pub fn on_each_backend(test: impl AsyncFn(Store)) {
         store.migrate().await.unwrap();
         test(store).await;
     });
+    runtime.block_on(on_postgres(async |url| {
+        let store = Store::open(&url, 4).await.unwrap();
+        store.migrate().await.unwrap();
+        test(store).await;
+    }));
+}
+
+/// Runs the test on a fresh schema of PostgreSQL, if there is one, with nothing in it.
+pub async fn on_postgres(test: impl AsyncFn(StoreUrl)) {
     let url =
         std::env::var("EIM_TEST_POSTGRES_URL").unwrap_or_else(|_| "postgres://postgres@127.0.0.1:5432/test".into());
     let schema = format!("eim_store_{}_{:?}", std::process::id(), std::thread::current().id())
         .replace(|c: char| !c.is_ascii_alphanumeric(), "_")
         .to_lowercase();
-    match postgres::create_schema(&url, &schema) {
+    // The blocking connection has a runtime inside.
+    let (server, name) = (url.clone(), schema.clone());
+    let created = tokio::task::spawn_blocking(move || postgres::create_schema(&server, &name)).await.unwrap();
+    match created {
         Ok(()) => {
             let separator = if url.contains('?') { '&' } else { '?' };
-            let scoped: StoreUrl = format!("{url}{separator}options=-csearch_path%3D{schema}").parse().unwrap();
-            runtime.block_on(async {
-                let store = Store::open(&scoped, 4).await.unwrap();
-                store.migrate().await.unwrap();
-                test(store).await;
-            });
-            postgres::drop_schema(&url, &schema).unwrap();
+            test(format!("{url}{separator}options=-csearch_path%3D{schema}").parse().unwrap()).await;
+            tokio::task::spawn_blocking(move || postgres::drop_schema(&url, &schema)).await.unwrap().unwrap();
         }
         Err(error) if std::env::var("EIM_TEST_REQUIRE_SERVICES").is_ok_and(|value| value == "1") => {
             panic!("PostgreSQL is required and can't be reached: {error}");

@@ -99,7 +99,7 @@ async fn verify(arguments: &Verify, config: &Config) -> anyhow::Result<()> {
 }
 
 /// Whoever looks at a log that is not there has mistyped where it is: an empty one would look sound.
-fn refuse_no_store(config: &Config) -> anyhow::Result<()> {
+pub(super) fn refuse_no_store(config: &Config) -> anyhow::Result<()> {
     match config.store_url() {
         StoreUrl::Sqlite(path) if !path.exists() => {
             bail!("there is no database at {} (data.dir, store.url)", path.display())

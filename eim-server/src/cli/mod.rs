@@ -10,6 +10,7 @@ pub mod ctl;
 mod demo;
 mod keys;
 mod migrate;
+mod note_restore;
 mod portable;
 mod serve;
 mod tenant;
@@ -55,6 +56,9 @@ enum Command {
         #[arg(long)]
         contract: bool,
     },
+    /// Notes that the database is a backup that was restored: before the first start, with every key in the configuration that was used
+    /// since the backup.
+    NoteRestore,
     /// Prints the configuration in force, without secrets, and looks whether `serve` takes it.
     CheckConfig(serve::Arguments),
     /// API keys.
@@ -150,6 +154,7 @@ async fn execute(command: Command, common: &Common, config: Config) -> anyhow::R
         }
         Command::Demo(arguments) => demo::run(&arguments).await,
         Command::Migrate { contract } => migrate::run(&config, contract).await,
+        Command::NoteRestore => note_restore::run(&config).await,
         Command::CheckConfig(arguments) => check_config::run(&arguments, &config).await,
         Command::ApiKey(ApiKey::Create(arguments)) => api_key::create(&arguments, &config).await,
         Command::Tenant(Tenant::Create(arguments)) => tenant::create(&arguments, &config).await,

@@ -98,9 +98,15 @@ pub(super) async fn run(arguments: &Arguments, common: &Common, config: Config) 
 async fn work(config: Config) -> anyhow::Result<()> {
     let mut worker = boot::start_worker(config, BootPorts::default()).await?;
     tracing::info!("worker; monitoring at http://{}/healthz", worker.service_addr);
-    let reason = tokio::select! {
-        signal = shutdown::requested() => Some(signal?),
-        () = worker.failed() => None,
+    // A worker has nothing to load again; one that gets the signal with the fronts goes on.
+    let mut hangup = shutdown::hangup()?;
+    let mut requested = std::pin::pin!(shutdown::requested());
+    let reason = loop {
+        tokio::select! {
+            signal = &mut requested => break Some(signal?),
+            () = worker.failed() => break None,
+            _ = hangup.recv() => tracing::info!("SIGHUP: a worker has nothing to load again"),
+        }
     };
     tracing::info!(reason = reason.unwrap_or("a listener ended"), "stopping");
     worker.stop().await;

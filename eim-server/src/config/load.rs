@@ -6,6 +6,7 @@ use eim_core::rsp::initiate_authentication::AddressField;
 use serde::de::{Deserialize, Deserializer, Error as _};
 use std::collections::BTreeSet;
 use std::fmt::Display;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -120,45 +121,71 @@ fn check(config: &Config) -> Result<(), ConfigError> {
     if let Err(reason) = crate::telemetry::filter(&config.log.level) {
         return refuse(format!("log.level: {reason}"));
     }
-    let limits = &config.limits;
-    for (key, value) in [
-        ("store.pool_size", config.store.pool_size as u64),
-        ("pkcs11.sessions", config.pkcs11.sessions as u64),
-        ("outbound.connect_timeout_ms", config.outbound.connect_timeout_ms),
-        ("outbound.timeout_ms", config.outbound.timeout_ms),
-        ("outbound.response_bytes", config.outbound.response_bytes as u64),
-        ("outbound.calls_per_server", config.outbound.calls_per_server as u64),
-        ("outbound.calls", config.outbound.calls as u64),
-        ("outbound.breaker_failures", u64::from(config.outbound.breaker_failures)),
-        ("webhooks.timeout_ms", config.webhooks.timeout_ms),
-        ("webhooks.calls", config.webhooks.calls as u64),
-        ("limits.body_bytes", limits.body_bytes as u64),
-        ("limits.max_connections", limits.max_connections as u64),
-        ("limits.max_handshakes", limits.max_handshakes as u64),
-        ("limits.handshake_timeout_ms", limits.handshake_timeout_ms),
-        ("limits.request_timeout_ms", limits.request_timeout_ms),
-        ("limits.keep_alive_ms", limits.keep_alive_ms),
-        ("limits.write_timeout_ms", limits.write_timeout_ms),
-        ("limits.connections_per_address", limits.connections_per_address as u64),
-        ("limits.handshakes_per_address", limits.handshakes_per_address as u64),
-        ("limits.connection_per_second", u64::from(limits.connection_per_second)),
-        ("limits.connection_burst", u64::from(limits.connection_burst)),
-        ("limits.eid_per_second", u64::from(limits.eid_per_second)),
-        ("limits.eid_burst", u64::from(limits.eid_burst)),
-        ("limits.strangers_per_second", u64::from(limits.strangers_per_second)),
-        ("limits.strangers_burst", u64::from(limits.strangers_burst)),
-        ("limits.requests_at_once", limits.requests_at_once as u64),
-        ("limits.relayed_at_once", limits.relayed_at_once as u64),
-        ("limits.api_requests_at_once", limits.api_requests_at_once as u64),
-        ("limits.api_key_per_second", u64::from(limits.api_key_per_second)),
-        ("limits.api_key_burst", u64::from(limits.api_key_burst)),
-        ("limits.api_key_at_once", limits.api_key_at_once as u64),
-    ] {
-        if value == 0 {
-            return refuse(format!("{key} must be more than 0"));
+    for (key, value, range) in numbers(config) {
+        if !range.contains(&value) {
+            return refuse(format!("{key} must be {} to {}", range.start(), range.end()));
         }
     }
     Ok(())
+}
+
+/// What so many of would be no limit, or more than one process has use for.
+const MANY: u64 = 1_000_000;
+/// So many of what holds a place in memory, or a thread, for each.
+const SOME: u64 = 65_535;
+/// Of devices and of the API each; the store takes 4096 transactions at a time, and not all are of requests.
+const REQUESTS: u64 = 2_000;
+const HOUR_MS: u64 = 3_600_000;
+const DAY_MS: u64 = 24 * HOUR_MS;
+
+/// Every number with what it may be. Outside of it the server could not start, would serve nobody, or would have no limit at all.
+#[rustfmt::skip]
+fn numbers(config: &Config) -> Vec<(&'static str, u64, RangeInclusive<u64>)> {
+    let Config { store, pkcs11, api, outbound, webhooks, limits, .. } = config;
+    let size = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
+    vec![
+        ("store.pool_size", size(store.pool_size), 1..=1_024),
+        ("pkcs11.sessions", size(pkcs11.sessions), 1..=1_024),
+        ("api.event_streams", size(api.event_streams), 0..=SOME),
+        ("outbound.connect_timeout_ms", outbound.connect_timeout_ms, 1..=HOUR_MS),
+        ("outbound.timeout_ms", outbound.timeout_ms, 1..=HOUR_MS),
+        ("outbound.response_bytes", size(outbound.response_bytes), 1..=1 << 26),
+        ("outbound.calls_per_server", size(outbound.calls_per_server), 1..=SOME),
+        ("outbound.waiting_per_server", size(outbound.waiting_per_server), 0..=SOME),
+        ("outbound.calls", size(outbound.calls), 1..=2 * SOME + 1),
+        ("outbound.breaker_failures", u64::from(outbound.breaker_failures), 1..=MANY),
+        ("outbound.breaker_pause_ms", outbound.breaker_pause_ms, 0..=DAY_MS),
+        ("webhooks.timeout_ms", webhooks.timeout_ms, 1..=HOUR_MS),
+        ("webhooks.calls", size(webhooks.calls), 1..=SOME),
+        ("limits.body_bytes", size(limits.body_bytes), 1..=1 << 26),
+        ("limits.import_bytes", limits.import_bytes, 1..=1 << 40),
+        ("limits.workers", size(limits.workers), 0..=1_024),
+        ("limits.max_connections", size(limits.max_connections), 1..=MANY),
+        ("limits.max_handshakes", size(limits.max_handshakes), 1..=SOME),
+        ("limits.backlog", u64::from(limits.backlog), 1..=SOME),
+        ("limits.handshake_timeout_ms", limits.handshake_timeout_ms, 1..=HOUR_MS),
+        ("limits.request_timeout_ms", limits.request_timeout_ms, 1..=HOUR_MS),
+        ("limits.write_timeout_ms", limits.write_timeout_ms, 1..=HOUR_MS),
+        ("limits.keep_alive_ms", limits.keep_alive_ms, 1..=DAY_MS),
+        ("limits.shutdown_timeout_s", limits.shutdown_timeout_s, 0..=3_600),
+        ("limits.connections_per_address", size(limits.connections_per_address), 1..=MANY),
+        ("limits.handshakes_per_address", size(limits.handshakes_per_address), 1..=MANY),
+        ("limits.connection_per_second", u64::from(limits.connection_per_second), 1..=MANY),
+        ("limits.connection_burst", u64::from(limits.connection_burst), 1..=MANY),
+        ("limits.eid_per_second", u64::from(limits.eid_per_second), 1..=MANY),
+        ("limits.eid_burst", u64::from(limits.eid_burst), 1..=MANY),
+        ("limits.eid_at_once", size(limits.eid_at_once), 1..=MANY),
+        ("limits.strangers_per_second", u64::from(limits.strangers_per_second), 1..=MANY),
+        ("limits.strangers_burst", u64::from(limits.strangers_burst), 1..=MANY),
+        ("limits.requests_at_once", size(limits.requests_at_once), 1..=REQUESTS),
+        ("limits.requests_waiting", size(limits.requests_waiting), 0..=MANY),
+        ("limits.relayed_at_once", size(limits.relayed_at_once), 1..=MANY),
+        ("limits.api_requests_at_once", size(limits.api_requests_at_once), 1..=REQUESTS),
+        ("limits.api_requests_waiting", size(limits.api_requests_waiting), 0..=MANY),
+        ("limits.api_key_per_second", u64::from(limits.api_key_per_second), 1..=MANY),
+        ("limits.api_key_burst", u64::from(limits.api_key_burst), 1..=MANY),
+        ("limits.api_key_at_once", size(limits.api_key_at_once), 1..=MANY),
+    ]
 }
 
 /// Every key, as `section.key`: those of `default.toml`, which holds all.
@@ -260,6 +287,35 @@ mod tests {
         assert_eq!((config.api.listen.port(), config.limits.workers, config.lab.enabled), (2, 3, true));
     }
 
+    /// Whoever adds a number says what it may be.
+    #[test]
+    fn every_number_has_a_range_and_its_default_is_in_it() {
+        let table: Map<String, Value> = config::Config::builder()
+            .add_source(File::from_str(DEFAULT, FileFormat::Toml))
+            .build()
+            .unwrap()
+            .try_deserialize()
+            .unwrap();
+        let ranges = numbers(&Config::default());
+        let mut found = 0;
+        for (section, values) in table {
+            for (name, value) in values.into_table().unwrap() {
+                if let ValueKind::I64(default) = value.kind {
+                    let key = format!("{section}.{name}");
+                    found += 1;
+                    let own: Vec<_> = ranges.iter().filter(|(named, ..)| *named == key).collect();
+                    // It is of a kind that has its own bounds.
+                    assert!(own.len() == 1 || key == "associations.look_over_days", "{key}");
+                    assert!(
+                        own.iter()
+                            .all(|(_, value, range)| i64::try_from(*value) == Ok(default) && range.contains(value))
+                    );
+                }
+            }
+        }
+        assert_eq!(found, ranges.len() + 1);
+    }
+
     #[test]
     fn an_unknown_key_is_named() {
         for (text, key) in [("[esipa]\nlistn = 'x'", "esipa.listn"), ("x = 1", " x "), ("[nope]", " nope ")] {
@@ -283,6 +339,15 @@ mod tests {
             ("EIM__LIMITS__REQUESTS_AT_ONCE", "0", "limits.requests_at_once"),
             ("EIM__LIMITS__CONNECTIONS_PER_ADDRESS", "0", "limits.connections_per_address"),
             ("EIM__LIMITS__WRITE_TIMEOUT_MS", "0", "limits.write_timeout_ms"),
+            ("EIM__LIMITS__WORKERS", "9999999", "limits.workers must be 0 to 1024"),
+            ("EIM__LIMITS__BODY_BYTES", "1099511627776", "limits.body_bytes"),
+            ("EIM__LIMITS__MAX_CONNECTIONS", "100000000", "limits.max_connections"),
+            ("EIM__LIMITS__HANDSHAKE_TIMEOUT_MS", "86400000", "limits.handshake_timeout_ms"),
+            ("EIM__LIMITS__SHUTDOWN_TIMEOUT_S", "86400", "limits.shutdown_timeout_s"),
+            ("EIM__LIMITS__REQUESTS_AT_ONCE", "100000", "limits.requests_at_once"),
+            ("EIM__LIMITS__BACKLOG", "0", "limits.backlog"),
+            ("EIM__LIMITS__IMPORT_BYTES", "0", "limits.import_bytes"),
+            ("EIM__API__EVENT_STREAMS", "1000000", "api.event_streams"),
             ("EIM__LAB__ENABLED", "perhaps", "lab.enabled"),
             ("EIM__EIM__ID_TYPE", "name", "eim.id_type"),
             ("EIM__STORE__URL", "mysql://x", "store.url"),

@@ -323,6 +323,8 @@ pub struct Limits {
     pub eid_per_second: u32,
     /// How many of them may come at once.
     pub eid_burst: u32,
+    /// Requests of one address under one EID that are under way at once.
+    pub eid_at_once: usize,
     /// EIDs and API keys in a second that turn out to be unknown.
     pub strangers_per_second: u32,
     /// How many of them may come at once.

@@ -106,6 +106,7 @@ pub fn effective(config: &Config) -> String {
             ("connection_burst", limits.connection_burst.to_string()),
             ("eid_per_second", limits.eid_per_second.to_string()),
             ("eid_burst", limits.eid_burst.to_string()),
+            ("eid_at_once", limits.eid_at_once.to_string()),
             ("strangers_per_second", limits.strangers_per_second.to_string()),
             ("strangers_burst", limits.strangers_burst.to_string()),
             ("requests_at_once", limits.requests_at_once.to_string()),

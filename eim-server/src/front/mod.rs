@@ -15,7 +15,7 @@ pub use tls::server_config;
 pub use tls_switch::TlsSwitch;
 
 use crate::config::Limits;
-use crate::limits::{Admitted, Devices, Gate, TooMany};
+use crate::limits::{Admitted, Devices, Gate, TooMany, Turn};
 use crate::listener::Watch;
 use crate::telemetry::Rejections;
 use actix_web::http::StatusCode;
@@ -132,7 +132,9 @@ async fn answer(
 ) -> Result<EsipaAnswer, Refusal> {
     let caller = request.conn_data::<Arc<Caller>>().cloned().unwrap_or_default();
     let admitted = admit(&message, &caller, request, front)?;
-    let gate = if subject::is_relayed(&message) { &front.relayed } else { &front.own };
+    let is_relayed = subject::is_relayed(&message);
+    let turn = if is_relayed { None } else { turn(&message, &caller, request, front).await? };
+    let gate = if is_relayed { &front.relayed } else { &front.own };
     let place = gate.enter().await.map_err(|retry_after_s| TooMany { reason: "busy", retry_after_s });
     let place = place.map_err(Refusal::TooMany)?;
     let started = Instant::now();
@@ -140,7 +142,7 @@ async fn answer(
     let task = Arc::clone(&caller);
     let answered = actix_web::rt::spawn(async move {
         let answer = esipa::answer(message, &task, &eim).await;
-        drop(place);
+        drop((place, turn));
         answer
     });
     let answered = answered.await;
@@ -176,6 +178,20 @@ fn admit(
     let subject = subject::of(message, caller.last_named());
     let from = request.peer_addr().map(|peer| peer.ip());
     front.devices.admit(subject, from, front.eim.clock().now_ms()).map_err(Refusal::TooMany)
+}
+
+/// Waits for the turn of the EID that a message names.
+async fn turn(
+    message: &EsipaMessageFromIpaToEim,
+    caller: &Caller,
+    request: &HttpRequest,
+    front: &Front,
+) -> Result<Option<Turn>, Refusal> {
+    let subject = subject::of(message, caller.last_named());
+    let from = request.peer_addr().map(|peer| peer.ip());
+    let Some(place) = front.devices.line_up(subject, from).map_err(Refusal::TooMany)? else { return Ok(None) };
+    let busy = || Refusal::TooMany(TooMany { reason: "busy", retry_after_s: front.own.later() });
+    place.turn().await.map(Some).ok_or_else(busy)
 }
 
 /// Notes what came of a message, for the limits of those that follow.

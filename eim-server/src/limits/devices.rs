@@ -6,10 +6,12 @@
 use super::rate::Rate;
 use super::strangers::Strangers;
 use super::table::{Name, Table};
+use super::turns::{Place, Turns};
 use super::{TooMany, block_of};
 use crate::config::Limits;
 use eim_core::ids::Eid;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// EIDs that are remembered. Of a larger fleet those that polled last.
 const EIDS: usize = 131_072;
@@ -35,6 +37,7 @@ pub(crate) struct Devices {
     each: Rate,
     all: Rate,
     strangers: Strangers,
+    turns: Arc<Turns>,
 }
 
 /// A request that was let through, for what comes of it.
@@ -53,6 +56,7 @@ impl Devices {
             each: Rate::new(per_second, burst),
             all: Rate::new(per_second.saturating_mul(ALL_ADDRESSES), burst.saturating_mul(ALL_ADDRESSES)),
             strangers: Strangers::new(limits.strangers_per_second, limits.strangers_burst),
+            turns: Turns::new(limits.eid_at_once),
         }
     }
 
@@ -89,6 +93,14 @@ impl Devices {
             self.eids.with(name, |entry| (self.all.take(&mut entry.bucket, now_us), entry.is_known()));
         taken.map_err(beyond)?;
         Ok((name, is_known))
+    }
+
+    /// A place among the requests under an EID, which are worked on one after the other; none is needed without an EID.
+    pub(crate) fn line_up(&self, subject: Option<Subject<'_>>, from: Option<IpAddr>) -> Result<Option<Place>, TooMany> {
+        let Some(subject @ Subject::Eid(_)) = subject else { return Ok(None) };
+        let pair = self.pairs.name((subject, from.map(block_of)));
+        let place = self.turns.enter(pair, self.eids.name(subject));
+        place.map(Some).ok_or(TooMany { reason: "eidAtOnce", retry_after_s: 1 })
     }
 
     /// Notes a session that the eIM itself has just given to a device.

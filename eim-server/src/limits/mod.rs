@@ -8,11 +8,13 @@ mod keys;
 mod rate;
 mod strangers;
 mod table;
+mod turns;
 
 pub(crate) use devices::{Admitted, Devices, Subject};
 pub(crate) use gate::Gate;
 pub(crate) use keys::{Keys, UnderWay};
 pub(crate) use rate::{Bucket, Rate};
+pub(crate) use turns::Turn;
 
 use std::net::IpAddr;
 use std::time::Duration;

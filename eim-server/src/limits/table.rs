@@ -15,7 +15,7 @@ const WAYS: usize = 8;
 const KNOWN: u64 = 1;
 
 /// A name, without what it is the name of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Name(u64);
 
 /// What is remembered of a name.

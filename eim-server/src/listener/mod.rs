@@ -99,7 +99,8 @@ impl Listener {
                     async move { stopping.notified().await }
                 })
                 .keep_alive(self.limits.keep_alive())
-                .client_request_timeout(self.limits.request_timeout())
+                // The watch times the head of every request.
+                .client_request_timeout(Duration::ZERO)
                 .client_disconnect_timeout(Duration::from_secs(1))
                 .on_connect_ext(move |wire: &Wire, data| {
                     data.insert(Rc::clone(wire.watch()));

@@ -1,7 +1,7 @@
 //! The octets of one connection, which end it when they come or go too slowly.
 //!
-//! actix-web times the head of the first request and the time between requests, the fronts time bodies. This is for the rest: the head of a
-//! later request, a body that nobody reads any more, and a client that does not take its answer.
+//! actix-web times the time between requests, the fronts time bodies. This is for the rest: the head of a request, a body that nobody reads any
+//! more, and a client that does not take its answer.
 
 use super::peers::Place;
 use super::watch::Watch;
@@ -18,7 +18,7 @@ use tokio_rustls::server::TlsStream;
 
 /// How slow a connection may be.
 pub(super) struct Patience {
-    /// For the head of a request, from its first octet.
+    /// For the head of a request, from its first octet; of the first one, from the end of the handshake.
     pub(super) request: Duration,
     /// For a client that takes nothing of what is sent.
     pub(super) write: Duration,

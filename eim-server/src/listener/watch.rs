@@ -17,7 +17,7 @@ pub(crate) struct Watch {
     /// Whether what arrives belongs to the TLS handshake, which has a time of its own.
     in_handshake: Cell<bool>,
     under_way: Cell<u32>,
-    /// When something arrived that is no part of a request under way.
+    /// When something arrived that is no part of a request under way. The first request is waited for from the beginning.
     arriving_since: Cell<Option<Instant>>,
     pace: Option<Rate>,
     bucket: Cell<Bucket>,
@@ -33,7 +33,7 @@ impl Watch {
             opened: Instant::now(),
             in_handshake: Cell::new(in_handshake),
             under_way: Cell::new(0),
-            arriving_since: Cell::new(None),
+            arriving_since: Cell::new((!in_handshake).then(Instant::now)),
             pace,
             bucket: Cell::new(0),
         }
@@ -68,6 +68,7 @@ impl Watch {
     /// The handshake is over: what arrives from now on are requests.
     pub(super) fn shaken(&self) {
         self.in_handshake.set(false);
+        self.arriving_since.set(Some(Instant::now()));
     }
 
     pub(super) fn arriving_since(&self) -> Option<Instant> {
@@ -103,8 +104,7 @@ mod tests {
     #[test]
     fn what_arrives_during_a_request_is_a_part_of_it() {
         let watch = Rc::new(Watch::new(None, false));
-        watch.arrived();
-        assert!(watch.arriving_since().is_some());
+        assert!(watch.arriving_since().is_some(), "who says nothing at all is waited for no longer");
         let (under_way, _) = watch.begin();
         watch.arrived();
         assert!(watch.arriving_since().is_none());
@@ -115,7 +115,6 @@ mod tests {
         watch.arrived();
         assert!(watch.arriving_since().is_none(), "a handshake has a time of its own");
         watch.shaken();
-        watch.arrived();
         assert!(watch.arriving_since().is_some());
     }
 }

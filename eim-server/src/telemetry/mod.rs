@@ -34,8 +34,9 @@ pub(crate) fn filter(level: &str) -> Result<EnvFilter, String> {
         return Err(format!("{word:?} is no level; off, error, warn, info, debug or trace is expected"));
     }
     let quiet = if level.contains("actix") { "" } else { "actix_server=warn,actix_http=off," };
-    // Its finer levels show whole frames, and with them what is sealed elsewhere.
-    let capped = if level.trim() == "off" { "" } else { ",lapin=info" };
+    // Its finer levels show whole frames, and with them what is sealed elsewhere; and it calls every end of a connection an error, also
+    // one that was asked for. Where one is lost the queue says so.
+    let capped = if level.trim() == "off" { "" } else { ",lapin=info,lapin::channels=off" };
     format!("{quiet}{level}{capped}").parse::<EnvFilter>().map_err(|error| format!("not a level or filter: {error}"))
 }
 
@@ -47,9 +48,10 @@ mod tests {
 
     #[test]
     fn the_broker_client_never_shows_frames_whatever_the_level() {
-        for level in ["trace", "info,lapin=trace", "debug,lapin=debug"] {
+        for level in ["trace", "info,lapin=trace", "debug,lapin=debug,lapin::channels=debug"] {
             let shown = filter(level).unwrap().to_string();
             assert!(shown.contains("lapin=info") && !shown.contains("lapin=trace"), "{shown}");
+            assert!(!shown.contains("lapin::channels=debug"), "{shown}");
         }
         assert!(!filter("off").unwrap().to_string().contains("lapin"));
     }

@@ -321,6 +321,22 @@ impl World {
         self.boot().await;
     }
 
+    /// Ends the server, notes that its database was restored as `eim-server note-restore` does, and starts it again.
+    pub async fn note_restore(&mut self) {
+        self.server.take().expect("it runs").kill().await;
+        self.starts += 1;
+        let mut config = self.config.clone();
+        if self.backend == Backend::Postgres {
+            // As in a container: the data directory has nothing in it, and the keys are given.
+            let given = || config.data.dir.join("signing-key.pem");
+            config.eim.signing_key = Some(config.eim.signing_key.clone().unwrap_or_else(given));
+            config.eim.id = Some(std::fs::read_to_string(config.data.dir.join("eim-id")).unwrap().trim().to_owned());
+            config.data.dir = self._folder.path().join("empty");
+        }
+        boot::note_restore(&config, self.ports()).await.unwrap();
+        self.boot().await;
+    }
+
     /// The data directory of the server.
     #[must_use]
     pub fn data_dir(&self) -> PathBuf {

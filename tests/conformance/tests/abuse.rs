@@ -7,7 +7,7 @@ use eim_conformance::{
     modes_with, order,
 };
 use eim_server::config::Config;
-use eim_simulator::ipa::{DownloadMode, Exchange, Function, get_eim_package};
+use eim_simulator::ipa::{DownloadMode, Exchange, Function, Ipa, get_eim_package, read_package};
 use eim_simulator::tlv::integer;
 use serde_json::json;
 
@@ -68,6 +68,36 @@ fn a_flooded_eid_is_told_to_come_later_while_others_are_served_and_comes_back() 
         world.clock.advance(TimeDelta::seconds(i64::from(BURST)));
         flooded.session().await;
         assert_eq!(world.operation(&id).await["state"], "succeeded", "nothing was lost");
+    });
+}
+
+/// Many requests under one EID at the same moment: an address has so many places, whoever gets one is served in turn, and what is given is the same
+/// package to all. Another device is served meanwhile.
+#[test]
+fn requests_under_one_eid_at_the_same_moment_take_turns_and_too_many_are_told_to_come_later() {
+    each_store(async |world: &mut World| {
+        let (device, mut other) = (world.listed_device(1).await, world.listed_device(2).await);
+        world.queue(&device.eid(), device.enable(2, false)).await;
+        let (eid, config) = (device.euicc.eid(), world.ipa_config());
+        let mut crowd = tokio::task::JoinSet::new();
+        for _ in 0..24 {
+            let body = get_eim_package(config.binding, &eid, &PollOptions::default());
+            let mut ipa = Ipa::new(config.clone());
+            let path = Function::GetEimPackage.path(config.binding);
+            crowd.spawn(async move { ipa.post_raw(path, &[], &body).await.unwrap() });
+        }
+        assert_eq!(other.poll().await.package, Package::Error(1));
+        let mut given = std::collections::BTreeSet::new();
+        for exchange in crowd.join_all().await {
+            if exchange.status != 200 {
+                assert_eq!(told_to_come_later(&exchange), 1);
+            } else if let Ok(Package::EuiccPackage(octets)) = read_package(config.binding, &exchange.response) {
+                given.insert(octets);
+            }
+        }
+        assert_eq!(given.len(), 1, "one package for all");
+        let refused = world.metric("eim_requests_refused_total", &["listener=\"esipa\"", "reason=\"eid"]).await;
+        assert!(refused <= 20.0, "an address has four places: {refused}");
     });
 }
 

@@ -6,7 +6,9 @@ mod key_support;
 
 use chrono::TimeDelta;
 use eim_conformance::{Device, Role, SentPackage, World, each_store};
-use key_support::{add_key, is_left_out, rotate, settle, signing_key, works};
+use key_support::{
+    abandon, add_key, forget_results, is_left_out, lose_for_good, rotate, rotation, settle, signing_key, works,
+};
 use serde_json::json;
 
 /// Gives a device another key, and tells the counter of the first package under it.
@@ -295,5 +297,100 @@ fn a_counter_is_not_set_lower_without_a_new_token_where_packages_were_signed() {
         assert_eq!(taken.status, 200, "{}", taken.text());
         let shown = world.euicc(&eid).await;
         assert_eq!((&shown["state"], &shown["association"]["counterValue"]), (&json!("active"), &json!(1)), "{shown}");
+    });
+}
+
+/// A backup that was restored, and the one answer that would have told so is lost and the operation given up: what the operator has noted
+/// keeps every key from before aside.
+#[test]
+fn after_a_restore_was_noted_no_key_from_before_it_is_given_though_nothing_told_of_it() {
+    each_store(async |world: &mut World| {
+        let mut device = world.device(1).await;
+        let (eid, eim_id) = (device.eid(), world.eim_id().await);
+        let first = signing_key(world, &eid).await;
+        let second = add_key(world, "second.pem").await;
+        world.reconnect(&mut device);
+        works(world, &mut device).await;
+        let backup = counter(world, &device).await;
+        // After the backup.
+        let id = world.queue(&eid, json!({ "psmo": [{ "getRAT": {} }] })).await;
+        let recorded = SentPackage::read(&device.fetch().await);
+        device.session().await;
+        assert_eq!(world.operation(&id).await["state"], "succeeded");
+        forget_results(&mut device);
+        world.sql(&format!("UPDATE euiccs SET counter_value = {backup} WHERE eid = '{eid}'")).await;
+        world.note_restore().await;
+        world.reconnect(&mut device);
+        // The counter is used once more, the eUICC says so, and nobody hears it.
+        let replay = world.queue(&eid, json!({ "psmo": [{ "getRAT": {} }] })).await;
+        lose_for_good(&mut device).await;
+        assert_eq!(abandon(world, &replay).await.status, 200);
+        let third = add_key(world, "third.pem").await;
+        world.reconnect(&mut device);
+        to(world, &mut device, &third).await;
+        for key in [&first, &second] {
+            let body = json!({ "filter": { "eids": [eid] }, "to": key });
+            let reply = world.send(Role::Admin, "POST", "/api/v1/key-rotations", &[], body.to_string()).await;
+            assert_eq!(reply.status, 409, "{}", reply.text());
+            assert!(reply.json()["type"].as_str().unwrap().ends_with(":signing-key-withheld"), "{}", reply.text());
+        }
+        let keys = world.get("/api/v1/signing-keys").await;
+        let is_withheld = |key: &serde_json::Value| key["withheldSince"].is_string();
+        let withheld: Vec<bool> = keys["items"].as_array().unwrap().iter().map(is_withheld).collect();
+        assert_eq!(withheld, [true, true, false], "{keys}");
+        let before = device.euicc.association(&eim_id).unwrap().counter;
+        let again = device.euicc.load_euicc_package(&recorded.octets).unwrap();
+        assert_eq!(device.euicc.association(&eim_id).unwrap().counter, before, "{again:?}");
+        works(world, &mut device).await;
+    });
+}
+
+/// A rotation that was under way at the backup: nothing of it that had not gone out goes out after the restore.
+#[test]
+fn a_rotation_from_before_a_restore_that_was_noted_gives_its_key_to_nobody_any_more() {
+    each_store(async |world: &mut World| {
+        let mut devices = [world.device(1).await, world.device(2).await];
+        let first = signing_key(world, &devices[0].eid()).await;
+        let second = add_key(world, "second.pem").await;
+        devices.iter_mut().for_each(|device| world.reconnect(device));
+        let body = json!({ "filter": { "all": true }, "to": second, "ratePerMinute": 1 });
+        let id = rotate(world, body).await;
+        let begun = rotation(world, &id).await["devices"].clone();
+        assert_eq!((&begun["pending"], &begun["running"]), (&json!(1), &json!(1)), "{begun}");
+        world.note_restore().await;
+        devices.iter_mut().for_each(|device| world.reconnect(device));
+        for device in &mut devices {
+            settle(world, device).await;
+            assert_eq!(signing_key(world, &device.eid()).await, first);
+            assert_eq!(device.euicc.association(&world.eim_id().await).unwrap().counter, counter(world, device).await);
+        }
+        let ended = rotation(world, &id).await;
+        assert_eq!((&ended["state"], &ended["devices"]["notReachable"]), (&json!("completed"), &json!(2)), "{ended}");
+        for left in ended["notReachable"].as_array().unwrap() {
+            assert!(left["reason"].as_str().unwrap().contains("a backup was restored"), "{left}");
+        }
+        for device in &mut devices {
+            works(world, device).await;
+        }
+    });
+}
+
+/// What had gone out before the backup is sent again as it was, octet for octet: it may have been executed, and nothing new is signed.
+#[test]
+fn a_change_of_the_key_that_had_gone_out_before_a_restore_is_followed_to_its_end() {
+    each_store(async |world: &mut World| {
+        let mut device = world.device(1).await;
+        let second = add_key(world, "second.pem").await;
+        world.reconnect(&mut device);
+        let id = rotate(world, json!({ "filter": { "all": true }, "to": second })).await;
+        let before = SentPackage::read(&device.fetch().await);
+        world.note_restore().await;
+        world.reconnect(&mut device);
+        let after = SentPackage::read(&device.fetch().await);
+        assert_eq!(before.octets, after.octets);
+        settle(world, &mut device).await;
+        assert_eq!(signing_key(world, &device.eid()).await, second);
+        assert_eq!(rotation(world, &id).await["devices"]["rotated"], 1);
+        works(world, &mut device).await;
     });
 }

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "a test")]
 
+mod key_support;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use eim_conformance::{Device, Reply, Role, World, each_store};
@@ -244,6 +246,32 @@ fn the_same_eim_goes_on_elsewhere_where_it_was() {
         );
         let warnings = other.euicc(&eids[0]).await["warnings"].to_string();
         assert!(warnings.contains(FOREIGN) && !warnings.contains(ADDED), "{warnings}");
+    });
+}
+
+/// A backup was restored before the export: the keys that were there are given to the device by nobody, wherever it went.
+#[test]
+fn a_restore_that_was_noted_is_not_lost_on_the_way_to_another_server() {
+    each_store(async |world: &mut World| {
+        let mut other = world.another().await;
+        become_the_same(&mut other, world).await;
+        let mut device = world.listed_device(1).await;
+        let second = key_support::add_key(world, "second.pem").await;
+        world.note_restore().await;
+        let file = exported(world).await;
+        let there = key_support::add_key(&mut other, "second.pem").await;
+        assert_eq!(there, second, "it knows that key, and of no restore");
+        // The export is signed by a key that is trusted here, as both have it.
+        let (reports, counts) = report(&send(&other, file, None).await);
+        assert_eq!(counts, [1, 0, 0], "{reports:?}");
+        other.reconnect(&mut device);
+        device.session().await;
+        key_support::is_left_out(&other, &mut device, &second).await;
+        let third = key_support::add_key(&mut other, "third.pem").await;
+        other.reconnect(&mut device);
+        key_support::rotate(&other, json!({ "filter": { "all": true }, "to": third })).await;
+        device.session().await;
+        assert_eq!(key_support::signing_key(&other, &device.eid()).await, third);
     });
 }
 

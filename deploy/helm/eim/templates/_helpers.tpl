@@ -80,8 +80,8 @@ capabilities: { drop: [ALL] }
 {{- end }}
 
 {{- define "eim.volumes" -}}
-{{- /* Nothing in it is worth keeping: eimId, keys and certificate are given. */}}
-- { name: data, emptyDir: { sizeLimit: 16Mi } }
+{{- /* Nothing in it is worth keeping: eimId, keys and certificate are given. Portable imports lie there while they are checked, each of limits.import_bytes at most. */}}
+- { name: data, emptyDir: { sizeLimit: 1Gi } }
 - { name: secrets-key, secret: { secretName: {{ .Values.secrets.secretsKey.name }}, defaultMode: 0400 } }
 {{- if .Values.ciRoots.configMap }}
 - { name: ci, configMap: { name: {{ .Values.ciRoots.configMap }} } }

@@ -3,7 +3,7 @@
 use super::{ManageError, RotationSpec};
 use crate::Eim;
 use crate::domain::fleet::filter::DeviceFilter;
-use crate::domain::keys::{KEY_IN_DOUBT, unreachable};
+use crate::domain::keys::{KeyAge, unreachable};
 use crate::domain::{Euicc, EuiccState};
 use crate::ids::KeyId;
 use crate::ports::RingKey;
@@ -43,10 +43,12 @@ async fn page(filter: &DeviceFilter, from: i64, eim: &Eim) -> Result<(Vec<Euicc>
     }
 }
 
-/// Since when this server's database knows a key, milliseconds since 1970. One that it does not know counts as old.
-pub(crate) async fn first_seen(key: KeyId, eim: &Eim) -> Result<i64, StoreError> {
+/// What this server's database knows of the age of a key. One that it does not know is given to nobody.
+pub(crate) async fn age_of(key: KeyId, eim: &Eim) -> Result<KeyAge, StoreError> {
     let known = eim.store().known_keys().await?;
-    Ok(known.iter().find(|known| known.id == key).map_or(i64::MIN, |known| known.first_seen_at))
+    Ok(known.iter().find(|known| known.id == key).map_or(KeyAge { first_seen_at: i64::MIN, withheld: true }, |known| {
+        KeyAge { first_seen_at: known.first_seen_at, withheld: known.withheld_at.is_some() }
+    }))
 }
 
 /// The next page of the inventory: the devices that are meant and trust another key of the same eIM. Those that nobody can give a key
@@ -60,7 +62,7 @@ pub(crate) async fn sweep(
 ) -> Result<Vec<Joining>, StoreError> {
     // When a device was seen last may decide whether the filter matches it.
     eim.flush_sightings().await?;
-    let first_seen_at = first_seen(to.id, eim).await?;
+    let age = age_of(to.id, eim).await?;
     let (found, walk) = page(filter, rotation.swept_to, eim).await?;
     (rotation.swept_to, rotation.scanned) = (walk.to, walk.ended);
     // A key that the eUICC has already is no remedy for a counter that is used up, and whoever asked for that has to hear it.
@@ -74,8 +76,8 @@ pub(crate) async fn sweep(
         let in_vain = is_in_vain(euicc).then_some(
             "It has this key already, and its counter for it is used up: name another key (to), generated before where there is none.",
         );
-        let in_doubt = (!euicc.key_facts.may_give(to.id, first_seen_at)).then_some(KEY_IN_DOUBT);
-        Joining { eid: euicc.eid, left_out: unreachable(Some(euicc)).or(in_vain).or(in_doubt).map(str::to_owned) }
+        let withheld = euicc.key_facts.why_withheld(to.id, age);
+        Joining { eid: euicc.eid, left_out: unreachable(Some(euicc)).or(in_vain).or(withheld).map(str::to_owned) }
     };
     Ok(found.iter().filter(meant).map(joins).collect())
 }

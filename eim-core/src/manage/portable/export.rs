@@ -134,6 +134,11 @@ impl PortableExport {
             })),
             out,
         );
+        let mut key_facts = euicc.key_facts.clone();
+        if eim.withholds_keys() {
+            // What is noted of a restore here must not be lost on the way: no key that is known where it arrives is given to it there.
+            key_facts.doubt(eim.clock().now_ms());
+        }
         self.put(
             &Line::Association(Box::new(AssociationLine {
                 eid: eid.clone(),
@@ -142,7 +147,7 @@ impl PortableExport {
                 counter_value: euicc.counter.value(),
                 association_token: euicc.association_token.map(AssociationToken::value),
                 key: euicc.signing_key.map_or_else(|| own_key_id(eim), |key| key.to_string()),
-                key_facts: euicc.key_facts.clone(),
+                key_facts,
                 highest_token: euicc.own_association.highest_token,
                 highest_counter: euicc.own_association.highest_counter,
                 lost_cause: euicc.own_association.lost_cause.clone(),

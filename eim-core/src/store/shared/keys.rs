@@ -1,8 +1,10 @@
 //! Signing keys and rotations.
 
 use super::Connection;
+use super::audit::insert_audit;
 use super::decision::{claim_once, enqueue, free_once};
 use super::event::insert_tenant_event;
+use crate::domain::audit::AuditNote;
 use crate::domain::keys::{RotatingState, RotationState};
 use crate::domain::{EuiccState, Event, NewOperation, OperationState};
 use crate::ids::{CounterValue, Eid, KeyId, OperationId, TenantId};
@@ -16,6 +18,7 @@ use crate::store::switch::SavedOnce;
 use crate::store::{Enqueued, IdempotencyKey, StoreError};
 use diesel::dsl::{count_star, exists, not};
 use diesel::prelude::*;
+use serde_json::json;
 
 /// How many devices are inserted with one statement.
 const INSERTED_AT_ONCE: usize = 2_000;
@@ -52,20 +55,39 @@ pub(in crate::store) fn record_keys(conn: &mut Connection, keys: &[KnownKey]) ->
 }
 
 pub(in crate::store) fn known_keys(conn: &mut Connection) -> Result<Vec<KnownKey>, StoreError> {
-    let rows: Vec<(String, String, Vec<u8>, i64)> = signing_keys::table
+    let rows: Vec<(String, String, Vec<u8>, i64, Option<i64>)> = signing_keys::table
         .order(signing_keys::seq)
-        .select((signing_keys::key_id, signing_keys::eim_id, signing_keys::public_key, signing_keys::first_seen_at))
+        .select((
+            signing_keys::key_id,
+            signing_keys::eim_id,
+            signing_keys::public_key,
+            signing_keys::first_seen_at,
+            signing_keys::withheld_at,
+        ))
         .load(conn)?;
     rows.into_iter()
-        .map(|(id, eim_id, public_key, first_seen_at)| {
+        .map(|(id, eim_id, public_key, first_seen_at, withheld_at)| {
             Ok(KnownKey {
                 id: id.parse().map_err(|_| StoreError::Corrupt { column: "signing_keys.key_id" })?,
                 eim_id: eim_id.parse().map_err(|_| StoreError::Corrupt { column: "signing_keys.eim_id" })?,
                 public_key,
                 first_seen_at,
+                withheld_at,
             })
         })
         .collect()
+}
+
+pub(in crate::store) fn withhold_keys(
+    conn: &mut Connection,
+    tenant: TenantId,
+    now: i64,
+) -> Result<Vec<KeyId>, StoreError> {
+    let given = signing_keys::table.filter(signing_keys::withheld_at.is_null());
+    diesel::update(given).set(signing_keys::withheld_at.eq(now)).execute(conn)?;
+    let keys: Vec<KeyId> = known_keys(conn)?.iter().map(|key| key.id).collect();
+    insert_audit(conn, &AuditNote::new("backupRestored", json!({ "signingKeys": keys })), tenant, now)?;
+    Ok(keys)
 }
 
 pub(in crate::store) fn key_usage(
