@@ -295,6 +295,13 @@ impl Eim {
         !self.inner.parts.withheld.is_empty()
     }
 
+    /// Those among them that new associations get nevertheless.
+    #[must_use]
+    pub fn withheld_current_keys(&self) -> Vec<KeyId> {
+        let withheld = &self.inner.parts.withheld;
+        self.keys().keys().iter().filter(|key| key.current && withheld.contains(&key.id)).map(|key| key.id).collect()
+    }
+
     /// The key that new associations of an identity get.
     ///
     /// # Errors

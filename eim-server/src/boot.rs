@@ -25,7 +25,7 @@ use eim_core::store::keys::KnownKey;
 use eim_core::store::{MigrationNumber, Store, StoreError, StoreUrl};
 use eim_core::{Eim, EimParts};
 use prometheus::Registry;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -236,11 +236,11 @@ pub async fn compose_existing(config: &Config, ports: BootPorts) -> anyhow::Resu
 }
 
 /// Notes that the store is a backup that was restored, with the keys of the configuration: they were there before, whether the backup knows
-/// them or not. Gives the names of all keys that are given to no device any more.
+/// them or not. Gives all keys that are given to no device any more, each with the number of devices that trust it.
 ///
 /// # Errors
-/// When a server runs on the file of the store, or something is not there.
-pub async fn note_restore(config: &Config, ports: BootPorts) -> anyhow::Result<Vec<KeyId>> {
+/// When a server runs on the file of the store, the store is of another eIM or of none, or something is not there.
+pub async fn note_restore(config: &Config, ports: BootPorts) -> anyhow::Result<Vec<(KeyId, i64)>> {
     let _lock = match config.store_url() {
         StoreUrl::Sqlite(database) => Some(DataDirLock::of_database(&database)?),
         StoreUrl::Postgres(_) => None,
@@ -250,9 +250,25 @@ pub async fn note_restore(config: &Config, ports: BootPorts) -> anyhow::Result<V
     if parts.identity.first_start && config.eim.signing_key.is_none() {
         bail!("the data directory {} (data.dir) is of no server yet", config.data.dir.display());
     }
+    let known = parts.store.known_keys().await.context("the signing keys can't be read in the store")?;
+    let url = config.store_url();
+    if known.is_empty() {
+        bail!("the store {url} knows no signing key: it is no backup of a server, or not the whole of one");
+    }
+    let own = &parts.identity.eim.eim_id;
+    if known.iter().all(|key| key.eim_id != *own) {
+        let there: BTreeSet<&str> = known.iter().map(|key| key.eim_id.as_str()).collect();
+        bail!("the store {url} is of the eIM {there:?}, and the configuration says {own} (eim.id)");
+    }
     parts.record_keys().await?;
     let eim = parts.compose(config, Arc::new(NoCalls), Arc::new(NoCalls)).eim;
-    eim_core::manage::key_rotation::note_restore(&eim).await.map_err(|error| anyhow::anyhow!("{error}"))
+    let withheld = eim_core::manage::key_rotation::note_restore(&eim).await;
+    let withheld = withheld.map_err(|error| anyhow::anyhow!("{error}"))?;
+    let used = eim.store().key_usage().await.context("devices can't be counted")?;
+    Ok(withheld
+        .into_iter()
+        .map(|key| (key, used.iter().find(|(id, _)| *id == key).map_or(0, |(_, count)| *count)))
+        .collect())
 }
 
 async fn compose_as(role: Role, config: &Config, ports: BootPorts) -> anyhow::Result<(Composition, Pipeline)> {
@@ -493,6 +509,12 @@ async fn missing_keys(store: &Store, ring: &KeyRing, eim_ids: &[&EimId]) -> Resu
 /// Says which devices wait for a key. A server is started all the same: it serves the others.
 async fn tell_of_missing_keys(eim: &Eim) -> anyhow::Result<()> {
     eim.look_for_missing_keys().await?;
+    for key in eim.withheld_current_keys() {
+        tracing::warn!(
+            %key,
+            "eim.signing_key is from before a backup was restored: name a new key there before devices are associated anew"
+        );
+    }
     let eim_ids: Vec<&EimId> = eim.identities().iter().map(|identity| &identity.eim_id).collect();
     for missing in missing_keys(eim.store(), eim.keys(), &eim_ids).await? {
         let MissingKey { key, euiccs, .. } = &missing;

@@ -138,13 +138,16 @@ fn a_restore_is_noted_with_the_server_stopped_on_its_own_data_and_stands_in_the_
     let (data, nowhere) = (folder.path().join("data"), folder.path().join("nowhere"));
     assert_eq!(run(&nowhere, &["note-restore"]).1, Some(1), "there is no store");
     assert!(!nowhere.exists());
+    fs::create_dir(&nowhere).unwrap();
+    fs::write(nowhere.join("eim.db"), "").unwrap();
+    assert_eq!(run(&nowhere, &["note-restore"]).1, Some(1), "a database in which nothing is");
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let server = runtime.block_on(boot::start(Config::ephemeral(data.clone()), BootPorts::default())).unwrap();
     let key = server.eim.keys().keys()[0].id.to_string();
     assert_eq!(run(&data, &["note-restore"]).1, Some(1), "a server runs, and would not know of it");
     runtime.block_on(server.stop());
     let (said, code) = run(&data, &["note-restore"]);
-    assert_eq!((said.trim(), code), (key.as_str(), Some(0)));
+    assert_eq!((said.trim(), code), (format!("{key} (0 devices)").as_str(), Some(0)));
     // A server gives records their places.
     let server = runtime.block_on(boot::start(Config::ephemeral(data.clone()), BootPorts::default())).unwrap();
     runtime.block_on(server.stop());

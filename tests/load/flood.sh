@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Measures, in one run on one machine: the polls of devices at a moderate pace, alone and beside a flood of the EID of another device
-# over many connections (valid polls of a package, results that are not true, EIDs that nobody knows). With the limits of default.toml.
+# over many connections (valid polls of a package, results that are not true; with STRANGERS=1 EIDs that nobody knows as well). With the limits of
+# default.toml.
 # Prints the ratio of the 99th percentiles and fails above twice, or when a poll of the others fails.
 #   DEVICES=500 POLLS_PER_SECOND=1000 FLOOD_CONNECTIONS=192 SECONDS_EACH=5 ROUNDS=3 tests/load/flood.sh
 # STORE_URL=postgres://... measures on PostgreSQL, in a schema of its own. PROFILE=debug takes debug builds. What is set as
@@ -40,7 +41,8 @@ EIM_API_KEY=$("$bin/eim-server" api-key create --role admin --name load 2>/dev/n
 status=0
 "$bin/eim-simulator" flood --server https://127.0.0.1:18943 --server-name localhost --trust "$folder/data/tls-certificate.pem" \
   --api http://127.0.0.1:18980 --devices "$devices" --polls-per-second "${POLLS_PER_SECOND:-1000}" \
-  --flood-connections "${FLOOD_CONNECTIONS:-192}" --seconds "${SECONDS_EACH:-5}" --rounds "${ROUNDS:-3}" || status=$?
+  --flood-connections "${FLOOD_CONNECTIONS:-192}" --seconds "${SECONDS_EACH:-5}" --rounds "${ROUNDS:-3}" \
+  ${STRANGERS:+--strangers} || status=$?
 curl -s http://127.0.0.1:18980/metrics | grep -E '^eim_(requests_refused|requests_paced|connections_ended)_total' || true
 echo "log: $(wc -l <"$folder/server.log") lines"
 awk '/VmHWM/ {printf "memory: peak %d MB\n", $2 / 1024}' "/proc/$server/status"

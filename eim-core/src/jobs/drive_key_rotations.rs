@@ -5,7 +5,9 @@
 
 use super::count;
 use crate::Eim;
-use crate::domain::keys::{KeyChange, LAST_USUAL, RotatingState, RotationState, rotation_request, unreachable};
+use crate::domain::keys::{
+    KEY_WITHHELD, KeyChange, LAST_USUAL, RotatingState, RotationState, rotation_request, unreachable,
+};
 use crate::domain::{Event, Kind, NewOperation, OperationState, Origin};
 use crate::ids::{Eid, OperationId};
 use crate::manage::key_rotation::{RotationSpec, age_of, key_configuration, sweep, why_not_yet};
@@ -185,6 +187,11 @@ async fn follow(
         Some((euicc, _)) if euicc.key_facts.next == Some(rotation.to) => return Ok(false),
         Some(_) => judge(&device, eim).await?,
     };
+    // Another try could not succeed.
+    let again = state == RotatingState::Pending;
+    let withheld = again && age_of(rotation.to, eim).await?.withheld;
+    let (state, reason) =
+        if withheld { (RotatingState::NotReachable, Some(KEY_WITHHELD.to_owned())) } else { (state, reason) };
     device.state = state;
     device.reason = reason;
     match state {

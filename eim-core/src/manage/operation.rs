@@ -332,11 +332,19 @@ pub(super) fn own_rotations(requests: &[Value], base: &str, eim: &Eim) -> Vec<Fi
 }
 
 /// An eUICC that takes another key for this eIM must be followed until it has said so, and a lower counter under the same key would
-/// make old packages valid again: that is what a key rotation is for. A token is learned from no updateEim.
+/// make old packages valid again: that is what a key rotation is for, and why no operation adds an eIM of this server. A token is learned from
+/// no updateEim.
 pub(super) fn refuse_own_rotation(request: &Request, eim: &Eim) -> Result<(), ManageError> {
     let Request::Eco(list) = request else { return Ok(()) };
     let mut errors = Vec::new();
     for (index, eco) in list.iter().enumerate() {
+        if let Eco::AddEim(data) = eco
+            && eim.identity_named(data.eim_id.as_str()).is_some()
+        {
+            let message = "this is an eIM of this server, and no operation adds it, not even behind a deleteEim: its counter would \
+                           begin anew under a key that was used, and old packages could be replayed";
+            errors.push(FieldError::new(format!("/eco/{index}/addEim/eimId"), message));
+        }
         let Eco::UpdateEim(update) = eco else { continue };
         let pointer = format!("/eco/{index}/updateEim");
         if eim.identity_named(update.eim_id.as_str()).is_none() {

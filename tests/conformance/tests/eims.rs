@@ -52,6 +52,27 @@ fn appear(device: &mut Device, eim_id: &str) {
     device.euicc.associate(association);
 }
 
+/// Behind a deleteEim of ourselves it would begin at counter 0 again under a key that was used: whatever was recorded would be carried out.
+#[test]
+fn no_operation_adds_an_eim_of_this_server_not_even_behind_its_deletion() {
+    each_store(async |world: &mut World| {
+        let device = world.device(1).await;
+        let own = world.eim_id().await;
+        let path = format!("/api/v1/euiccs/{}/operations", device.eid());
+        let add = json!({ "addEim": { "eimId": own, "counterValue": 0, "eimPublicKeyData": { "eimPublicKey":
+            STANDARD.encode(world.eim_key().await.to_spki()) } } });
+        let list = json!([{ "deleteEim": { "eimId": own } }, add]);
+        let body = json!({ "eco": list, "override": ["keepsThisEim"] }).to_string();
+        let reply = world.send(Role::Admin, "POST", &path, &[], body).await;
+        assert_eq!(reply.pointers(422), ["/eco/1/addEim/eimId"]);
+        let campaign = json!({ "name": "c", "target": { "filter": { "all": true } }, "waves": [{ "percent": 100 }],
+            "plan": { "operations": [{ "eco": list }] } });
+        let reply = world.post("/api/v1/campaigns", campaign).await;
+        assert_eq!(reply.pointers(422), ["/plan/operations/0/eco/1/addEim/eimId"]);
+        assert!(world.operations(&device.eid()).await.is_empty());
+    });
+}
+
 #[test]
 fn a_name_that_does_not_fit_its_type_is_refused_with_its_place() {
     each_store(async |world: &mut World| {

@@ -246,6 +246,9 @@ struct FloodArgs {
     /// How long each spell takes, with the flood and without.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=3600))]
     seconds: u64,
+    /// One in three connections of the flood tries EIDs that nobody knows.
+    #[arg(long)]
+    strangers: bool,
     /// Calm and flooded spells.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: u32,
@@ -504,6 +507,7 @@ async fn flood(args: FloodArgs) -> anyhow::Result<()> {
     let options = FloodOptions {
         load,
         flood_connections: args.flood_connections as usize,
+        strangers: args.strangers,
         polls_per_second: args.polls_per_second,
         rounds: args.rounds,
     };

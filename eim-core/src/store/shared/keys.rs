@@ -54,8 +54,11 @@ pub(in crate::store) fn record_keys(conn: &mut Connection, keys: &[KnownKey]) ->
     Ok(None)
 }
 
+/// The columns of a key but for its position.
+type KeyRow = (String, String, Vec<u8>, i64, Option<i64>);
+
 pub(in crate::store) fn known_keys(conn: &mut Connection) -> Result<Vec<KnownKey>, StoreError> {
-    let rows: Vec<(String, String, Vec<u8>, i64, Option<i64>)> = signing_keys::table
+    let rows: Vec<KeyRow> = signing_keys::table
         .order(signing_keys::seq)
         .select((
             signing_keys::key_id,

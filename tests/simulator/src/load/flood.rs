@@ -1,8 +1,8 @@
 //! A flood of one EID beside the polls of others: how much later the others are served.
 //!
 //! The others poll at a moderate pace that does not follow the answers. Whoever floods does so over many connections and as fast as answers
-//! come: one in three connections with valid polls of a device that has a package waiting, one with results of it whose signature is
-//! wrong, one with polls of EIDs that nobody knows. Calm and flooded spells take turns, so that what else the machine does falls on both.
+//! come: half of them with valid polls of a device that has a package waiting, half with results of it whose signature is wrong; where that is
+//! wanted a third part with polls of EIDs that nobody knows. Calm and flooded spells take turns, so that what else the machine does falls on both.
 
 use super::poll::{esipa_request, poll_request};
 use super::{Api, Counts, LoadError, LoadOptions, RawConnection, Report};
@@ -30,6 +30,8 @@ pub struct FloodOptions {
     pub load: LoadOptions,
     /// Connections of the flood.
     pub flood_connections: usize,
+    /// Whether EIDs that nobody knows are tried as well.
+    pub strangers: bool,
     /// Polls of the others in a second, all together.
     pub polls_per_second: u32,
     /// Calm and flooded spells, by turns.
@@ -85,7 +87,9 @@ pub async fn run_flood(fleet: &mut Fleet, api: &mut Api, options: &FloodOptions)
     let eids = fleet.eids();
     let others = eids.get(1..).filter(|others| !others.is_empty());
     let others = others.ok_or(LoadError::Setup { what: "at least two devices are needed".to_owned() })?.to_vec();
-    let requests = Arc::new(flood_requests(fleet, api, &options.load).await?);
+    let mut requests = flood_requests(fleet, api, &options.load).await?;
+    requests.truncate(if options.strangers { 3 } else { 2 });
+    let requests = Arc::new(requests);
     let (mut calm, mut flooded) = (Vec::new(), Vec::new());
     let (mut calm_for, mut flooded_for) = (Duration::ZERO, Duration::ZERO);
     let counts = Arc::new(FloodCounts::default());
@@ -188,7 +192,7 @@ type Flood = std::thread::JoinHandle<Result<(), LoadError>>;
 
 /// Floods until it is told to stop, on a thread of its own: the others must not wait for the client's own work.
 fn flood(
-    requests: Arc<[Vec<Vec<u8>>; 3]>,
+    requests: Arc<Vec<Vec<Vec<u8>>>>,
     options: &FloodOptions,
     counts: Arc<FloodCounts>,
     stop: Arc<AtomicBool>,
@@ -210,7 +214,7 @@ fn flood(
                 for (index, connection) in opened.into_iter().enumerate() {
                     let (requests, counts, stop) = (Arc::clone(&requests), Arc::clone(&counts), Arc::clone(&stop));
                     tasks.push(tokio::spawn(async move {
-                        let Some(kind) = requests.get(index % 3) else { return };
+                        let Some(kind) = requests.get(index % requests.len().max(1)) else { return };
                         flood_connection(connection, kind, index, &counts, &stop).await;
                     }));
                 }
@@ -248,12 +252,12 @@ async fn flood_connection(
     }
 }
 
-/// Polls that get a package, results that are not true, polls of nobody.
+/// Polls that get a package, results that are not true, polls of nobody: the requests of each kind.
 async fn flood_requests(
     fleet: &mut Fleet,
     api: &mut Api,
     options: &LoadOptions,
-) -> Result<[Vec<Vec<u8>>; 3], LoadError> {
+) -> Result<Vec<Vec<Vec<u8>>>, LoadError> {
     let strangers = (0..20_000).map(|index| poll_request(&fleet.pki().eid(STRANGERS_FROM + index), options)).collect();
     let nobody = LoadError::Setup { what: "there is no device to flood".to_owned() };
     let euicc = &mut fleet.devices_mut().first_mut().ok_or(nobody)?.euicc;
@@ -272,7 +276,7 @@ async fn flood_requests(
         let body = provide_eim_package_result(options.binding, Some(&eid), &result, false);
         esipa_request(Function::ProvideEimPackageResult, options, &body)
     };
-    Ok([vec![poll], (1..=RESULTS).map(wrong).collect(), strangers])
+    Ok(vec![vec![poll], (1..=RESULTS).map(wrong).collect(), strangers])
 }
 
 /// The device's own result for its package, which it does not send.
