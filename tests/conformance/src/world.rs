@@ -204,6 +204,7 @@ impl World {
         // Time stands still here, so what a limit allows in a second is all that it ever does; tests of limits set their own.
         config.limits.connection_burst = 1_000_000;
         config.limits.eid_burst = 1_000_000;
+        config.limits.eid_at_once = 1_000_000;
         config.limits.strangers_burst = 1_000_000;
         config.limits.api_key_burst = 1_000_000;
         // Simulated servers are on this machine; what a real one may not call is tested with the default.

@@ -75,7 +75,8 @@ fn a_flooded_eid_is_told_to_come_later_while_others_are_served_and_comes_back() 
 /// package to all. Another device is served meanwhile.
 #[test]
 fn requests_under_one_eid_at_the_same_moment_take_turns_and_too_many_are_told_to_come_later() {
-    each_store(async |world: &mut World| {
+    let few = |config: &mut Config| config.limits.eid_at_once = Config::default().limits.eid_at_once;
+    matrix_with(few, async |world: &mut World| {
         let (device, mut other) = (world.listed_device(1).await, world.listed_device(2).await);
         world.queue(&device.eid(), device.enable(2, false)).await;
         let (eid, config) = (device.euicc.eid(), world.ipa_config());
